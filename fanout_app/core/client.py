@@ -1,0 +1,91 @@
+"""Who is there: a client is alive while a pull of it waits, while it holds a lease, and for a while after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Client:
+    """One HTTP long-poller, by the name it gave. One without a name lives for its pull and its leases only."""
+
+    name: str
+    group: str
+    anonymous: bool
+    #: Seconds of the monotonic clock when it was last heard of.
+    seen: float
+    waiting: int = 0
+    in_flight: int = 0
+    delivered: int = 0
+    acked: int = 0
+    nacked: int = 0
+    expired: int = 0
+
+    def alive(self, now: float, ttl: float) -> bool:
+        return bool(self.waiting or self.in_flight or (not self.anonymous and now < self.seen + ttl))
+
+
+class Clients:
+    """All clients this worker knows. `someone_alive` is asked for every fetch, so it must not look at each of them."""
+
+    def __init__(self, ttl: float) -> None:
+        self.ttl = ttl
+        self._clients: dict[str, Client] = {}
+        self._named_seen = float("-inf")
+        self.waiting = 0
+        self.in_flight = 0
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def __iter__(self) -> Iterator[Client]:
+        return iter(self._clients.values())
+
+    def get(self, name: str) -> Client | None:
+        return self._clients.get(name)
+
+    def seen(self, now: float, name: str, group: str, *, anonymous: bool) -> Client:
+        client = self._clients.get(name)
+        if client is None:
+            client = self._clients[name] = Client(name, group, anonymous, now)
+        client.seen = now
+        client.group = group
+        if not anonymous:
+            self._named_seen = now
+        return client
+
+    def started_waiting(self, client: Client) -> None:
+        client.waiting += 1
+        self.waiting += 1
+
+    def stopped_waiting(self, client: Client, now: float) -> None:
+        client.waiting -= 1
+        self.waiting -= 1
+        self._touch(client, now)
+
+    def took(self, client: Client, count: int) -> None:
+        client.in_flight += count
+        client.delivered += count
+        self.in_flight += count
+
+    def gave_up(self, client: Client, count: int, now: float) -> None:
+        """Leases of the client ended, one way or the other."""
+        client.in_flight -= count
+        self.in_flight -= count
+        self._touch(client, now)
+
+    def _touch(self, client: Client, now: float) -> None:
+        client.seen = now
+        if not client.anonymous:
+            self._named_seen = now
+
+    def someone_alive(self, now: float) -> bool:
+        return bool(self.waiting or self.in_flight or now < self._named_seen + self.ttl)
+
+    def forget_dead(self, now: float) -> list[str]:
+        """Drop who is not alive any more, and say who that was."""
+        dead = [client.name for client in self._clients.values() if not client.alive(now, self.ttl)]
+        for name in dead:
+            del self._clients[name]
+        return dead

@@ -1,0 +1,439 @@
+"""The queue: takes fetches, pulls and settles, and decides who gets what.
+
+Rules for this file: every method is told ``now`` (seconds of a monotonic clock); nothing waits and nothing is done to
+the world: `serve` returns the hand-outs to make, `next_deadline` the time at which `expire` wants to be called.
+A message is settled in memory at once, so that nobody else gets it; the runtime answers the client only when a row of
+at least the ledger's version is in the changelog.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fanout_app.core.client import Client, Clients
+from fanout_app.core.lease import Answer, Deadlines, LeaseRun
+from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
+from fanout_app.core.message import Message, size_of
+from fanout_app.core.partition import PartitionQueue
+from fanout_app.core.redelivery import Backoff
+from fanout_app.core.requests import Empty, Pull
+from fanout_app.core.rotation import Rotation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Every limit of the queue. Times in seconds, sizes in bytes."""
+
+    max_ack_pending: int = 10_000
+    buffer_bytes: int = 64 << 20
+    client_limit: int = 1000
+    client_ttl: float = 10.0
+    #: How long a failed message waits for another client before the one that failed it may have it again.
+    other_client_wait: float = 1.0
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened since the start, in messages."""
+
+    delivered: int = 0
+    redelivered: int = 0
+    acked: int = 0
+    late: int = 0
+    nacked: int = 0
+    rejected: int = 0
+    expired: int = 0
+    released: int = 0
+    lost_to_retention: int = 0
+
+
+class Handout(NamedTuple):
+    """This pull gets this answer."""
+
+    pull: int
+    answer: Answer
+
+
+class _Waiting(NamedTuple):
+    pull: Pull
+    client: Client
+
+
+class _Timer:
+    """A deadline that is not the end of a lease."""
+
+    __slots__ = ("fire", "live")
+
+    def __init__(self, fire: Callable[[float], None] | None = None) -> None:
+        self.fire = fire
+        self.live = 1
+
+
+_REMEMBERED_BATCHES = 10_000
+
+
+class Dispatcher:
+    """One worker's queue over all its partitions."""
+
+    def __init__(self, limits: Limits, *, new_batch: Callable[[], int], jitter: Callable[[], float]) -> None:
+        self.limits = limits
+        self.partitions: dict[int, PartitionQueue] = {}
+        self.clients = Clients(limits.client_ttl)
+        self.counters = Counters()
+        #: Groups with a share; only these are handed anything.
+        self.weights: dict[str, int] = {"stable": 100}
+        self.answers: dict[int, Answer] = {}
+        #: Batches acked whole, latest last: a client whose answer was lost on the way sends its ack again.
+        self.acked_batches: OrderedDict[int, None] = OrderedDict()
+        self._rotations: dict[str, Rotation] = {}
+        self._waiting: dict[int, _Waiting] = {}
+        self._pulls = 0
+        self._new_batch = new_batch
+        self._jitter = jitter
+        self._deadlines = Deadlines()
+        self._turn_of_partition: deque[int] = deque()
+        self._forget_at: float | None = None
+
+    # Partitions ------------------------------------------------------------------------------------------------------
+
+    def assign(self, number: int, snapshot: LedgerSnapshot) -> PartitionQueue:
+        """Take a partition on with the ledger it starts from. Nothing of it is in memory before."""
+        partition = self.partitions[number] = PartitionQueue(number, PartitionLedger(snapshot))
+        self._turn_of_partition.append(number)
+        return partition
+
+    def suspend(self) -> None:
+        """A rebalance has begun: hand nothing out, keep everything."""
+        for partition in self.partitions.values():
+            partition.suspended = True
+
+    def resume(self, number: int) -> None:
+        self.partitions[number].suspended = False
+
+    def drop(self, number: int, now: float) -> None:
+        """The partition belongs to somebody else now: its leases end here, uncounted, and its ledger is forgotten."""
+        partition = self.partitions.pop(number)
+        self._turn_of_partition.remove(number)
+        for run in set(partition.in_flight.values()):
+            self._end(run, run.live, now)
+
+    def offer(self, number: int, asked: int, after: int, messages: Sequence[Message]) -> bool:
+        """Take a fetch; False if it does not continue the chain (see `PartitionQueue.offer`)."""
+        partition = self.partitions.get(number)
+        return partition is not None and partition.offer(asked, after, messages)
+
+    def log_starts_at(self, number: int, offset: int) -> int:
+        lost = self.partitions[number].log_starts_at(offset)
+        self.counters.lost_to_retention += lost
+        return lost
+
+    def wants(self, number: int, now: float) -> bool:
+        """Whether to fetch more of this partition."""
+        partition = self.partitions.get(number)
+        return (
+            partition is not None
+            and not partition.suspended
+            and partition.held < self.limits.max_ack_pending
+            and self.clients.someone_alive(now)
+            and self.bytes_held() < self.limits.buffer_bytes
+        )
+
+    def bytes_held(self) -> int:
+        return sum(partition.bytes_held for partition in self.partitions.values())
+
+    # Pulls -----------------------------------------------------------------------------------------------------------
+
+    def add_pull(self, now: float, pull: Pull, *, anonymous: bool = False) -> int:
+        """Let a client wait; `serve` tells whether there is something for it. Returns the number of the pull."""
+        self._pulls += 1
+        client = self.clients.seen(now, pull.client, pull.group, anonymous=anonymous)
+        self.clients.started_waiting(client)
+        self._waiting[self._pulls] = _Waiting(pull, client)
+        self._rotation(pull.group).wait(pull.client, self._pulls)
+        if self._forget_at is None:
+            self._arm_forget(now)
+        return self._pulls
+
+    def cancel_pull(self, number: int, now: float) -> None:
+        """The pull's time is up or its connection closed. Cancelling one that was served or cancelled is no fault."""
+        waiting = self._waiting.pop(number, None)
+        if waiting is not None:
+            self._rotation(waiting.pull.group).stop_waiting(waiting.pull.client, number)
+            self.clients.stopped_waiting(waiting.client, now)
+
+    def why_empty(self, pull: Pull) -> Empty:
+        """Why a pull that waited in vain got nothing."""
+        client = self.clients.get(pull.client)
+        if not self.weights.get(pull.group):
+            return Empty.WEIGHT_ZERO
+        if client is not None and client.in_flight >= self.limits.client_limit:
+            return Empty.CLIENT_LIMIT
+        if not self.partitions or any(partition.suspended for partition in self.partitions.values()):
+            return Empty.MOVING
+        if self.bytes_held() >= self.limits.buffer_bytes:
+            return Empty.BUFFER_FULL
+        return Empty.NO_MESSAGE
+
+    def serve(self, now: float) -> list[Handout]:
+        """Hand what is there to whose turn it is. The leases exist from now on."""
+        handouts: list[Handout] = []
+        for group, weight in self.weights.items():
+            rotation = self._rotations.get(group)
+            if weight and rotation is not None:
+                while len(rotation) and (handout := self._serve_one(rotation, now)):
+                    handouts.append(handout)
+        return handouts
+
+    def _serve_one(self, rotation: Rotation, now: float) -> Handout | None:
+        if not any(self._has_something(partition) for partition in self.partitions.values()):
+            return None
+        for _name, number in rotation.turns():
+            waiting = self._waiting[number]
+            limit = min(waiting.pull.max_messages, self.limits.client_limit - waiting.client.in_flight)
+            if limit <= 0:
+                continue
+            runs = self._take(waiting.pull, limit, now)
+            if runs:
+                del self._waiting[number]
+                rotation.served(waiting.pull.client, number)
+                return Handout(number, self._hand_out(waiting, runs, now))
+        return None
+
+    @staticmethod
+    def _has_something(partition: PartitionQueue) -> bool:
+        return not partition.suspended and bool(partition.fresh_count or partition.returned)
+
+    def _take(self, pull: Pull, limit: int, now: float) -> list[tuple[PartitionQueue, list[Message]]]:
+        """Take messages for this pull: returned ones first, then fresh ones, from the partition whose turn it is on."""
+        room = pull.max_bytes
+        taken: list[tuple[PartitionQueue, list[Message]]] = []
+        for partition in self.partitions.values():
+            if partition.returned and not partition.suspended and limit:
+                messages = partition.take_returned(pull.client, now, limit, room)
+                if messages:
+                    limit -= len(messages)
+                    room -= sum(map(size_of, messages))
+                    taken.append((partition, messages))
+        order = self._turn_of_partition
+        for _ in range(len(order)):
+            if not limit or room <= 0:
+                break
+            partition = self.partitions[order[0]]
+            order.rotate(-1)
+            if partition.fresh_count and not partition.suspended:
+                messages = partition.take_fresh(limit, room, alone=not taken)
+                if messages:
+                    limit -= len(messages)
+                    if limit:
+                        room -= sum(map(size_of, messages))
+                    taken.append((partition, messages))
+        return taken
+
+    def _hand_out(self, waiting: _Waiting, taken: list[tuple[PartitionQueue, list[Message]]], now: float) -> Answer:
+        pull, client = waiting
+        batch = self._new_batch()
+        runs: list[LeaseRun] = []
+        for partition, messages in taken:
+            for count, part in _by_delivery_count(partition.ledger, messages):
+                run = LeaseRun(
+                    batch=batch,
+                    partition=partition.number,
+                    era=partition.ledger.era,
+                    client=pull.client,
+                    group=pull.group,
+                    messages=part,
+                    delivery_count=count,
+                    delivered_at=now,
+                    ack_wait=pull.ack_wait,
+                )
+                partition.lease(run)
+                self._deadlines.add(run.deadline, run)
+                self.clients.took(client, len(part))
+                self.counters.delivered += len(part)
+                if count > 1:
+                    self.counters.redelivered += len(part)
+                runs.append(run)
+        self.clients.stopped_waiting(client, now)
+        answer = self.answers[batch] = Answer(batch=batch, client=pull.client, group=pull.group, runs=runs)
+        return answer
+
+    # Ends of leases --------------------------------------------------------------------------------------------------
+
+    def live_messages(self, run: LeaseRun) -> list[Message]:
+        """The messages of a run that are still under its lease."""
+        partition = self.partitions.get(run.partition)
+        if partition is None or not run.live:
+            return []
+        if run.live == len(run.messages):
+            return list(run.messages)
+        return [message for message in run.messages if partition.in_flight.get(message.offset) is run]
+
+    def release(self, answer: Answer, now: float) -> None:
+        """The answer could not be written: its messages go back as if they had never been handed out."""
+        for run in (*answer.runs, *answer.splits):
+            messages = self.live_messages(run)
+            self._take_back(run, messages, now, barred=False)
+            self.counters.released += len(messages)
+
+    def expire(self, now: float) -> None:
+        """End the leases whose time is up, and do whatever else is due."""
+        for at, item in self._deadlines.due(now):
+            if isinstance(item, _Timer):
+                item.live = 0
+                if item.fire is not None:
+                    item.fire(now)
+            elif isinstance(item, LeaseRun) and item.live:
+                if item.deadline > at:
+                    self._deadlines.add(item.deadline, item)
+                    continue
+                messages = self.live_messages(item)
+                client = self.clients.get(item.client)
+                if client is not None:
+                    client.expired += len(messages)
+                self.counters.expired += len(messages)
+                self._fail(item, messages, now)
+
+    def next_deadline(self) -> float | None:
+        return self._deadlines.next()
+
+    def fail(self, run: LeaseRun, offset: int, now: float, delay: float | None) -> None:
+        """One message was nacked: the next client gets it after ``delay`` seconds, by default those of the backoff."""
+        message = _message_of(run, offset)
+        if delay is None:
+            delay = self.limits.backoff.delay(run.delivery_count, self._jitter())
+        if delay <= 0:
+            self._fail(run, [message], now)
+            return
+        partition = self.partitions[run.partition]
+        partition.ledger.failed(message.offset)
+        del partition.in_flight[message.offset]
+        partition.delayed[message.offset] = message
+        self._end(run, 1, now)
+        self._deadlines.add(now + delay, _Timer(lambda at: self._delay_over(partition, message, at)))
+
+    def _delay_over(self, partition: PartitionQueue, message: Message, now: float) -> None:
+        if partition.delayed.get(message.offset) is message:
+            del partition.delayed[message.offset]
+            partition.give_back(message, barred=None, until=now)
+
+    def _fail(self, run: LeaseRun, messages: list[Message], now: float) -> None:
+        ledger = self.partitions[run.partition].ledger
+        for message in messages:
+            ledger.failed(message.offset)
+        self._take_back(run, messages, now, barred=True)
+
+    def _take_back(self, run: LeaseRun, messages: list[Message], now: float, *, barred: bool) -> None:
+        if not messages:
+            return
+        partition = self.partitions[run.partition]
+        until = now + self.limits.other_client_wait
+        for message in messages:
+            del partition.in_flight[message.offset]
+            partition.give_back(message, barred=run.client if barred else None, until=until)
+        if barred:
+            self._deadlines.add(until, _Timer())
+        self._end(run, len(messages), now)
+
+    def end_lease(self, run: LeaseRun, offset: int, now: float) -> None:
+        """One lease ends because its message is settled."""
+        partition = self.partitions[run.partition]
+        del partition.in_flight[offset]
+        partition.bytes_held -= size_of(_message_of(run, offset))
+        self._end(run, 1, now)
+
+    def end_leases(self, run: LeaseRun, messages: Sequence[Message], now: float) -> None:
+        """The same for many of one run."""
+        partition = self.partitions[run.partition]
+        in_flight = partition.in_flight
+        for message in messages:
+            del in_flight[message.offset]
+        partition.bytes_held -= sum(map(size_of, messages))
+        self._end(run, len(messages), now)
+
+    def split(self, run: LeaseRun, offset: int, ack_wait: float, now: float) -> LeaseRun:
+        """Give one message of a run a lease with an end of its own (extend)."""
+        partition = self.partitions[run.partition]
+        message = _message_of(run, offset)
+        single = LeaseRun(
+            batch=run.batch,
+            partition=run.partition,
+            era=run.era,
+            client=run.client,
+            group=run.group,
+            messages=[message],
+            delivery_count=run.delivery_count,
+            delivered_at=run.delivered_at,
+            ack_wait=ack_wait,
+        )
+        single.deadline = now + ack_wait
+        partition.in_flight[offset] = single
+        self.answers[run.batch].splits.append(single)
+        self._deadlines.add(single.deadline, single)
+        run.live -= 1
+        if not run.live:
+            self._deadlines.one_died()
+        return single
+
+    def _end(self, run: LeaseRun, count: int, now: float) -> None:
+        run.live -= count
+        client = self.clients.get(run.client)
+        if client is not None:
+            self.clients.gave_up(client, count, now)
+        if not run.live:
+            self._deadlines.one_died()
+        answer = self.answers[run.batch]
+        answer.live -= count
+        if not answer.live:
+            # The deadlines may hold on to the runs for a while yet: not to the bodies.
+            del self.answers[run.batch]
+            for ended in answer.runs:
+                ended.messages = ()
+
+    def remember_acked(self, batch: int) -> None:
+        self.acked_batches[batch] = None
+        if len(self.acked_batches) > _REMEMBERED_BATCHES:
+            self.acked_batches.popitem(last=False)
+
+    # Clients ---------------------------------------------------------------------------------------------------------
+
+    def _rotation(self, group: str) -> Rotation:
+        rotation = self._rotations.get(group)
+        if rotation is None:
+            rotation = self._rotations[group] = Rotation()
+        return rotation
+
+    def _arm_forget(self, now: float) -> None:
+        self._forget_at = now + self.limits.client_ttl
+        self._deadlines.add(self._forget_at, _Timer(self._forget_dead))
+
+    def _forget_dead(self, now: float) -> None:
+        """Who is not alive has no place in the rotation. Looked at once a ttl, so it may take up to twice that."""
+        for name in self.clients.forget_dead(now):
+            for rotation in self._rotations.values():
+                rotation.leave(name)
+        self._forget_at = None
+        if len(self.clients):
+            self._arm_forget(now)
+
+
+def _message_of(run: LeaseRun, offset: int) -> Message:
+    """The message of a run by its offset. Offsets of a run without holes say where it is."""
+    messages = run.messages
+    guess = offset - messages[0].offset
+    if guess < len(messages) and messages[guess].offset == offset:
+        return messages[guess]
+    return next(message for message in messages if message.offset == offset)
+
+
+def _by_delivery_count(ledger: PartitionLedger, messages: list[Message]) -> Iterable[tuple[int, list[Message]]]:
+    """Group messages by what this delivery of them is counted as; ascending offsets stay ascending."""
+    if not ledger.failures:
+        return ((1, messages),)
+    groups: dict[int, list[Message]] = {}
+    for message in messages:
+        groups.setdefault(ledger.delivery_count(message.offset), []).append(message)
+    return groups.items()

@@ -1,0 +1,19 @@
+"""One root for every error of ours; a message says what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+
+class FanoutError(Exception):
+    """Something fanout itself found wrong."""
+
+
+class RowError(FanoutError):
+    """A ledger row cannot be used as it stands; going on without it could lose what it settled."""
+
+
+class OptionError(FanoutError):
+    """An option is missing, malformed or contradicts another one."""
+
+
+class StartError(FanoutError):
+    """The worker cannot start; the message is the one line a person sees."""

@@ -1,0 +1,84 @@
+"""The bytes of a ledger row, as they stand in the changelog.
+
+A row is one format byte, then a msgpack array. Fields are only ever added at the end; a row whose format byte is
+higher than ours was written by a newer worker and is refused, since guessing at it could lose what it settled.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from pyroaring import BitMap64
+
+from fanout_app.core.errors import RowError
+from fanout_app.core.ledger import LedgerSnapshot, Witness
+
+FORMAT = 1
+
+
+class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
+    """One row: whose it is, who wrote it, and the ledger."""
+
+    #: The pair the row belongs to: `a_b` with `c` and `a` with `b_c` share topic names, and must not share rows.
+    id: str
+    topic: str
+    #: Generation of the consumer group and a counter, for logs: rows are joined, never ranked by them.
+    generation: int
+    counter: int
+    era: int
+    floor: int
+    #: pyroaring's portable serialisation of the settled offsets above the floor.
+    settled: bytes
+    failures: dict[int, int]
+    committed: int | None
+    witness: tuple[int, int, int] | None
+
+    def snapshot(self) -> LedgerSnapshot:
+        return LedgerSnapshot(
+            era=self.era,
+            floor=self.floor,
+            settled=BitMap64.deserialize(self.settled) if self.settled else BitMap64(),
+            failures=self.failures,
+            committed=self.committed,
+            witness=Witness(*self.witness) if self.witness else None,
+        )
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(LedgerRow)
+
+
+def encode_row(snapshot: LedgerSnapshot, *, id: str, topic: str, generation: int, counter: int) -> bytes:
+    row = LedgerRow(
+        id=id,
+        topic=topic,
+        generation=generation,
+        counter=counter,
+        era=snapshot.era,
+        floor=snapshot.floor,
+        settled=BitMap64(snapshot.settled).serialize() if snapshot.settled else b"",
+        failures=dict(snapshot.failures),
+        committed=snapshot.committed,
+        witness=tuple(snapshot.witness) if snapshot.witness else None,
+    )
+    return bytes((FORMAT,)) + _encoder.encode(row)
+
+
+def decode_row(data: bytes, *, id: str, topic: str) -> LedgerRow:
+    """Read a row back.
+
+    Raises:
+        RowError: it is of a newer format, damaged, or of another id and topic.
+    """
+    if not data or data[0] > FORMAT:
+        found = data[0] if data else "nothing"
+        raise RowError(f"ledger row of format {found}, this version reads up to {FORMAT}: start the newer version again")
+    try:
+        row = _decoder.decode(memoryview(data)[1:])
+    except (msgspec.DecodeError, ValueError) as error:
+        raise RowError(f"ledger row is damaged: {error}") from error
+    if (row.id, row.topic) != (id, topic):
+        raise RowError(
+            f"the changelog belongs to --id {row.id} --topic {row.topic}, whose names run together with "
+            f"--id {id} --topic {topic}: choose another --id"
+        )
+    return row

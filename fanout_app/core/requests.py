@@ -1,0 +1,108 @@
+"""What clients ask for and what they are answered, as values: the words of the HTTP contract without HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """One client's wish for messages."""
+
+    client: str
+    group: str = "stable"
+    max_messages: int = 1
+    max_bytes: int = 1 << 20
+    #: Seconds each lease lasts.
+    ack_wait: float = 30.0
+
+
+class Empty(Enum):
+    """Why a pull was answered with nothing; the values are those of the ``Fanout-Empty`` header."""
+
+    NO_MESSAGE = "no-message"
+    PAUSED = "paused"
+    WEIGHT_ZERO = "weight-zero"
+    CLIENT_LIMIT = "client-limit"
+    BUFFER_FULL = "buffer-full"
+    MOVING = "moving"
+
+
+class LeaseRef(NamedTuple):
+    """What a lease token says once its MAC has been checked."""
+
+    partition: int
+    era: int
+    offset: int
+    delivery_count: int
+    #: The answer (one pull's hand-out) this lease was part of.
+    batch: int
+
+
+class BatchRef(NamedTuple):
+    """What a batch token says: the owner of ``partition`` knows the leases."""
+
+    partition: int
+    batch: int
+
+
+Ref = LeaseRef | BatchRef
+
+
+class Verb(Enum):
+    ACK = "ack"
+    NACK = "nack"
+    EXTEND = "extend"
+    REJECT = "reject"
+
+
+class Status(Enum):
+    """How one entry of a settle went; ``DONE`` is the plain case that ``results`` leaves out."""
+
+    DONE = "done"
+    LATE = "late"
+    ALREADY_SETTLED = "already_settled"
+    LEASE_LOST = "lease_lost"
+    LEASE_UNKNOWN = "lease_unknown"
+    GONE = "gone"
+    RETRY = "retry"
+    NOT_IN_BATCH = "not_in_batch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of a settle body, its token already read. ``ref`` is None for a token that is not ours."""
+
+    token: str
+    ref: Ref | None
+    #: nack only: seconds until it is handed out again; None is the backoff of the delivery count.
+    delay: float | None = None
+    #: extend only: seconds from now that the lease lasts.
+    ack_wait: float = 30.0
+    #: nack and reject only.
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """A settle body. The lists are worked off in this order, and a lease named twice gets the first."""
+
+    extend: Sequence[Entry] = ()
+    nack: Sequence[Entry] = ()
+    reject: Sequence[Entry] = ()
+    ack: Sequence[Entry] = ()
+    durable: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class SettleOutcome:
+    """Counts are messages; ``results`` holds what was not plainly done, by its token or, out of a batch, its lease."""
+
+    acked: int = 0
+    nacked: int = 0
+    extended: int = 0
+    rejected: int = 0
+    results: list[tuple[str | LeaseRef, Status]] = field(default_factory=list)
