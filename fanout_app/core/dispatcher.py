@@ -165,6 +165,10 @@ class Dispatcher:
             self._rotation(waiting.pull.group).stop_waiting(waiting.pull.client, number)
             self.clients.stopped_waiting(waiting.client, now)
 
+    def waiting_pull(self, number: int) -> Pull | None:
+        waiting = self._waiting.get(number)
+        return waiting.pull if waiting is not None else None
+
     def why_empty(self, pull: Pull) -> Empty:
         """Why a pull that waited in vain got nothing."""
         client = self.clients.get(pull.client)

@@ -176,9 +176,7 @@ def join(snapshots: Iterable[LedgerSnapshot]) -> LedgerSnapshot | None:
         era=era,
         floor=floor,
         settled=settled,
-        failures={
-            offset: count for offset, count in failures.items() if offset >= floor and offset not in settled
-        },
+        failures={offset: count for offset, count in failures.items() if offset >= floor and offset not in settled},
         committed=max(committed, default=None),
         witness=max(witnesses, default=None),
     )

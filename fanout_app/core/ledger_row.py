@@ -39,7 +39,7 @@ class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
             settled=BitMap64.deserialize(self.settled) if self.settled else BitMap64(),
             failures=self.failures,
             committed=self.committed,
-            witness=Witness(*self.witness) if self.witness else None,
+            witness=None if self.witness is None else Witness(*self.witness),
         )
 
 
@@ -58,7 +58,7 @@ def encode_row(snapshot: LedgerSnapshot, *, id: str, topic: str, generation: int
         settled=BitMap64(snapshot.settled).serialize() if snapshot.settled else b"",
         failures=dict(snapshot.failures),
         committed=snapshot.committed,
-        witness=tuple(snapshot.witness) if snapshot.witness else None,
+        witness=snapshot.witness,
     )
     return bytes((FORMAT,)) + _encoder.encode(row)
 
@@ -71,7 +71,7 @@ def decode_row(data: bytes, *, id: str, topic: str) -> LedgerRow:
     """
     if not data or data[0] > FORMAT:
         found = data[0] if data else "nothing"
-        raise RowError(f"ledger row of format {found}, this version reads up to {FORMAT}: start the newer version again")
+        raise RowError(f"ledger row of format {found}, this version reads up to {FORMAT}: start the newer version")
     try:
         row = _decoder.decode(memoryview(data)[1:])
     except (msgspec.DecodeError, ValueError) as error:

@@ -14,6 +14,7 @@ class Message(Protocol):
     @property
     def timestamp(self) -> int:
         """Milliseconds since 1970, as the record carries it."""
+
     @property
     def key(self) -> bytes | None: ...
     @property

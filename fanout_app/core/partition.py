@@ -61,7 +61,8 @@ class PartitionQueue:
     def __repr__(self) -> str:
         return (
             f"<PartitionQueue {self.number} next={self.next_offset} fresh={self.fresh_count} "
-            f"in_flight={len(self.in_flight)} returned={len(self.returned)} delayed={len(self.delayed)} {self.ledger!r}>"
+            f"in_flight={len(self.in_flight)} returned={len(self.returned)} delayed={len(self.delayed)} "
+            f"{self.ledger!r}>"
         )
 
     @property

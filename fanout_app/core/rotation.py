@@ -66,7 +66,7 @@ class Rotation:
             del self._ring[bisect_left(self._ring, self._joined[client])]
 
     def turns(self) -> Iterator[tuple[str, int]]:
-        """Waiting (client, pull), from whose turn it is on, each client once. Ends with the first change of the ring."""
+        """Who waits with which pull, from whose turn it is on, each client once. Stop at the first change."""
         ring = self._ring
         start = bisect_right(ring, self._last)
         for step in range(len(ring)):

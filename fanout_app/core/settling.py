@@ -128,6 +128,21 @@ class Settling:
         partition.ledger.settle((offset,))
         self._acked(entry, number, 1)
 
+    def rejected(self, entry: Entry, run: LeaseRun, offset: int) -> None:
+        """A rejected message has been put where rejected ones go: settle it, whoever may have it by now."""
+        partition = self._dispatcher.partitions.get(run.partition)
+        if partition is None or partition.ledger.era != run.era or partition.ledger.is_settled(offset):
+            return
+        holder = partition.in_flight.get(offset)
+        if holder is None:
+            partition.forget(offset)
+        else:
+            self._dispatcher.end_lease(holder, offset, self._now)
+        partition.ledger.settle((offset,))
+        self.outcome.rejected += 1
+        self._dispatcher.counters.rejected += 1
+        self._hangs_on(entry, run.partition, 0)
+
     # A batch ---------------------------------------------------------------------------------------------------------
 
     def _batch(self, verb: Verb, entry: Entry, ref: BatchRef) -> None:

@@ -1,0 +1,21 @@
+"""The agent that consumes the topic: it takes fetches of records, and the runtime decides what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fanout_app.application import Fanout
+
+
+def declare(app: Fanout) -> Any:
+    """One event is one fetch of one partition, see `fanout_app.kafka.transport`."""
+
+    @app.agent(app.source_topic, name="fanout.intake")
+    async def intake(stream: Any) -> AsyncIterator[None]:
+        # noack: what is settled, the ledger says; leaving this loop's body must not ack anything.
+        async for event in stream.noack().events():
+            await app.runtime.take(event.message.value)
+            yield
+
+    return intake

@@ -1,0 +1,98 @@
+"""Where a partition starts, from everything that remembers something about it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+
+from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of one partition when it is assigned; None where a source knows nothing."""
+
+    #: The ledger rows joined.
+    row: LedgerSnapshot | None
+    #: The consumer group's offset.
+    committed: int | None
+    #: The floor mirrored in ZooKeeper.
+    mirror: int | None
+    log_start: int
+    log_end: int
+    #: Where a partition that nothing knows about begins.
+    first_start: int
+
+
+@dataclass(slots=True)
+class Start:
+    """The decision: the ledger to go on with, and what an operator should be told, with its log level."""
+
+    snapshot: LedgerSnapshot
+    #: The start was not read from a row as it stands, so a row must be written before the first message is offered.
+    write: bool
+    lost: int = 0
+    #: The floor lay beyond the end of the log.
+    beyond_end: bool = False
+    remarks: list[tuple[int, str]] = field(default_factory=list)
+
+
+def decide(known: Known) -> Start:
+    """The larger of ledger row and group offset, else the mirror, else the first start; then what the log still has.
+
+    A group offset below the last one that was committed was set back by an operator's tool, which begins a new era;
+    one above the floor was set forward, since floors are committed only after they are in the changelog.
+    """
+    start = _from_records(known)
+    if start.snapshot.floor > known.log_end:
+        start.beyond_end = True
+        start.remarks.append(
+            (
+                logging.ERROR,
+                f"the floor {start.snapshot.floor} is beyond the end of the log {known.log_end}: the topic was made "
+                f"anew or truncated; starting a new era at {known.log_start}",
+            )
+        )
+        ledger = PartitionLedger(start.snapshot)
+        ledger.begin_era(known.log_start)
+        start.snapshot = replace(ledger.snapshot(), committed=None)
+        start.write = True
+    elif start.snapshot.floor < known.log_start:
+        ledger = PartitionLedger(start.snapshot)
+        start.lost = ledger.unsettled_in(ledger.floor, known.log_start)
+        ledger.settle_range(ledger.floor, known.log_start)
+        start.snapshot = ledger.snapshot()
+        start.write = True
+        if start.lost:
+            start.remarks.append(
+                (
+                    logging.ERROR,
+                    f"{start.lost} messages below offset {known.log_start} were deleted by retention before anyone "
+                    "settled them",
+                )
+            )
+    return start
+
+
+def _from_records(known: Known) -> Start:
+    row, committed = known.row, known.committed
+    if row is None:
+        if committed is not None:
+            return Start(LedgerSnapshot(floor=committed, committed=committed), write=True)
+        if known.mirror is not None:
+            remark = f"neither changelog nor group know an offset, starting at the mirrored {known.mirror}"
+            return Start(LedgerSnapshot(floor=known.mirror), write=True, remarks=[(logging.WARNING, remark)])
+        return Start(LedgerSnapshot(floor=known.first_start), write=True)
+    if committed is None:
+        return Start(row, write=False)
+    if row.committed is not None and committed < row.committed:
+        ledger = PartitionLedger(row)
+        ledger.begin_era(committed)
+        remark = f"the group's offset was set back from {row.committed} to {committed}: a new era begins there"
+        return Start(replace(ledger.snapshot(), committed=committed), write=True, remarks=[(logging.WARNING, remark)])
+    if committed > row.floor:
+        ledger = PartitionLedger(row)
+        ledger.settle_range(row.floor, committed)
+        remark = f"the group's offset was set forward from {row.floor} to {committed}: what lies between is skipped"
+        return Start(replace(ledger.snapshot(), committed=committed), write=True, remarks=[(logging.WARNING, remark)])
+    return Start(replace(row, committed=committed), write=False)

@@ -1,0 +1,220 @@
+"""Group commit: settles gather while a row is under way, and one write takes them all.
+
+A settle may be answered once a row that covers it is in the changelog *and* this worker still owned the partition when
+that was known. A write whose acknowledgement finds the ownership gone proves nothing: the row counts as not written,
+and is written again if the partition stays or comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import Protocol
+
+from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.errors import FanoutError
+
+logger = logging.getLogger("fanout.group_commit")
+
+
+class WriteError(FanoutError):
+    """A row was not acknowledged; whether it is in the changelog is not known."""
+
+
+class LedgerStore(Protocol):
+    """Where rows go."""
+
+    async def write_row(self, partition: int) -> int:
+        """Write the partition's ledger as it is at the moment of the call, return when the changelog has it.
+
+        Returns:
+            The size of the row in bytes.
+
+        Raises:
+            WriteError: the write failed or timed out.
+        """
+
+
+class Ownership(Protocol):
+    """Whether the partitions assigned to this worker are still its own."""
+
+    def term(self) -> int:
+        """A number that changes with every rebalance."""
+
+    def holds(self, term: int, now: float) -> bool:
+        """No rebalance has begun since ``term``, and the coordinator has confirmed us recently enough."""
+
+
+#: Bytes of rows a second that gathering aims at: larger rows are written less often.
+_ROW_BYTES_A_SECOND = 2_000_000
+_UNDER_LOAD = 0.002
+_BACKOFF = 0.2
+#: A count of failed deliveries that rose is written within this, even if nothing is settled.
+_QUIET = 1.0
+
+
+class _Line:
+    """One partition's place in the group commit."""
+
+    __slots__ = ("durable", "floor", "in_flight", "size", "waiters")
+
+    def __init__(self, version: int, floor: int) -> None:
+        self.durable = version
+        self.floor = floor
+        self.in_flight = False
+        self.size = 0
+        self.waiters: list[tuple[int, asyncio.Future[bool]]] = []
+
+
+class GroupCommit:
+    """Writes the ledgers of all partitions, each at most once at a time."""
+
+    def __init__(self, dispatcher: Dispatcher, store: LedgerStore, ownership: Ownership) -> None:
+        self._dispatcher = dispatcher
+        self._store = store
+        self._ownership = ownership
+        self._lines: dict[int, _Line] = {}
+        self._writes: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_flush = 0.0
+        #: Told how long each acknowledged write took, in seconds.
+        self.on_commit_seconds: Callable[[float], None] = lambda seconds: None
+
+    def assign(self, partition: int) -> None:
+        """Begin with a partition whose ledger is in the changelog as it stands."""
+        ledger = self._dispatcher.partitions[partition].ledger
+        self._lines[partition] = _Line(ledger.version, ledger.floor)
+
+    async def write_first(self, partition: int, timeout: float) -> None:
+        """Write the row of a partition that is about to begin, before anything of it is handed out.
+
+        Raises:
+            WriteError: it was not acknowledged within ``timeout`` seconds, however often it was tried.
+        """
+        deadline = monotonic() + timeout
+        while True:
+            try:
+                await self._store.write_row(partition)
+                return
+            except WriteError:
+                if monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_BACKOFF)
+
+    def drop(self, partition: int) -> None:
+        """The partition is somebody else's: who waits for a write of it learns that its outcome is not known."""
+        line = self._lines.pop(partition)
+        for _, waiter in line.waiters:
+            if not waiter.done():
+                waiter.set_result(False)
+
+    def committable(self) -> dict[int, int]:
+        """Floors that the changelog has acknowledged."""
+        return {partition: line.floor for partition, line in self._lines.items()}
+
+    async def written(self, partition: int, version: int, timeout: float) -> bool:
+        """Wait until a row of this version or later is in the changelog and the partition still ours.
+
+        Returns:
+            False if that did not come about within ``timeout`` seconds: the outcome is unknown.
+        """
+        line = self._lines.get(partition)
+        if line is None:
+            return False
+        if line.durable >= version and self._ownership.holds(self._ownership.term(), monotonic()):
+            return True
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        line.waiters.append((version, waiter))
+        self.kick()
+        handle = asyncio.get_running_loop().call_later(timeout, _give_up, waiter)
+        try:
+            return await waiter
+        finally:
+            handle.cancel()
+
+    def kick(self, within: float = 0.0) -> None:
+        """Something has changed: write it soon, at the latest ``within`` seconds from now."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        at = max(now + within, self._last_flush + self._gathering())
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self._flush)
+
+    def kick_quietly(self) -> None:
+        self.kick(_QUIET)
+
+    def _gathering(self) -> float:
+        """Seconds between flushes under load. After a pause the first settle finds them long over, and waits for none."""
+        largest = max((line.size for line in self._lines.values()), default=0)
+        return max(_UNDER_LOAD, largest / _ROW_BYTES_A_SECOND)
+
+    def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        self._last_flush = loop.time()
+        for number, line in self._lines.items():
+            partition = self._dispatcher.partitions[number]
+            if line.in_flight or partition.suspended or not self._owes(line, partition.ledger.version):
+                continue
+            line.in_flight = True
+            task = loop.create_task(self._write(number, line))
+            self._writes.add(task)
+            task.add_done_callback(self._writes.discard)
+
+    @staticmethod
+    def _owes(line: _Line, version: int) -> bool:
+        return line.durable < version or any(not waiter.done() for _, waiter in line.waiters)
+
+    async def _write(self, number: int, line: _Line) -> None:
+        ledger = self._dispatcher.partitions[number].ledger
+        version, floor, term, began = ledger.version, ledger.floor, self._ownership.term(), monotonic()
+        try:
+            line.size = await self._store.write_row(number)
+        except WriteError as error:
+            logger.warning("partition %d: ledger row was not written, trying again: %s", number, error)
+            proven = False
+        else:
+            proven = self._ownership.holds(term, monotonic()) and self._lines.get(number) is line
+        line.in_flight = False
+        if proven:
+            self.on_commit_seconds(monotonic() - began)
+            line.durable, line.floor = version, floor
+            self._wake(line)
+        if self._lines.get(number) is line and self._owes(line, self._dispatcher.partitions[number].ledger.version):
+            self.kick(0.0 if proven else _BACKOFF)
+
+    @staticmethod
+    def _wake(line: _Line) -> None:
+        rest = []
+        for version, waiter in line.waiters:
+            if version > line.durable and not waiter.done():
+                rest.append((version, waiter))
+            elif not waiter.done():
+                waiter.set_result(True)
+        line.waiters = rest
+
+    async def write_all(self, timeout: float) -> bool:
+        """Before stopping: get every ledger into the changelog. False if not all of them made it."""
+        waits = [
+            self.written(number, self._dispatcher.partitions[number].ledger.version, timeout)
+            for number in self._lines
+        ]
+        return all(await asyncio.gather(*waits))
+
+    async def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for number in list(self._lines):
+            self.drop(number)
+        if self._writes:
+            await asyncio.wait(self._writes, timeout=2.0)
+
+
+def _give_up(waiter: asyncio.Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(False)

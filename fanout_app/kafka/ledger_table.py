@@ -1,0 +1,62 @@
+"""A Faust Table whose rows say by their key which partition they belong to, written one at a time and waited for.
+
+Rows are keyed by partition and generation modulo 8. A worker that lost a partition and does not know it yet may still
+write: under a key of its own generation it cannot shadow its successor's row under compaction, and recovery joins all
+rows anyway (`fanout_app.core.ledger.join`). The keys are bounded, and nothing is ever deleted: a recovery that waits
+for an offset which compaction has removed would wait for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import faust
+
+from fanout_app.core.ledger import LedgerSnapshot, join
+from fanout_app.core.ledger_row import decode_row
+
+logger = logging.getLogger("fanout.kafka.ledger_table")
+
+_GENERATIONS = 8
+
+
+def row_key(partition: int, generation: int) -> bytes:
+    return b"%d/%d" % (partition, generation % _GENERATIONS)
+
+
+class LedgerTable(faust.Table):  # type: ignore[misc]
+    """The changelog-backed Table of ledger rows."""
+
+    def partition_for_key(self, key: Any) -> int:
+        """The changelog's partition is the source's, whoever writes and from wherever."""
+        return int(bytes(key).partition(b"/")[0])
+
+    async def write(self, key: bytes, row: bytes) -> None:
+        """Write a row and wait until the changelog has acknowledged it.
+
+        Raises:
+            KafkaError: it was not acknowledged; it may be in the changelog all the same.
+        """
+        partition = self.partition_for_key(key)
+        acknowledged = await self.app.producer.send(self.changelog_topic_name, key, row, partition, None, None)
+        await acknowledged
+        self.data[key] = row
+
+    def joined(self, partition: int, *, id: str, topic: str) -> LedgerSnapshot | None:
+        """What all rows of a partition amount to, None if there is none.
+
+        Raises:
+            RowError: a row cannot be used, see `decode_row`.
+        """
+        rows = [
+            decode_row(bytes(value), id=id, topic=topic)
+            for key, value in self.data.items()
+            if self.partition_for_key(key) == partition
+        ]
+        for row in rows:
+            logger.debug(
+                "partition %d: row of generation %d, counter %d: era %d, floor %d",
+                partition, row.generation, row.counter, row.era, row.floor,
+            )  # fmt: skip
+        return join([row.snapshot() for row in rows])

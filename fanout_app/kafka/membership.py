@@ -1,0 +1,38 @@
+"""Whether this worker is still the owner of its partitions, as far as anyone can know from inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Membership:
+    """A term of ownership: it ends with the first sign of a rebalance, and cannot be trusted without recent proof.
+
+    The proof is a heartbeat that the coordinator answered without error and that was *sent* less than the session
+    timeout, less one second, ago: until then nobody else can have been given our partitions.
+    """
+
+    MARGIN = 1.0
+
+    def __init__(self, session_timeout: float, confirmed_at: Callable[[], float]) -> None:
+        self._trusted_for = session_timeout - self.MARGIN
+        self._confirmed_at = confirmed_at
+        self._term = 0
+        self._rebalancing = True
+
+    def rebalance_began(self) -> None:
+        """Called in the consumer's thread, before anything else happens in a rebalance."""
+        self._rebalancing = True
+        self._term += 1
+
+    def rebalance_ended(self, term: int) -> bool:
+        """The partitions of this term are in place; False if another rebalance has begun meanwhile."""
+        if term == self._term:
+            self._rebalancing = False
+        return term == self._term
+
+    def term(self) -> int:
+        return self._term
+
+    def holds(self, term: int, now: float) -> bool:
+        return term == self._term and not self._rebalancing and now < self._confirmed_at() + self._trusted_for

@@ -1,0 +1,88 @@
+"""Serves the views on Faust's web server, in the worker's own event loop."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from typing import Any
+
+from aiohttp.web import AppRunner, BaseSite, SockSite
+from faust.web.drivers.aiohttp import Web
+
+from fanout_app.core.errors import StartError
+from fanout_app.web.views import routes
+
+logger = logging.getLogger("fanout.web.server")
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORTS = range(6066, 6100)
+#: Connections that wait to be accepted: a burst of clients that connect at once must not be refused.
+_BACKLOG = 1024
+_SHUTDOWN = 2.0
+
+
+class FanoutWeb(Web):  # type: ignore[misc]
+    """Faust's aiohttp web server, with our views alone and told when a client has gone."""
+
+    def __init__(self, app: Any, **kwargs: Any) -> None:
+        super().__init__(app, **kwargs)
+        # Without cancellation a handler whose client is gone would go on waiting, and be given messages.
+        self._runner = AppRunner(
+            self.web_app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN
+        )
+        #: Where this worker answers, once it does.
+        self.address = ""
+
+    def _enabled_blueprints(self) -> list[Any]:
+        return []  # Faust's own pages show tables and settings to whoever asks
+
+    async def on_start(self) -> None:
+        self.web_app.add_routes(routes(self.app.runtime, self.app.tokens, self.app.metrics, self.app.options))
+        await super().on_start()
+
+    def _create_site(self) -> BaseSite:
+        listener = listen(self.app.options.bind)
+        host, port = listener.getsockname()[:2]
+        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        logger.info("serving %s at %s", self.app.options.name, self.address)
+        return SockSite(self._runner, listener, backlog=_BACKLOG)
+
+
+def listen(bind: str | None) -> socket.socket:
+    """A listening socket at ``HOST:PORT``, or at the first free default port where nothing was asked for.
+
+    Raises:
+        StartError: the address cannot be had.
+    """
+    if bind is not None:
+        host, _, port = bind.rpartition(":")
+        return _listen(host.strip("[]"), int(port), bind)
+    for port in DEFAULT_PORTS:
+        try:
+            return _listen(DEFAULT_HOST, port, f"{DEFAULT_HOST}:{port}")
+        except _InUseError:
+            continue
+    raise StartError(f"no free port from {DEFAULT_PORTS[0]} to {DEFAULT_PORTS[-1]}: give one with --bind HOST:PORT")
+
+
+class _InUseError(StartError):
+    pass
+
+
+def _listen(host: str, port: int, shown: str) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except BaseException:
+            listener.close()
+            raise
+    except OSError as error:
+        kind_of = _InUseError if error.errno == errno.EADDRINUSE else StartError
+        raise kind_of(f"cannot serve at {shown}: {error.strerror}; choose another --bind HOST:PORT") from error
+    return listener

@@ -1,0 +1,100 @@
+"""From what a request says to the values the core takes, and names made up for those who gave none."""
+
+from __future__ import annotations
+
+import secrets
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple, TypeVar
+
+from msgspec import UnsetType
+
+from fanout_app.core.requests import Entry, Pull, Ref, Settle
+from fanout_app.web.problems import Fault, invalid
+from fanout_app.web.schemas import ExtendEntry, NackEntry, NextQuery, PullBody, RejectEntry, SettleBody
+from fanout_app.web.tokens import UnknownKey
+
+CLIENT_HEADER: Final = "Fanout-Client"
+_LONGEST_NAME: Final = 200
+_NAME_RULE: Final = f"expected 1 to {_LONGEST_NAME} printable characters"
+
+ReadToken = Callable[[str], Ref | UnknownKey | None]
+E = TypeVar("E", ExtendEntry, NackEntry, RejectEntry)
+
+
+class Asked(NamedTuple):
+    """A pull, and whether its client's name was made up for it."""
+
+    pull: Pull
+    anonymous: bool
+
+
+def pull_of(body: PullBody | NextQuery, client_header: str | None) -> Asked:
+    """The pull that a body (or the query of /v1/next) asks for. Raises `Problem` for names that are none."""
+    faults: list[Fault] = []
+    anonymous = False
+    if not isinstance(body.client, UnsetType):
+        client = _name(body.client, "client", faults)
+    elif client_header is not None:
+        client = _name(client_header, CLIENT_HEADER, faults)
+    else:
+        client = f"anon-{secrets.token_hex(8)}"
+        anonymous = True
+    group = body.group if body.group == "stable" else _name(body.group, "group", faults)
+    if faults:
+        raise invalid(faults)
+    ack_wait = body.ack_wait_ms / 1000
+    if isinstance(body, NextQuery):
+        return Asked(Pull(client=client, group=group, ack_wait=ack_wait), anonymous)
+    return Asked(
+        Pull(
+            client=client,
+            group=group,
+            max_messages=body.max_messages,
+            max_bytes=body.max_bytes,
+            ack_wait=ack_wait,
+        ),
+        anonymous,
+    )
+
+
+def _name(given: str, field: str, faults: list[Fault]) -> str:
+    """The name in the one form that is compared, NFC; what does not pass is added to ``faults``."""
+    name = given if given.isascii() else unicodedata.normalize("NFC", given)
+    if not (0 < len(name) <= _LONGEST_NAME and name.isprintable()):
+        faults.append(Fault(field, _NAME_RULE))
+    return name
+
+
+class ToSettle(NamedTuple):
+    """A settle for the core, and the tokens it cannot be asked about: signed with a key not read yet."""
+
+    settle: Settle
+    unread: list[str]
+
+
+def settle_of(body: SettleBody, read: ReadToken) -> ToSettle:
+    unread: list[str] = []
+
+    def known(entries: Iterable[E]) -> Iterator[tuple[E, Ref | None]]:
+        for entry in entries:
+            ref = read(entry.lease)
+            if ref is UnknownKey.UNKNOWN_KEY:
+                unread.append(entry.lease)
+            else:
+                yield entry, ref
+
+    extend = [Entry(token=e.lease, ref=ref, ack_wait=e.ack_wait_ms / 1000) for e, ref in known(body.extend)]
+    nack = [Entry(token=e.lease, ref=ref, delay=seconds(e.delay_ms), reason=e.reason) for e, ref in known(body.nack)]
+    reject = [Entry(token=e.lease, ref=ref, reason=e.reason) for e, ref in known(body.reject)]
+    # Acks come by the thousand: no generator, no attribute, for each of them.
+    refs = list(map(read, body.ack))
+    acked = zip(body.ack, refs, strict=True)
+    ack = [Entry(token=token, ref=ref) for token, ref in acked if ref is not UnknownKey.UNKNOWN_KEY]
+    if len(ack) < len(refs):
+        unread += [t for t, ref in zip(body.ack, refs, strict=True) if ref is UnknownKey.UNKNOWN_KEY]
+    return ToSettle(Settle(extend=extend, nack=nack, reject=reject, ack=ack, durable=body.durable), unread)
+
+
+def seconds(milliseconds: int | UnsetType) -> float | None:
+    return None if isinstance(milliseconds, UnsetType) else milliseconds / 1000

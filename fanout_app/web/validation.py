@@ -1,0 +1,135 @@
+"""From bytes or a query to a schema's struct, or a problem that lists every fault.
+
+The decoder stops at the first fault. It is asked first, since nearly all requests have none; only then the request is
+taken apart again, field by field, by the same schema.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Struct, UnsetType
+
+from fanout_app.web.problems import Fault, invalid
+
+_MOST_FAULTS: Final = 100
+_WHOLE: Final = "body"
+_PLACE: Final = re.compile(r"^(?P<detail>.*?)(?: - at (?:`key` in )?`\$\.?(?P<place>.*)`)?$", re.DOTALL)
+#: What decoders raise for bytes that clients may send. Unhashable keys and deep nesting are among them.
+MALFORMED: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
+
+S = TypeVar("S", bound=Struct)
+
+
+class Body:
+    """Decodes the bodies of one schema in both encodings."""
+
+    def __init__(self, kind: type[Struct]) -> None:
+        self.kind = kind
+        self._json = msgspec.json.Decoder(kind)
+        self._msgpack = msgspec.msgpack.Decoder(kind)
+
+    def decode(self, raw: bytes, *, msgpack: bool) -> Any:
+        """An instance of the schema. Raises `Problem`."""
+        try:
+            return self._msgpack.decode(raw) if msgpack else self._json.decode(raw)
+        except MALFORMED as error:
+            raise invalid(self._faults(raw, error, msgpack=msgpack)) from None
+
+    def _faults(self, raw: bytes, error: Exception, *, msgpack: bool) -> list[Fault]:
+        try:
+            # The standard library's reader takes numbers of any size: msgspec's would stop at them, and name no field.
+            parsed = msgspec.msgpack.decode(raw) if msgpack else json.loads(raw)
+            faults = faults_of(self.kind, parsed)
+        except MALFORMED:
+            faults = []
+        return faults or [_fault_of(error, msgpack=msgpack)]
+
+
+def query(kind: type[S], given: Mapping[str, str], names: list[str]) -> S:
+    """Read a query string, whose values are all text. Raises `Problem`."""
+    if len(given) == len(names):
+        try:
+            return msgspec.convert(given, kind, strict=False)
+        except MALFORMED:
+            pass
+    faults = faults_of(kind, dict(given), strict=False)
+    faults += [Fault(name, "is given more than once") for name in given if names.count(name) > 1]
+    raise invalid(faults or [Fault("query", "cannot be read")])
+
+
+def faults_of(kind: type[Struct], value: object, at: str = "", *, strict: bool = True) -> list[Fault]:
+    """Every fault of what should become a struct of this kind, with the place of each."""
+    if not isinstance(value, dict):
+        return [Fault(at or _WHOLE, f"expected an object with fields, got {_name_of(value)}")]
+    front = f"{at}." if at else ""
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    known = ", ".join(fields) or "none"
+    found = [
+        Fault(front + str(name)[:100], f"unknown field; known here: {known}") for name in value if name not in fields
+    ]
+    for name, field in fields.items():
+        if name in value:
+            found += _faults_of_value(field.type, value[name], front + name, strict)
+        elif field.required:
+            found.append(Fault(front + name, "is required"))
+    return found[:_MOST_FAULTS]
+
+
+def _faults_of_value(annotation: Any, value: object, at: str, strict: bool) -> list[Fault]:
+    bare = _bare(annotation)
+    if isinstance(bare, type) and issubclass(bare, Struct):
+        return faults_of(bare, value, at)
+    try:
+        msgspec.convert(value, annotation, strict=strict)
+    except MALFORMED as error:
+        found: list[Fault] = []
+        if get_origin(bare) is list and isinstance(value, list):
+            (item,) = get_args(bare)
+            for index, entry in enumerate(value):
+                found += _faults_of_value(item, entry, f"{at}[{index}]", strict)
+        return found or [Fault(at, _detail(str(error), bare, value))]
+    return []
+
+
+def _bare(annotation: Any) -> Any:
+    """The type inside ``Annotated[...]`` and ``... | UnsetType``."""
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation = get_args(annotation)[0]
+        elif origin in (Union, UnionType):
+            annotation = next(part for part in get_args(annotation) if part is not UnsetType)
+        else:
+            return annotation
+
+
+def _detail(text: str, bare: Any, value: object) -> str:
+    if text.startswith("Invalid enum value"):
+        return f"expected one of {', '.join(map(str, get_args(bare)))}"
+    text = text.partition(" - at ")[0].replace("`", "")
+    text = text[:1].lower() + text[1:]
+    if isinstance(value, list):
+        return f"{text}, got {len(value)}"
+    return f"{text}, got {value}" if isinstance(value, int) and " got " not in text else text
+
+
+def _name_of(value: object) -> str:
+    return {list: "an array", str: "a string", type(None): "null"}.get(type(value), type(value).__name__)
+
+
+def _fault_of(error: Exception, *, msgpack: bool) -> Fault:
+    """What the decoder itself said, where the request cannot even be taken apart."""
+    if isinstance(error, RecursionError):
+        return Fault(_WHOLE, "is nested too deeply")
+    match = _PLACE.match(str(error))
+    place = match["place"] if match else None
+    if place and match:
+        return Fault(place, _detail(match["detail"], None, None))
+    form = "msgpack" if msgpack else "JSON"
+    return Fault(_WHOLE, f"is not valid {form} ({_detail(str(error), None, None)})")
