@@ -12,6 +12,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import faust
@@ -27,18 +28,22 @@ from fanout_app.kafka.dead_letters import DeadLetters
 from fanout_app.kafka.ledger_table import LedgerTable, row_key
 from fanout_app.kafka.membership import Membership
 from fanout_app.kafka.prepare import Prepared, prepare
-from fanout_app.kafka.start_offsets import StartOffsets
+from fanout_app.kafka.start_offsets import NoMirror, StartOffsets
 from fanout_app.kafka.transport import BatchTransport
 from fanout_app.metrics import Metrics
 from fanout_app.options import Options
 from fanout_app.runtime import Runtime, SourceError
+from fanout_app.web.handlers import MAX_BODY
 from fanout_app.web.server import FanoutWeb
 from fanout_app.web.tokens import LeaseKeys, TokenCodec
+from fanout_app.zookeeper.mirror import Mirror, Mirrored
+from fanout_app.zookeeper.session import Session, lease_key
 
 logger = logging.getLogger("fanout.application")
 
 _MONTH = 30 * 24 * 3600.0
 _WATCH_LOG_EVERY = 2.0
+_MIRROR_EVERY = 1.0
 _ROW_TIMEOUT = 10.0
 
 
@@ -71,8 +76,12 @@ class Fanout(faust.App):  # type: ignore[misc]
             acks=False,
         )
         self._first_starts = prepared.first_starts
+        self._zookeeper = Session(options.zookeepers) if options.zookeepers else None
+        self._mirror = Mirror(self._zookeeper, options.id, options.topic) if self._zookeeper else None
         self.on_partitions_revoked.connect(self._on_revoked)
         self.task(self._watch_log)
+        if self._mirror is not None:
+            self.task(self._write_mirror)
 
     def _new_transport(self) -> Any:
         return BatchTransport(self.conf.broker_consumer, self, loop=self.loop)
@@ -91,10 +100,12 @@ class Fanout(faust.App):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         await super().on_start()
+        if self._zookeeper is not None:
+            self._zookeeper.start()
         rejected = self.options.dead_letter_topic or f"{self.options.name}-parked"
         self.runtime.connect(
             source=SourceOfConsumer(self),
-            starts=StartOffsets(self.options, self.ledgers, self._first_starts, lambda partition: None),
+            starts=StartOffsets(self.options, self.ledgers, self._first_starts, self._mirror or NoMirror()),
             terms=self.membership,
             store=RowsOfTable(self),
             dead_letters=RejectedTo(DeadLetters(self, rejected, self.options.topic)),
@@ -105,6 +116,12 @@ class Fanout(faust.App):  # type: ignore[misc]
         await self.runtime.drain()
         await super().on_stop()
         await self.runtime.stop()
+        if self._mirror is not None and self._zookeeper is not None:
+            await self._mirror.write(self._floors())
+            await self._zookeeper.stop()
+
+    def _create_directories(self) -> None:
+        """Faust would make a data folder where it was started; nothing of ours is kept on disk."""
 
     def on_rebalance_start(self) -> None:
         # In the consumer's thread: ownership ends here and now, the rest follows in the main loop.
@@ -118,6 +135,16 @@ class Fanout(faust.App):  # type: ignore[misc]
     async def _watch_log(self) -> None:
         async for _ in self.itertimer(_WATCH_LOG_EVERY, name="watch-log"):
             await self.runtime.watch_log()
+
+    async def _write_mirror(self) -> None:
+        assert self._mirror is not None
+        async for _ in self.itertimer(_MIRROR_EVERY, name="mirror"):
+            await self._mirror.write(self._floors())
+
+    def _floors(self) -> dict[int, Mirrored]:
+        partitions = self.runtime.dispatcher.partitions
+        floors = self.runtime.committable()
+        return {number: Mirrored(partitions[number].ledger.era, floor) for number, floor in floors.items()}
 
 
 class IntakeOfRuntime:
@@ -207,7 +234,7 @@ class RejectedTo:
             await self._letters.put(*args, **kwargs)
 
 
-class _kafka_errors:  # noqa: N801 - reads as a statement
+class _kafka_errors:
     """Turns what Kafka's client raises into the runtime's own error."""
 
     def __enter__(self) -> None:
@@ -233,7 +260,8 @@ def create(options: Options) -> Fanout:
                 f"the package {package.__name__!r} of another distribution is in the way ({package.__file__}): "
                 "install fanout into an environment of its own"
             )
-    app = Fanout(options, prepare(options, None))
+    keep = partial(lease_key, options.zookeepers, options.id, options.topic) if options.zookeepers else None
+    app = Fanout(options, prepare(options, keep))
     app.ledgers = tables.ledgers.declare(app)
     agents.intake.declare(app)
     return app
@@ -280,6 +308,7 @@ def _settings(options: Options, prepared: Prepared) -> dict[str, Any]:
         # There is no leader among Faust's workers here, so no topic for one either.
         "topic_disable_leader": True,
         "web_enabled": True,
+        "web_application_options": {"client_max_size": MAX_BODY},
         "worker_redirect_stdouts": False,
         "logging_config": logging_config(verbose=options.verbose),
     }

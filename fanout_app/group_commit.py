@@ -201,8 +201,7 @@ class GroupCommit:
     async def write_all(self, timeout: float) -> bool:
         """Before stopping: get every ledger into the changelog. False if not all of them made it."""
         waits = [
-            self.written(number, self._dispatcher.partitions[number].ledger.version, timeout)
-            for number in self._lines
+            self.written(number, self._dispatcher.partitions[number].ledger.version, timeout) for number in self._lines
         ]
         return all(await asyncio.gather(*waits))
 

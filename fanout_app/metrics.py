@@ -1,3 +1,103 @@
+"""What Prometheus is told. Read from the queue when it asks, so a message costs nothing here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Protocol
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from fanout_app.core.dispatcher import Dispatcher
+
+#: Every name with its help text.
+TABLE: Final = {
+    "fanout_waiting_messages": "Messages not handed out yet: held here or still in Kafka.",
+    "fanout_in_flight": "Messages under a live lease.",
+    "fanout_oldest_unsettled_age_seconds": "Age of the oldest unsettled message held here, by its own timestamp.",
+    "fanout_deliveries_total": "Messages handed out, redeliveries included.",
+    "fanout_settled_total": "Messages settled, by how: acked, late (acked after the lease ended) or rejected.",
+    "fanout_expired_total": "Leases that ended by their time.",
+    "fanout_nacked_total": "Messages nacked.",
+    "fanout_lost_to_retention_total": "Messages deleted from the log before anyone settled them.",
+    "fanout_clients": "Clients alive.",
+    "fanout_buffer_bytes": "Bytes of the messages held, buffered and leased.",
+    "fanout_commit_seconds": "Time of one write of ledgers, until Kafka acknowledged it.",
+}
+_COMMIT_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Measured(Protocol):
+    """What is measured."""
+
+    @property
+    def dispatcher(self) -> Dispatcher: ...
+    def waiting(self) -> int: ...
+    def now(self) -> float: ...
+    def unix_ms(self, at: float) -> int: ...
+
+
 class Metrics:
-    def __init__(self, runtime): pass
-    def commit_seconds(self, s): pass
+    """The metrics of one worker, in a registry of their own: Faust and libraries keep theirs in the global one."""
+
+    def __init__(self, measured: Measured) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Queue(measured))
+        name = "fanout_commit_seconds"
+        self._commit = Histogram(name, TABLE[name], registry=self._registry, buckets=_COMMIT_BUCKETS)
+
+    def commit_seconds(self, seconds: float) -> None:
+        """One write of ledgers took so long."""
+        self._commit.observe(seconds)
+
+    def render(self) -> tuple[bytes, str]:
+        """The text for Prometheus, and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+
+class _Queue(Collector):
+    """Reads the dispatcher at the time of a scrape."""
+
+    def __init__(self, measured: Measured) -> None:
+        self._measured = measured
+
+    def describe(self) -> Iterator[Metric]:
+        # Asked at registration, when there is nothing to be read yet.
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        dispatcher = self._measured.dispatcher
+        clients, counters = dispatcher.clients, dispatcher.counters
+        now = self._measured.now()
+        yield _gauge("fanout_waiting_messages", self._measured.waiting())
+        yield _gauge("fanout_in_flight", clients.in_flight)
+        yield _gauge("fanout_oldest_unsettled_age_seconds", self._oldest_age(now))
+        yield _gauge("fanout_clients", sum(client.alive(now, clients.ttl) for client in clients))
+        yield _gauge("fanout_buffer_bytes", dispatcher.bytes_held())
+        yield _counter("fanout_deliveries_total", counters.delivered)
+        yield _counter("fanout_expired_total", counters.expired)
+        yield _counter("fanout_nacked_total", counters.nacked)
+        yield _counter("fanout_lost_to_retention_total", counters.lost_to_retention)
+        name = "fanout_settled_total"
+        settled = CounterMetricFamily(name, TABLE[name], labels=["how"])
+        # The core counts a late ack as an ack too.
+        settled.add_metric(["acked"], counters.acked - counters.late)
+        settled.add_metric(["late"], counters.late)
+        settled.add_metric(["rejected"], counters.rejected)
+        yield settled
+
+    def _oldest_age(self, now: float) -> float:
+        """Seconds; 0 where nothing is unsettled, or where the producer's clock is ahead of ours."""
+        held = [partition.oldest_held() for partition in self._measured.dispatcher.partitions.values()]
+        # -1 is Kafka's word for a record without a timestamp.
+        stamps = [message.timestamp for message in held if message is not None and message.timestamp >= 0]
+        return max(0.0, (self._measured.unix_ms(now) - min(stamps)) / 1000) if stamps else 0.0
+
+
+def _gauge(name: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, TABLE[name], value=value)
+
+
+def _counter(name: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(name, TABLE[name], value=value)

@@ -429,9 +429,13 @@ class Runtime:
     def healthy(self) -> str | None:
         """None, or why this worker should be restarted."""
         stuck_for = monotonic() - self._idle_since
-        if self._futures and self.waiting() and stuck_for > STANDSTILL and self._terms.holds(
-            self._terms.term(), monotonic()
-        ) and any(self._could_be_served(pull) for pull in self._futures):
+        if (
+            self._futures
+            and self.waiting()
+            and stuck_for > STANDSTILL
+            and self._terms.holds(self._terms.term(), monotonic())
+            and any(self._could_be_served(pull) for pull in self._futures)
+        ):
             return f"messages and free clients, and nothing was handed out for {stuck_for:.0f} s"
         return None
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+#: So many leases run out in a row make a client one that hoards.
+_IN_VAIN = 10
+
 
 @dataclass(slots=True)
 class Client:
@@ -21,6 +24,15 @@ class Client:
     acked: int = 0
     nacked: int = 0
     expired: int = 0
+    #: Leases that ran out since the last one that did not.
+    in_vain: int = 0
+    #: Waits in vain, if it waits: it may not be given more at the moment.
+    benched: bool = False
+
+    @property
+    def slowed(self) -> bool:
+        """It takes and does not ack: one message at a time until it does."""
+        return self.in_vain >= _IN_VAIN
 
     def alive(self, now: float, ttl: float) -> bool:
         return bool(self.waiting or self.in_flight or (not self.anonymous and now < self.seen + ttl))
@@ -42,6 +54,10 @@ class Clients:
     def __iter__(self) -> Iterator[Client]:
         return iter(self._clients.values())
 
+    def __getitem__(self, name: str) -> Client:
+        """One that must be there, since it waits or holds a lease."""
+        return self._clients[name]
+
     def get(self, name: str) -> Client | None:
         return self._clients.get(name)
 
@@ -49,10 +65,8 @@ class Clients:
         client = self._clients.get(name)
         if client is None:
             client = self._clients[name] = Client(name, group, anonymous, now)
-        client.seen = now
         client.group = group
-        if not anonymous:
-            self._named_seen = now
+        self._touch(client, now)
         return client
 
     def started_waiting(self, client: Client) -> None:
@@ -75,17 +89,35 @@ class Clients:
         self.in_flight -= count
         self._touch(client, now)
 
+    def acked(self, client: Client, count: int) -> None:
+        client.acked += count
+        client.in_vain = 0
+
+    def nacked(self, client: Client, count: int) -> None:
+        client.nacked += count
+        self.worked(client)
+
+    def worked(self, client: Client) -> None:
+        """It does something with what it takes, though only an ack makes up for having hoarded."""
+        if not client.slowed:
+            client.in_vain = 0
+
+    def let_expire(self, client: Client, count: int) -> None:
+        client.expired += count
+        client.in_vain += count
+
     def _touch(self, client: Client, now: float) -> None:
-        client.seen = now
+        # A settle may end with the time at which it began, after something that took a while.
+        client.seen = max(client.seen, now)
         if not client.anonymous:
-            self._named_seen = now
+            self._named_seen = max(self._named_seen, now)
 
     def someone_alive(self, now: float) -> bool:
         return bool(self.waiting or self.in_flight or now < self._named_seen + self.ttl)
 
-    def forget_dead(self, now: float) -> list[str]:
-        """Drop who is not alive any more, and say who that was."""
-        dead = [client.name for client in self._clients.values() if not client.alive(now, self.ttl)]
-        for name in dead:
-            del self._clients[name]
-        return dead
+    def dead(self, now: float) -> list[Client]:
+        """Who is not alive any more and still known."""
+        return [client for client in self._clients.values() if not client.alive(now, self.ttl)]
+
+    def forget(self, client: Client) -> None:
+        del self._clients[client.name]

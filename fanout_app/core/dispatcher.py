@@ -64,11 +64,12 @@ class _Waiting(NamedTuple):
 
 
 class _Timer:
-    """A deadline that is not the end of a lease."""
+    """A deadline that is not the end of a lease. Without ``fire`` it only wakes the one who waits for deadlines."""
 
-    __slots__ = ("fire", "live")
+    __slots__ = ("deadline", "fire", "live")
 
-    def __init__(self, fire: Callable[[float], None] | None = None) -> None:
+    def __init__(self, deadline: float, fire: Callable[[float], None] | None = None) -> None:
+        self.deadline = deadline
         self.fire = fire
         self.live = 1
 
@@ -80,6 +81,7 @@ class Dispatcher:
     """One worker's queue over all its partitions."""
 
     def __init__(self, limits: Limits, *, new_batch: Callable[[], int], jitter: Callable[[], float]) -> None:
+        """``new_batch`` makes numbers that no owner ever repeats: tokens of earlier owners come back with them."""
         self.limits = limits
         self.partitions: dict[int, PartitionQueue] = {}
         self.clients = Clients(limits.client_ttl)
@@ -87,8 +89,9 @@ class Dispatcher:
         #: Groups with a share; only these are handed anything.
         self.weights: dict[str, int] = {"stable": 100}
         self.answers: dict[int, Answer] = {}
-        #: Batches acked whole, latest last: a client whose answer was lost on the way sends its ack again.
-        self.acked_batches: OrderedDict[int, None] = OrderedDict()
+        #: Batches acked whole, latest last, with their partitions: a client whose answer was lost on the way sends its
+        #: ack again, and is answered when all of these are in the changelog.
+        self.acked_batches: OrderedDict[int, tuple[int, ...]] = OrderedDict()
         self._rotations: dict[str, Rotation] = {}
         self._waiting: dict[int, _Waiting] = {}
         self._pulls = 0
@@ -96,7 +99,8 @@ class Dispatcher:
         self._jitter = jitter
         self._deadlines = Deadlines()
         self._turn_of_partition: deque[int] = deque()
-        self._forget_at: float | None = None
+        self._forgetting = False
+        self._waking_at: float | None = None
 
     # Partitions ------------------------------------------------------------------------------------------------------
 
@@ -120,6 +124,10 @@ class Dispatcher:
         self._turn_of_partition.remove(number)
         for run in set(partition.in_flight.values()):
             self._end(run, run.live, now)
+        partition.clear()
+        # What was settled here may not have reached the changelog: the next ledger decides, whoever reads it.
+        for batch in [batch for batch, numbers in self.acked_batches.items() if number in numbers]:
+            del self.acked_batches[batch]
 
     def offer(self, number: int, asked: int, after: int, messages: Sequence[Message]) -> bool:
         """Take a fetch; False if it does not continue the chain (see `PartitionQueue.offer`)."""
@@ -150,12 +158,18 @@ class Dispatcher:
     def add_pull(self, now: float, pull: Pull, *, anonymous: bool = False) -> int:
         """Let a client wait; `serve` tells whether there is something for it. Returns the number of the pull."""
         self._pulls += 1
+        known = self.clients.get(pull.client)
+        if known is not None and not known.alive(now, self.limits.client_ttl):
+            self._forget(known)
         client = self.clients.seen(now, pull.client, pull.group, anonymous=anonymous)
         self.clients.started_waiting(client)
         self._waiting[self._pulls] = _Waiting(pull, client)
-        self._rotation(pull.group).wait(pull.client, self._pulls)
-        if self._forget_at is None:
-            self._arm_forget(now)
+        rotation = self._rotation(pull.group)
+        if client.benched:
+            rotation.bench(client.name)
+        rotation.wait(client.name, self._pulls)
+        if not self._forgetting:
+            self._forget_later(now)
         return self._pulls
 
     def cancel_pull(self, number: int, now: float) -> None:
@@ -174,7 +188,7 @@ class Dispatcher:
         client = self.clients.get(pull.client)
         if not self.weights.get(pull.group):
             return Empty.WEIGHT_ZERO
-        if client is not None and client.in_flight >= self.limits.client_limit:
+        if client is not None and self._allowance(client) <= 0:
             return Empty.CLIENT_LIMIT
         if not self.partitions or any(partition.suspended for partition in self.partitions.values()):
             return Empty.MOVING
@@ -188,43 +202,45 @@ class Dispatcher:
         for group, weight in self.weights.items():
             rotation = self._rotations.get(group)
             if weight and rotation is not None:
-                while len(rotation) and (handout := self._serve_one(rotation, now)):
+                while rotation and (handout := self._serve_one(rotation, now)):
                     handouts.append(handout)
         return handouts
 
     def _serve_one(self, rotation: Rotation, now: float) -> Handout | None:
         if not any(self._has_something(partition) for partition in self.partitions.values()):
             return None
+        # Everyone in the rotation can take anything but what it is barred from itself: the second turn ends this.
         for _name, number in rotation.turns():
             waiting = self._waiting[number]
-            limit = min(waiting.pull.max_messages, self.limits.client_limit - waiting.client.in_flight)
-            if limit <= 0:
-                continue
-            runs = self._take(waiting.pull, limit, now)
-            if runs:
+            taken = self._take(waiting, now)
+            if taken:
                 del self._waiting[number]
                 rotation.served(waiting.pull.client, number)
-                return Handout(number, self._hand_out(waiting, runs, now))
+                return Handout(number, self._hand_out(waiting, taken, now))
         return None
 
     @staticmethod
     def _has_something(partition: PartitionQueue) -> bool:
         return not partition.suspended and bool(partition.fresh_count or partition.returned)
 
-    def _take(self, pull: Pull, limit: int, now: float) -> list[tuple[PartitionQueue, list[Message]]]:
+    def _take(self, waiting: _Waiting, now: float) -> list[tuple[PartitionQueue, list[Message]]]:
         """Take messages for this pull: returned ones first, then fresh ones, from the partition whose turn it is on."""
+        pull = waiting.pull
+        limit = min(pull.max_messages, self._allowance(waiting.client))
         room = pull.max_bytes
         taken: list[tuple[PartitionQueue, list[Message]]] = []
         for partition in self.partitions.values():
             if partition.returned and not partition.suspended and limit:
-                messages = partition.take_returned(pull.client, now, limit, room)
+                messages = partition.returned.take(
+                    pull.client, now, limit, room, alone=not taken, others_wait=self._others_wait(pull.client)
+                )
                 if messages:
                     limit -= len(messages)
                     room -= sum(map(size_of, messages))
                     taken.append((partition, messages))
         order = self._turn_of_partition
         for _ in range(len(order)):
-            if not limit or room <= 0:
+            if not limit or (taken and room <= 0):
                 break
             partition = self.partitions[order[0]]
             order.rotate(-1)
@@ -236,6 +252,12 @@ class Dispatcher:
                         room -= sum(map(size_of, messages))
                     taken.append((partition, messages))
         return taken
+
+    def _others_wait(self, client: str) -> bool:
+        """Whether anybody else could take a message now, of whatever group."""
+        return any(
+            self.weights.get(group) and rotation.others_wait(client) for group, rotation in self._rotations.items()
+        )
 
     def _hand_out(self, waiting: _Waiting, taken: list[tuple[PartitionQueue, list[Message]]], now: float) -> Answer:
         pull, client = waiting
@@ -255,13 +277,14 @@ class Dispatcher:
                     ack_wait=pull.ack_wait,
                 )
                 partition.lease(run)
-                self._deadlines.add(run.deadline, run)
+                self._deadlines.add(run)
                 self.clients.took(client, len(part))
                 self.counters.delivered += len(part)
                 if count > 1:
                     self.counters.redelivered += len(part)
                 runs.append(run)
         self.clients.stopped_waiting(client, now)
+        self._reconsider(client)
         answer = self.answers[batch] = Answer(batch=batch, client=pull.client, group=pull.group, runs=runs)
         return answer
 
@@ -280,125 +303,142 @@ class Dispatcher:
         """The answer could not be written: its messages go back as if they had never been handed out."""
         for run in (*answer.runs, *answer.splits):
             messages = self.live_messages(run)
-            self._take_back(run, messages, now, barred=False)
-            self.counters.released += len(messages)
+            if messages:
+                self._take_back(run, messages, now, barred=False)
+                self.counters.released += len(messages)
 
     def expire(self, now: float) -> None:
         """End the leases whose time is up, and do whatever else is due."""
-        for at, item in self._deadlines.due(now):
-            if isinstance(item, _Timer):
+        for item in self._deadlines.due(now):
+            if isinstance(item, LeaseRun):
+                messages = self.live_messages(item)
+                self.clients.let_expire(self.clients[item.client], len(messages))
+                self.counters.expired += len(messages)
+                self._fail(item, messages, now, delay=0.0)
+            elif isinstance(item, _Timer):
                 item.live = 0
                 if item.fire is not None:
                     item.fire(now)
-            elif isinstance(item, LeaseRun) and item.live:
-                if item.deadline > at:
-                    self._deadlines.add(item.deadline, item)
-                    continue
-                messages = self.live_messages(item)
-                client = self.clients.get(item.client)
-                if client is not None:
-                    client.expired += len(messages)
-                self.counters.expired += len(messages)
-                self._fail(item, messages, now)
 
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
 
     def fail(self, run: LeaseRun, offset: int, now: float, delay: float | None) -> None:
         """One message was nacked: the next client gets it after ``delay`` seconds, by default those of the backoff."""
-        message = _message_of(run, offset)
+        self.fail_all(run, [run.message(offset)], now, delay)
+
+    def fail_all(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float | None) -> None:
+        """The same for many of one run."""
         if delay is None:
             delay = self.limits.backoff.delay(run.delivery_count, self._jitter())
-        if delay <= 0:
-            self._fail(run, [message], now)
-            return
+        self._fail(run, messages, now, delay)
+
+    def _fail(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float) -> None:
         partition = self.partitions[run.partition]
-        partition.ledger.failed(message.offset)
-        del partition.in_flight[message.offset]
-        partition.delayed[message.offset] = message
-        self._end(run, 1, now)
-        self._deadlines.add(now + delay, _Timer(lambda at: self._delay_over(partition, message, at)))
-
-    def _delay_over(self, partition: PartitionQueue, message: Message, now: float) -> None:
-        if partition.delayed.get(message.offset) is message:
-            del partition.delayed[message.offset]
-            partition.give_back(message, barred=None, until=now)
-
-    def _fail(self, run: LeaseRun, messages: list[Message], now: float) -> None:
-        ledger = self.partitions[run.partition].ledger
         for message in messages:
-            ledger.failed(message.offset)
-        self._take_back(run, messages, now, barred=True)
-
-    def _take_back(self, run: LeaseRun, messages: list[Message], now: float, *, barred: bool) -> None:
-        if not messages:
+            partition.ledger.failed(message.offset)
+        if delay <= 0:
+            self._take_back(run, messages, now, barred=True)
             return
+        for message in messages:
+            del partition.in_flight[message.offset]
+            partition.delayed[message.offset] = message
+        offsets = [message.offset for message in messages]
+        client = run.client
+        self._end(run, len(messages), now)
+        self._deadlines.add(_Timer(now + delay, lambda at: self._delay_over(partition, offsets, client, at)))
+
+    @staticmethod
+    def _delay_over(partition: PartitionQueue, offsets: list[int], failed_by: str, now: float) -> None:
+        for offset in offsets:
+            message = partition.delayed.pop(offset, None)
+            if message is not None:
+                # Others had the delay to come: who failed it has no longer to wait for them, only to stand back.
+                partition.give_back(message, barred=failed_by, until=now)
+
+    def _take_back(self, run: LeaseRun, messages: Sequence[Message], now: float, *, barred: bool) -> None:
         partition = self.partitions[run.partition]
         until = now + self.limits.other_client_wait
         for message in messages:
             del partition.in_flight[message.offset]
             partition.give_back(message, barred=run.client if barred else None, until=until)
-        if barred:
-            self._deadlines.add(until, _Timer())
+        if barred and self._waking_at != until:
+            # Once for all that fail at one time.
+            self._waking_at = until
+            self._deadlines.add(_Timer(until))
         self._end(run, len(messages), now)
 
-    def end_lease(self, run: LeaseRun, offset: int, now: float) -> None:
-        """One lease ends because its message is settled."""
-        partition = self.partitions[run.partition]
-        del partition.in_flight[offset]
-        partition.bytes_held -= size_of(_message_of(run, offset))
-        self._end(run, 1, now)
-
-    def end_leases(self, run: LeaseRun, messages: Sequence[Message], now: float) -> None:
-        """The same for many of one run."""
+    def settle_leased(self, run: LeaseRun, messages: Sequence[Message], now: float) -> None:
+        """These messages of one run, ascending and all live, are done."""
         partition = self.partitions[run.partition]
         in_flight = partition.in_flight
-        for message in messages:
-            del in_flight[message.offset]
+        offsets = [message.offset for message in messages]
+        for offset in offsets:
+            del in_flight[offset]
         partition.bytes_held -= sum(map(size_of, messages))
+        partition.ledger.settle(offsets)
         self._end(run, len(messages), now)
 
+    def settle_one(self, number: int, offset: int, now: float) -> None:
+        """This message is done, whoever has it at the moment, and even if it was not fetched yet."""
+        partition = self.partitions[number]
+        run = partition.in_flight.get(offset)
+        if run is not None:
+            self.settle_leased(run, [run.message(offset)], now)
+        else:
+            partition.forget(offset)
+            partition.ledger.settle((offset,))
+
+    def extend(self, run: LeaseRun, messages: Sequence[Message], ack_wait: float, now: float) -> None:
+        """Let leases of one run end ``ack_wait`` from now."""
+        if len(messages) == run.live:
+            run.ack_wait = ack_wait
+            run.deadline = now + ack_wait
+            self._deadlines.add(run)
+        else:
+            for message in messages:
+                self.split(run, message.offset, ack_wait, now)
+
     def split(self, run: LeaseRun, offset: int, ack_wait: float, now: float) -> LeaseRun:
-        """Give one message of a run a lease with an end of its own (extend)."""
+        """Give one message of a run a lease with an end of its own."""
         partition = self.partitions[run.partition]
-        message = _message_of(run, offset)
         single = LeaseRun(
             batch=run.batch,
             partition=run.partition,
             era=run.era,
             client=run.client,
             group=run.group,
-            messages=[message],
+            messages=[run.message(offset)],
             delivery_count=run.delivery_count,
             delivered_at=run.delivered_at,
             ack_wait=ack_wait,
         )
         single.deadline = now + ack_wait
         partition.in_flight[offset] = single
-        self.answers[run.batch].splits.append(single)
-        self._deadlines.add(single.deadline, single)
+        splits = self.answers[run.batch].splits
         run.live -= 1
-        if not run.live:
-            self._deadlines.one_died()
+        if not run.live and run in splits:
+            splits.remove(run)
+        splits.append(single)
+        self._deadlines.add(single)
         return single
 
     def _end(self, run: LeaseRun, count: int, now: float) -> None:
+        """Leases of a run are over; its messages have been moved elsewhere."""
         run.live -= count
-        client = self.clients.get(run.client)
-        if client is not None:
-            self.clients.gave_up(client, count, now)
-        if not run.live:
-            self._deadlines.one_died()
+        client = self.clients[run.client]
+        self.clients.gave_up(client, count, now)
+        self._reconsider(client)
         answer = self.answers[run.batch]
         answer.live -= count
         if not answer.live:
-            # The deadlines may hold on to the runs for a while yet: not to the bodies.
+            # The deadlines may refer to the runs for a while yet, and must not hold their bodies.
             del self.answers[run.batch]
             for ended in answer.runs:
                 ended.messages = ()
 
-    def remember_acked(self, batch: int) -> None:
-        self.acked_batches[batch] = None
+    def remember_acked(self, answer: Answer) -> None:
+        self.acked_batches[answer.batch] = tuple({run.partition for run in answer.runs})
         if len(self.acked_batches) > _REMEMBERED_BATCHES:
             self.acked_batches.popitem(last=False)
 
@@ -410,27 +450,37 @@ class Dispatcher:
             rotation = self._rotations[group] = Rotation()
         return rotation
 
-    def _arm_forget(self, now: float) -> None:
-        self._forget_at = now + self.limits.client_ttl
-        self._deadlines.add(self._forget_at, _Timer(self._forget_dead))
+    def _allowance(self, client: Client) -> int:
+        """How many messages more it may hold."""
+        return (1 if client.slowed else self.limits.client_limit) - client.in_flight
+
+    def _reconsider(self, client: Client) -> None:
+        """What the client holds has changed: at its limit it leaves the ring, so that nobody has to look at it."""
+        at_limit = self._allowance(client) <= 0
+        if at_limit != client.benched:
+            client.benched = at_limit
+            for rotation in self._rotations.values():
+                if at_limit:
+                    rotation.bench(client.name)
+                else:
+                    rotation.unbench(client.name)
+
+    def _forget_later(self, now: float) -> None:
+        self._forgetting = True
+        self._deadlines.add(_Timer(now + self.limits.client_ttl, self._forget_dead))
 
     def _forget_dead(self, now: float) -> None:
-        """Who is not alive has no place in the rotation. Looked at once a ttl, so it may take up to twice that."""
-        for name in self.clients.forget_dead(now):
-            for rotation in self._rotations.values():
-                rotation.leave(name)
-        self._forget_at = None
+        """Who is not alive has no place in the rotation. Looked at once a ttl, and whenever such a one comes back."""
+        for client in self.clients.dead(now):
+            self._forget(client)
+        self._forgetting = False
         if len(self.clients):
-            self._arm_forget(now)
+            self._forget_later(now)
 
-
-def _message_of(run: LeaseRun, offset: int) -> Message:
-    """The message of a run by its offset. Offsets of a run without holes say where it is."""
-    messages = run.messages
-    guess = offset - messages[0].offset
-    if guess < len(messages) and messages[guess].offset == offset:
-        return messages[guess]
-    return next(message for message in messages if message.offset == offset)
+    def _forget(self, client: Client) -> None:
+        self.clients.forget(client)
+        for rotation in self._rotations.values():
+            rotation.leave(client.name)
 
 
 def _by_delivery_count(ledger: PartitionLedger, messages: list[Message]) -> Iterable[tuple[int, list[Message]]]:

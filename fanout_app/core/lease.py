@@ -8,15 +8,22 @@ by itself) simply leaves its run.
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from fanout_app.core.message import Message
 
 
-class Expiring(Protocol):
-    """What can be filed under a deadline: something that knows whether the deadline still matters."""
+_offset = attrgetter("offset")
 
+
+class Timed(Protocol):
+    """What can be filed under its deadline: something that knows whether that still matters."""
+
+    @property
+    def deadline(self) -> float: ...
     @property
     def live(self) -> int: ...
 
@@ -56,10 +63,20 @@ class LeaseRun:
         self.live = len(messages)
 
     def __repr__(self) -> str:
-        return (
-            f"<LeaseRun p{self.partition}/{self.messages[0].offset}-{self.messages[-1].offset} live={self.live} "
-            f"client={self.client} until={self.deadline:.3f}>"
-        )
+        offsets = [message.offset for message in (*self.messages[:1], *self.messages[-1:])]
+        return f"<LeaseRun p{self.partition}/{offsets} live={self.live} client={self.client} until={self.deadline:.3f}>"
+
+    def find(self, offset: int) -> Message | None:
+        """The message of this offset, if it was handed out with this run."""
+        messages = self.messages
+        at = bisect_left(messages, offset, key=_offset)
+        return messages[at] if at < len(messages) and messages[at].offset == offset else None
+
+    def message(self, offset: int) -> Message:
+        """The message of this offset, which is under this lease."""
+        message = self.find(offset)
+        assert message is not None
+        return message
 
 
 class Answer:
@@ -80,43 +97,49 @@ class Answer:
     def __len__(self) -> int:
         return sum(len(run.messages) for run in self.runs)
 
+    def holds(self, partition: int, offset: int) -> bool:
+        """Whether this message was handed out with it."""
+        return any(run.partition == partition and run.find(offset) is not None for run in self.runs)
+
 
 class Deadlines:
     """Times at which something ends, earliest first.
 
-    Most leases are acked long before they end, so ended items would outnumber the live ones by far: once half of the
-    heap is known to be dead it is rebuilt without them, which keeps its size within twice what is live.
+    Most leases are acked long before they end, and an extended one is filed anew: both leave entries behind that mean
+    nothing any more. They are dropped when they come up, and all of them whenever the heap has doubled, which keeps it
+    within twice what was live then at a constant cost for each entry.
     """
 
     _SMALL = 1024
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Expiring]] = []
+        self._heap: list[tuple[float, int, Timed]] = []
         self._sequence = 0
-        self._dead = 0
+        self._full = self._SMALL
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, at: float, item: Expiring) -> None:
-        self._sequence += 1
-        heapq.heappush(self._heap, (at, self._sequence, item))
-
-    def one_died(self) -> None:
-        """An item that was added has no use for its time any more (its ``live`` is zero)."""
-        self._dead += 1
-        if self._dead > self._SMALL and 2 * self._dead > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].live]
+    def add(self, item: Timed) -> None:
+        """File an item under its deadline, once more if that has changed."""
+        if len(self._heap) >= self._full:
+            self._heap = [entry for entry in self._heap if _matters(entry)]
             heapq.heapify(self._heap)
-            self._dead = 0
+            self._full = max(self._SMALL, 2 * len(self._heap))
+        self._sequence += 1
+        heapq.heappush(self._heap, (item.deadline, self._sequence, item))
 
     def next(self) -> float | None:
+        while self._heap and not _matters(self._heap[0]):
+            heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def due(self, now: float) -> Iterator[tuple[float, Expiring]]:
-        """Take out what is due, with the time it was filed under; the dead ones among them as well."""
-        while self._heap and self._heap[0][0] <= now:
-            at, _, item = heapq.heappop(self._heap)
-            if not item.live and self._dead:
-                self._dead -= 1
-            yield at, item
+    def due(self, now: float) -> Iterator[Timed]:
+        """Take out what is due. What is added meanwhile and is due as well comes too."""
+        while (at := self.next()) is not None and at <= now:
+            yield heapq.heappop(self._heap)[2]
+
+
+def _matters(entry: tuple[float, int, Timed]) -> bool:
+    at, _, item = entry
+    return bool(item.live) and item.deadline == at

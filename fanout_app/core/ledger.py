@@ -95,9 +95,7 @@ class PartitionLedger:
             self.floor = stop
         else:
             self.settled.add_range(start, stop)
-        if self.failures:
-            for offset in [offset for offset in self.failures if start <= offset < stop]:
-                del self.failures[offset]
+        self._forget_failures(start, stop)
         self._advance()
         self.version += 1
 
@@ -120,6 +118,16 @@ class PartitionLedger:
         self.failures.clear()
         self.witness = None
         self.version += 1
+
+    def _forget_failures(self, start: int, stop: int) -> None:
+        """A settled offset has no next delivery to count. Looks at the run or at the failures, whichever are fewer."""
+        failures = self.failures
+        if len(failures) <= stop - start:
+            for offset in [offset for offset in failures if start <= offset < stop]:
+                del failures[offset]
+        else:
+            for offset in range(start, stop):
+                failures.pop(offset, None)
 
     def snapshot(self) -> LedgerSnapshot:
         return LedgerSnapshot(

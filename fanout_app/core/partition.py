@@ -8,34 +8,18 @@ can be dropped on the way and a jump between two fetches proves nothing; a hole 
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 
 from fanout_app.core.lease import LeaseRun
 from fanout_app.core.ledger import PartitionLedger
 from fanout_app.core.message import Message, size_of
+from fanout_app.core.redelivery import Returned, Returns
 
-
-@dataclass(slots=True)
-class Returned:
-    """A message whose delivery ended badly. ``barred`` is the client that failed it, until ``barred_until``."""
-
-    message: Message
-    barred: str | None
-    barred_until: float
-
-
-class _Chunk:
-    """Fetched messages of one fetch that nobody has had yet; taken from the front by moving ``start``."""
-
-    __slots__ = ("largest", "messages", "start")
-
-    def __init__(self, messages: Sequence[Message], largest: int) -> None:
-        self.messages = messages
-        self.start = 0
-        self.largest = largest
+_offset = attrgetter("offset")
 
 
 class PartitionQueue:
@@ -52,10 +36,10 @@ class PartitionQueue:
         self.suspended = False
         self.in_flight: dict[int, LeaseRun] = {}
         self.delayed: dict[int, Message] = {}
-        self.returned: dict[int, Returned] = {}
-        self._returned_heap: list[int] = []
-        self._fresh: deque[_Chunk] = deque()
-        self.fresh_count = 0
+        self.returned = Returns()
+        self._fresh: deque[Message] = deque()
+        #: No fresh message is larger: while that many of it fit, nobody needs to weigh each of them.
+        self._largest_fresh = 0
         self.bytes_held = 0
 
     def __repr__(self) -> str:
@@ -66,22 +50,25 @@ class PartitionQueue:
         )
 
     @property
+    def fresh_count(self) -> int:
+        return len(self._fresh)
+
+    @property
     def held(self) -> int:
         """Unsettled messages in memory."""
-        return self.fresh_count + len(self.in_flight) + len(self.returned) + len(self.delayed)
+        return len(self._fresh) + len(self.in_flight) + len(self.returned) + len(self.delayed)
 
     def oldest_held(self) -> Message | None:
         """The unsettled message with the lowest offset."""
-        found: list[Message] = [chunk.messages[chunk.start] for chunk in list(self._fresh)[:1]]
-        if self.returned:
-            found.append(self.returned[min(self.returned)].message)
-        if self.delayed:
-            found.append(self.delayed[min(self.delayed)])
-        if self.in_flight:
-            run = self.in_flight[min(self.in_flight)]
-            offset = min(self.in_flight)
-            found.append(next(message for message in run.messages if message.offset == offset))
-        return min(found, key=lambda message: message.offset, default=None)
+        offset = min((*self.in_flight, *self.returned, *self.delayed), default=None)
+        fresh = self._fresh[0] if self._fresh else None
+        if offset is None or (fresh is not None and fresh.offset < offset):
+            return fresh
+        run = self.in_flight.get(offset)
+        if run is not None:
+            return run.message(offset)
+        entry = self.returned.get(offset)
+        return entry.message if entry is not None else self.delayed[offset]
 
     def offer(self, asked: int, after: int, messages: Sequence[Message]) -> bool:
         """Take a fetch that was asked at ``asked`` and left the consumer's position at ``after``.
@@ -102,8 +89,8 @@ class PartitionQueue:
         if messages:
             sizes = list(map(size_of, messages))
             self.bytes_held += sum(sizes)
-            self.fresh_count += len(messages)
-            self._fresh.append(_Chunk(messages, max(sizes)))
+            self._largest_fresh = max(self._largest_fresh if self._fresh else 0, *sizes)
+            self._fresh.extend(messages)
         return True
 
     def _settle_holes(self, asked: int, after: int, messages: Iterable[Message]) -> None:
@@ -134,62 +121,20 @@ class PartitionQueue:
 
         With ``alone`` the first one is taken however large it is: nobody could ever take it otherwise.
         """
-        taken: list[Message] = []
-        while self._fresh and len(taken) < limit:
-            chunk = self._fresh[0]
-            count = min(limit - len(taken), len(chunk.messages) - chunk.start)
-            if count * chunk.largest <= room:
-                room -= count * chunk.largest
-            else:
-                count = self._fitting(chunk, count, room, alone and not taken)
-                room = 0
-                if not count:
-                    break
-            part = chunk.messages[chunk.start : chunk.start + count]
-            chunk.start += count
-            if chunk.start == len(chunk.messages):
-                self._fresh.popleft()
-            self.fresh_count -= count
-            if self.ledger.any_settled_in(part[0].offset, part[-1].offset + 1):
-                for message in part:
-                    if self.ledger.is_settled(message.offset):
-                        self.bytes_held -= size_of(message)
-                part = [message for message in part if not self.ledger.is_settled(message.offset)]
-            taken.extend(part)
-        return taken
+        fresh = self._fresh
+        count = min(limit, len(fresh))
+        if count * self._largest_fresh > room:
+            count = self._fitting(count, room) or int(alone and count > 0)
+        return [fresh.popleft() for _ in range(count)]
 
-    @staticmethod
-    def _fitting(chunk: _Chunk, count: int, room: int, alone: bool) -> int:
+    def _fitting(self, count: int, room: int) -> int:
         fitting = 0
-        for message in chunk.messages[chunk.start : chunk.start + count]:
+        for message in islice(self._fresh, count):
             room -= size_of(message)
             if room < 0:
                 break
             fitting += 1
-        return fitting or int(alone)
-
-    def take_returned(self, client: str, now: float, limit: int, room: int) -> list[Message]:
-        """Returned messages that this client may have, lowest offset first, within the limits of `take_fresh`."""
-        taken: list[Message] = []
-        barred: list[int] = []
-        while self._returned_heap and len(taken) < limit:
-            offset = heapq.heappop(self._returned_heap)
-            entry = self.returned.get(offset)
-            if entry is None:
-                continue
-            if entry.barred == client and now < entry.barred_until:
-                barred.append(offset)
-                continue
-            size = size_of(entry.message)
-            if taken and size > room:
-                barred.append(offset)
-                break
-            room -= size
-            del self.returned[offset]
-            taken.append(entry.message)
-        for offset in barred:
-            heapq.heappush(self._returned_heap, offset)
-        return taken
+        return fitting
 
     def lease(self, run: LeaseRun) -> None:
         """Record that these messages are now under this lease."""
@@ -197,12 +142,27 @@ class PartitionQueue:
 
     def give_back(self, message: Message, *, barred: str | None, until: float) -> None:
         """Make a message ready for the next client."""
-        self.returned[message.offset] = Returned(message, barred, until)
-        heapq.heappush(self._returned_heap, message.offset)
+        self.returned.add(Returned(message, barred, until))
 
     def forget(self, offset: int) -> None:
-        """A settled message that is not in flight needs no place any more; a fresh one is dropped when taken."""
-        entry = self.returned.pop(offset, None)
-        message = entry.message if entry else self.delayed.pop(offset, None)
+        """A settled message that is not in flight needs no place any more."""
+        message = self.returned.discard(offset) or self.delayed.pop(offset, None) or self._discard_fresh(offset)
         if message is not None:
             self.bytes_held -= size_of(message)
+
+    def _discard_fresh(self, offset: int) -> Message | None:
+        fresh = self._fresh
+        at = bisect_left(fresh, offset, key=_offset)
+        if at == len(fresh) or fresh[at].offset != offset:
+            return None
+        message = fresh[at]
+        del fresh[at]
+        return message
+
+    def clear(self) -> None:
+        """Let go of all messages: whoever still refers to a partition that was dropped must not hold its bodies."""
+        self.in_flight.clear()
+        self.delayed.clear()
+        self.returned = Returns()
+        self._fresh.clear()
+        self.bytes_held = 0

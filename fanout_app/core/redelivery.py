@@ -1,8 +1,16 @@
-"""How long a message rests before it is tried again."""
+"""Redelivery: how long a failed message rests, and who may have it next.
+
+A message goes to another client than the one that failed it as long as one can take it. Only when nobody else can, and
+a while has passed, does the one that failed it get it again: it may be all there is.
+"""
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from fanout_app.core.message import Message, size_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,3 +25,103 @@ class Backoff:
         if delivery_count <= 1:
             return 0.0
         return float(min(self.longest, self.first * 2.0 ** min(delivery_count - 2, 64)) * (1.0 - jitter / 2.0))
+
+
+@dataclass(slots=True)
+class Returned:
+    """A message ready for its next delivery. ``barred`` is the client that failed it, if one did."""
+
+    message: Message
+    barred: str | None
+    #: Until then the barred client does not get it even if nobody else waits.
+    barred_until: float
+
+
+@dataclass(slots=True)
+class _Bars:
+    """How many messages one client is barred from, and a time before which none of them is free for it."""
+
+    count: int
+    earliest: float
+
+
+class Returns:
+    """Messages to be delivered again, lowest offset first. As a collection it is that of their offsets."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Returned] = {}
+        #: Every offset of ``_entries``, and some that were discarded since.
+        self._heap: list[int] = []
+        #: By client. One that failed a thousand messages and asks for more must not look at each of them every time.
+        self._bars: dict[str, _Bars] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, offset: object) -> bool:
+        return offset in self._entries
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._entries)
+
+    def get(self, offset: int) -> Returned | None:
+        return self._entries.get(offset)
+
+    def add(self, entry: Returned) -> None:
+        offset = entry.message.offset
+        self._entries[offset] = entry
+        heapq.heappush(self._heap, offset)
+        if entry.barred is not None:
+            bars = self._bars.get(entry.barred)
+            if bars is None:
+                self._bars[entry.barred] = _Bars(1, entry.barred_until)
+            else:
+                bars.count += 1
+                bars.earliest = min(bars.earliest, entry.barred_until)
+
+    def discard(self, offset: int) -> Message | None:
+        """Take this one out, if it is there."""
+        entry = self._entries.pop(offset, None)
+        if entry is None:
+            return None
+        if entry.barred is not None:
+            bars = self._bars[entry.barred]
+            bars.count -= 1
+            if not bars.count:
+                del self._bars[entry.barred]
+        return entry.message
+
+    def take(
+        self, client: str, now: float, limit: int, room: int, *, alone: bool = True, others_wait: bool = False
+    ) -> list[Message]:
+        """Up to ``limit`` messages of up to ``room`` bytes in all that this client may have.
+
+        With ``alone`` the first one is taken however large it is. ``others_wait`` says that another client could take
+        what this one is barred from.
+        """
+        taken: list[Message] = []
+        skipped: list[int] = []
+        bars = self._bars.get(client)
+        while self._heap and len(taken) < limit:
+            if bars is not None and bars.count == len(self._entries) and (others_wait or now < bars.earliest):
+                break
+            offset = heapq.heappop(self._heap)
+            entry = self._entries.get(offset)
+            if entry is None:
+                continue
+            if entry.barred == client and (others_wait or now < entry.barred_until):
+                skipped.append(offset)
+                continue
+            room -= size_of(entry.message)
+            if room < 0 and (taken or not alone):
+                skipped.append(offset)
+                break
+            self.discard(offset)
+            taken.append(entry.message)
+        else:
+            if bars is not None and skipped and not self._heap:
+                # All were looked at: the time is known exactly again.
+                bars.earliest = min(self._entries[offset].barred_until for offset in skipped)
+        for offset in skipped:
+            heapq.heappush(self._heap, offset)
+        return taken

@@ -1,7 +1,8 @@
 """Strict round robin over the clients that wait, in the order in which they joined: A, B, A, B.
 
-Clients that do not wait cost nothing: the ring holds the waiting ones only, sorted by their number of joining, and the
-turn goes to the first number above the one served last.
+Clients that do not wait cost nothing, and neither do those that wait and may not be given more at the moment (they are
+benched): the ring holds only who can be served, sorted by the number of joining, and the turn goes to the first number
+above the one served last.
 """
 
 from __future__ import annotations
@@ -18,52 +19,60 @@ class Rotation:
         self._joined: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._waiting: dict[str, deque[int]] = {}
+        self._benched: set[str] = set()
         self._ring: list[int] = []
         self._numbers = 0
         self._last = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
-
-    def __contains__(self, client: str) -> bool:
-        return client in self._waiting
+        """How many clients can be served."""
+        return len(self._ring)
 
     def others_wait(self, client: str) -> bool:
-        """Whether a client other than this one waits."""
-        return len(self._waiting) > (client in self._waiting)
+        """Whether another client than this one can be served."""
+        return len(self._ring) > (client in self._waiting and client not in self._benched)
 
-    def join(self, client: str) -> None:
-        """Give a client its place, behind those who have one. Joining twice keeps the first place."""
+    def leave(self, client: str) -> None:
+        """A client that does not wait gives its place up; it comes back as the last one."""
+        number = self._joined.pop(client, None)
+        if number is not None:
+            del self._names[number]
+        self._benched.discard(client)
+
+    def wait(self, client: str, pull: int) -> None:
+        """Let a client wait with one more hand. Its first one gives it a place behind those who have one."""
         if client not in self._joined:
             self._numbers += 1
             self._joined[client] = self._numbers
             self._names[self._numbers] = client
-
-    def leave(self, client: str) -> None:
-        """Give the place up; one who comes back later stands last."""
-        number = self._joined.pop(client, None)
-        if number is not None:
-            del self._names[number]
-            if self._waiting.pop(client, None) is not None:
-                del self._ring[bisect_left(self._ring, number)]
-
-    def wait(self, client: str, pull: int) -> None:
-        self.join(client)
         hands = self._waiting.get(client)
-        if hands is None:
-            self._waiting[client] = deque((pull,))
-            insort(self._ring, self._joined[client])
-        else:
+        if hands is not None:
             hands.append(pull)
+            return
+        self._waiting[client] = deque((pull,))
+        if client not in self._benched:
+            insort(self._ring, self._joined[client])
 
     def stop_waiting(self, client: str, pull: int) -> None:
-        hands = self._waiting.get(client)
-        if hands is None or pull not in hands:
-            return
+        hands = self._waiting[client]
         hands.remove(pull)
         if not hands:
             del self._waiting[client]
-            del self._ring[bisect_left(self._ring, self._joined[client])]
+            if client not in self._benched:
+                self._out_of_ring(client)
+
+    def bench(self, client: str) -> None:
+        """Pass a client over until `unbench`, whether it waits now or will; its place stays its own."""
+        if client not in self._benched:
+            self._benched.add(client)
+            if client in self._waiting:
+                self._out_of_ring(client)
+
+    def unbench(self, client: str) -> None:
+        if client in self._benched:
+            self._benched.discard(client)
+            if client in self._waiting:
+                insort(self._ring, self._joined[client])
 
     def turns(self) -> Iterator[tuple[str, int]]:
         """Who waits with which pull, from whose turn it is on, each client once. Stop at the first change."""
@@ -77,3 +86,6 @@ class Rotation:
         """The turn is over: the next one is that of who joined after this client."""
         self._last = self._joined[client]
         self.stop_waiting(client, pull)
+
+    def _out_of_ring(self, client: str) -> None:
+        del self._ring[bisect_left(self._ring, self._joined[client])]

@@ -58,7 +58,7 @@ class Settling:
     def __init__(self, dispatcher: Dispatcher, now: float) -> None:
         self._dispatcher = dispatcher
         self._now = now
-        self._named: set[tuple[int, int]] = set()
+        self._named: set[LeaseRef] = set()
         self.outcome = SettleOutcome()
         self.pending: dict[int, Pending] = {}
         #: Rejected messages: they stay leased until the runtime has put them where rejected ones go.
@@ -72,130 +72,114 @@ class Settling:
             (Verb.ACK, settle.ack),
         ):
             for entry in entries:
-                if isinstance(entry.ref, BatchRef):
+                if entry.ref is None:
+                    self.outcome.results.append((entry.token, TABLE[Case.UNKNOWN][verb]))
+                elif isinstance(entry.ref, BatchRef):
                     self._batch(verb, entry, entry.ref)
                 else:
                     self._lease(verb, entry, entry.ref)
         return self.outcome
-
-    # One lease -------------------------------------------------------------------------------------------------------
-
-    def _lease(self, verb: Verb, entry: Entry, ref: LeaseRef | None) -> None:
-        if ref is not None:
-            name = (ref.partition, ref.offset)
-            if name in self._named:
-                return
-            self._named.add(name)
-        case, run = case_of(self._dispatcher, ref, self._now)
-        status = TABLE[case][verb]
-        if ref is not None:
-            if status in (Status.DONE, Status.LATE):
-                self._apply(verb, entry, ref.partition, ref.offset, run)
-            elif status is Status.ALREADY_SETTLED:
-                self._hangs_on(entry, ref.partition, 0)
-        if status is not Status.DONE:
-            self.outcome.results.append((entry.token, status))
-        self._dispatcher.counters.late += status is Status.LATE
-
-    def _apply(self, verb: Verb, entry: Entry, partition: int, offset: int, run: LeaseRun | None) -> None:
-        if verb is Verb.ACK:
-            self._ack(entry, partition, offset, run)
-            return
-        assert run is not None  # only an ack is done without a live lease
-        if verb is Verb.EXTEND:
-            self._dispatcher.split(run, offset, entry.ack_wait, self._now)
-            self.outcome.extended += 1
-        elif verb is Verb.NACK:
-            client = self._dispatcher.clients.get(run.client)
-            if client is not None:
-                client.nacked += 1
-            self._dispatcher.fail(run, offset, self._now, entry.delay)
-            self.outcome.nacked += 1
-            self._dispatcher.counters.nacked += 1
-        else:
-            self.rejects.append((entry, self._dispatcher.split(run, offset, REJECT_WAIT, self._now)))
-
-    def _ack(self, entry: Entry, number: int, offset: int, run: LeaseRun | None) -> None:
-        partition = self._dispatcher.partitions[number]
-        if run is None:
-            partition.forget(offset)
-        else:
-            # A late ack ends the lease of who has the message now: the work is done, by whomever.
-            client = self._dispatcher.clients.get(run.client)
-            if client is not None:
-                client.acked += 1
-            self._dispatcher.end_lease(run, offset, self._now)
-        partition.ledger.settle((offset,))
-        self._acked(entry, number, 1)
 
     def rejected(self, entry: Entry, run: LeaseRun, offset: int) -> None:
         """A rejected message has been put where rejected ones go: settle it, whoever may have it by now."""
         partition = self._dispatcher.partitions.get(run.partition)
         if partition is None or partition.ledger.era != run.era or partition.ledger.is_settled(offset):
             return
-        holder = partition.in_flight.get(offset)
-        if holder is None:
-            partition.forget(offset)
-        else:
-            self._dispatcher.end_lease(holder, offset, self._now)
-        partition.ledger.settle((offset,))
+        self._dispatcher.settle_one(run.partition, offset, self._now)
         self.outcome.rejected += 1
         self._dispatcher.counters.rejected += 1
         self._hangs_on(entry, run.partition, 0)
+
+    def _lease(self, verb: Verb, entry: Entry, ref: LeaseRef) -> None:
+        if ref in self._named:
+            return
+        self._named.add(ref)
+        case, run = case_of(self._dispatcher, ref, self._now)
+        status = TABLE[case][verb]
+        if status is Status.DONE and run is not None:
+            self._do(verb, entry, run, [run.message(ref.offset)])
+            return
+        self.outcome.results.append((entry.token, status))
+        if status is Status.LATE:
+            self._dispatcher.counters.late += 1
+            self._dispatcher.settle_one(ref.partition, ref.offset, self._now)
+            self._acked(entry, ref.partition, 1)
+        elif status is Status.ALREADY_SETTLED:
+            self._hangs_on(entry, ref.partition, 0)
+
+    def _do(self, verb: Verb, entry: Entry, run: LeaseRun, messages: list[Message]) -> None:
+        """Do it to live leases of one run. Acks of whole runs are the hot path."""
+        dispatcher = self._dispatcher
+        clients = dispatcher.clients
+        client = clients[run.client]
+        if verb is Verb.ACK:
+            clients.acked(client, len(messages))
+            dispatcher.settle_leased(run, messages, self._now)
+            self._acked(entry, run.partition, len(messages))
+        elif verb is Verb.NACK:
+            clients.nacked(client, len(messages))
+            dispatcher.fail_all(run, messages, self._now, entry.delay)
+            self.outcome.nacked += len(messages)
+            dispatcher.counters.nacked += len(messages)
+        elif verb is Verb.EXTEND:
+            dispatcher.extend(run, messages, entry.ack_wait, self._now)
+            self.outcome.extended += len(messages)
+        else:
+            clients.worked(client)
+            for message in messages:
+                self.rejects.append((entry, dispatcher.split(run, message.offset, REJECT_WAIT, self._now)))
 
     # A batch ---------------------------------------------------------------------------------------------------------
 
     def _batch(self, verb: Verb, entry: Entry, ref: BatchRef) -> None:
         dispatcher = self._dispatcher
         partition = dispatcher.partitions.get(ref.partition)
+        answer = dispatcher.answers.get(ref.batch)
         if partition is None or partition.suspended:
             self.outcome.results.append((entry.token, Status.RETRY))
-            return
-        answer = dispatcher.answers.get(ref.batch)
-        if answer is None:
-            if ref.batch in dispatcher.acked_batches:
-                self.outcome.results.append((entry.token, Status.ALREADY_SETTLED))
-                self._hangs_on(entry, ref.partition, 0)
-            else:
-                self.outcome.results.append((entry.token, Status.LEASE_LOST))
-            return
-        self.outcome.results.extend((lost, Status.NOT_IN_BATCH) for lost in self._not_in_batch(answer))
-        for run in (*answer.runs, *answer.splits):
-            messages = dispatcher.live_messages(run)
-            if self._named:
-                messages = [message for message in messages if (run.partition, message.offset) not in self._named]
-            if messages and verb is Verb.ACK:
-                self._ack_run(entry, run, messages)
-            else:
-                for message in messages:
-                    self._apply(verb, entry, run.partition, message.offset, run)
-        if verb is Verb.ACK:
-            dispatcher.remember_acked(ref.batch)
+        elif answer is not None:
+            parts = [(run, self._for_batch(run)) for run in (*answer.runs, *answer.splits)]
+            lost = self._not_in_batch(answer, parts)
+            self.outcome.results.extend(lost)
+            for run, messages in parts:
+                if messages:
+                    self._do(verb, entry, run, messages)
+            if verb is Verb.ACK and not lost:
+                dispatcher.remember_acked(answer)
+        elif ref.batch in dispatcher.acked_batches:
+            self.outcome.results.append((entry.token, Status.ALREADY_SETTLED))
+            for number in dispatcher.acked_batches[ref.batch]:
+                self._hangs_on(entry, number, 0)
+        else:
+            self.outcome.results.append((entry.token, Status.LEASE_LOST))
 
-    def _ack_run(self, entry: Entry, run: LeaseRun, messages: list[Message]) -> None:
-        """The hot path: a run of offsets settled at one go."""
-        client = self._dispatcher.clients.get(run.client)
-        if client is not None:
-            client.acked += len(messages)
-        offsets = [message.offset for message in messages]
-        self._dispatcher.end_leases(run, messages, self._now)
-        self._dispatcher.partitions[run.partition].ledger.settle(offsets)
-        self._acked(entry, run.partition, len(offsets))
+    def _for_batch(self, run: LeaseRun) -> list[Message]:
+        """What of a run its batch settles: the live leases that were not named by themselves."""
+        partition = self._dispatcher.partitions.get(run.partition)
+        if partition is None or partition.suspended or run.deadline <= self._now:
+            return []
+        messages = self._dispatcher.live_messages(run)
+        if self._named:
+            messages = [message for message in messages if _ref(run, message) not in self._named]
+        return messages
 
-    def _not_in_batch(self, answer: Answer) -> list[LeaseRef]:
-        """What was handed out with this batch and is not for it to settle: nacked, expired, re-leased, named above."""
-        lost: list[LeaseRef] = []
+    def _not_in_batch(
+        self, answer: Answer, parts: list[tuple[LeaseRun, list[Message]]]
+    ) -> list[tuple[LeaseRef, Status]]:
+        """What was handed out with this batch, is not settled and not for it to settle: nacked, expired, re-leased."""
+        if sum(len(messages) for _, messages in parts) == len(answer):
+            return []
+        for_batch = {(run.partition, message.offset) for run, messages in parts for message in messages}
+        lost: list[tuple[LeaseRef, Status]] = []
         for run in answer.runs:
-            if run.live == len(run.messages) and not self._named:
-                continue
-            partition = self._dispatcher.partitions[run.partition]
+            partition = self._dispatcher.partitions.get(run.partition)
+            # One that was dropped and came back, maybe in a later era, does not hold this batch any more.
+            ledger = partition.ledger if partition is not None and partition.ledger.era == run.era else None
+            status = Status.RETRY if partition is not None and partition.suspended else Status.NOT_IN_BATCH
             for message in run.messages:
-                offset = message.offset
-                holder = partition.in_flight.get(offset)
-                held = holder is not None and holder.batch == answer.batch
-                named = (run.partition, offset) in self._named
-                if (named or not held) and not partition.ledger.is_settled(offset):
-                    lost.append(LeaseRef(run.partition, run.era, offset, run.delivery_count, run.batch))
+                settled = ledger is not None and ledger.is_settled(message.offset)
+                if not settled and (run.partition, message.offset) not in for_batch:
+                    lost.append((_ref(run, message), status))
         return lost
 
     # What the answer hangs on ----------------------------------------------------------------------------------------
@@ -209,7 +193,8 @@ class Settling:
         pending = self.pending.setdefault(partition, Pending())
         pending.version = self._dispatcher.partitions[partition].ledger.version
         pending.acked += acked
-        pending.tokens.append(entry.token)
+        if pending.tokens[-1:] != [entry.token]:
+            pending.tokens.append(entry.token)
 
 
 def case_of(dispatcher: Dispatcher, ref: LeaseRef | None, now: float) -> tuple[Case, LeaseRun | None]:
@@ -217,17 +202,27 @@ def case_of(dispatcher: Dispatcher, ref: LeaseRef | None, now: float) -> tuple[C
     if ref is None:
         return Case.UNKNOWN, None
     partition = dispatcher.partitions.get(ref.partition)
-    if partition is None or partition.suspended:
+    if partition is None:
         return Case.MOVING, None
     ledger = partition.ledger
-    if ref.era != ledger.era:
-        # A later era than ours: somebody else owned the partition meanwhile, and we do not know it yet.
-        return (Case.OLD_ERA if ref.era < ledger.era else Case.MOVING), None
-    if ledger.is_settled(ref.offset):
+    if ref.era < ledger.era:
+        return Case.OLD_ERA, None
+    if ref.era == ledger.era and ledger.is_settled(ref.offset):
         return Case.SETTLED, None
-    run = partition.in_flight.get(ref.offset)
-    if run is None and ref.offset < partition.log_start:
+    if ref.era == ledger.era and partition.next_offset <= ref.offset < partition.log_start:
         return Case.BELOW_LOG, None
-    if run is not None and run.batch == ref.batch and run.deadline > now:
-        return Case.LIVE, run
+    if ref.era > ledger.era or partition.suspended:
+        # A later era than ours: somebody else owned the partition meanwhile, and we do not know it yet.
+        return Case.MOVING, None
+    run = partition.in_flight.get(ref.offset)
+    if run is not None and run.batch == ref.batch:
+        return (Case.LIVE if run.deadline > now else Case.ENDED), run
+    answer = dispatcher.answers.get(ref.batch)
+    if answer is not None and not answer.holds(ref.partition, ref.offset):
+        # One MAC covers all offsets of an answer: this one lies among them and was not handed out with them.
+        return Case.UNKNOWN, None
     return Case.ENDED, run
+
+
+def _ref(run: LeaseRun, message: Message) -> LeaseRef:
+    return LeaseRef(run.partition, run.era, message.offset, run.delivery_count, run.batch)

@@ -16,8 +16,8 @@ class Known:
     row: LedgerSnapshot | None
     #: The consumer group's offset.
     committed: int | None
-    #: The floor mirrored in ZooKeeper.
-    mirror: int | None
+    #: Era and floor as mirrored in ZooKeeper.
+    mirror: tuple[int, int] | None
     log_start: int
     log_end: int
     #: Where a partition that nothing knows about begins.
@@ -80,8 +80,9 @@ def _from_records(known: Known) -> Start:
         if committed is not None:
             return Start(LedgerSnapshot(floor=committed, committed=committed), write=True)
         if known.mirror is not None:
-            remark = f"neither changelog nor group know an offset, starting at the mirrored {known.mirror}"
-            return Start(LedgerSnapshot(floor=known.mirror), write=True, remarks=[(logging.WARNING, remark)])
+            era, floor = known.mirror
+            remark = f"neither changelog nor group know an offset, starting at the mirrored {floor}"
+            return Start(LedgerSnapshot(era=era, floor=floor), write=True, remarks=[(logging.WARNING, remark)])
         return Start(LedgerSnapshot(floor=known.first_start), write=True)
     if committed is None:
         return Start(row, write=False)

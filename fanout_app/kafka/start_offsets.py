@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import ensure_aiokafka_TP
@@ -22,11 +22,25 @@ _RETRY_PAUSE = 0.2
 _RETRY_FOR = 20.0
 
 
+class Mirror(Protocol):
+    """A second memory of floors, see `fanout_app.zookeeper.mirror`."""
+
+    async def read(self, partitions: Iterable[int]) -> Mapping[int, tuple[int, int]]:
+        """Era and floor of those of these partitions that are known. Does not raise."""
+
+
+class NoMirror:
+    """Where no ZooKeeper is configured."""
+
+    async def read(self, partitions: Iterable[int]) -> Mapping[int, tuple[int, int]]:
+        return {}
+
+
 class StartOffsets:
     """Finds the start of partitions that were assigned."""
 
     def __init__(
-        self, options: Options, table: LedgerTable, first_starts: Mapping[int, int], mirror: Callable[[int], int | None]
+        self, options: Options, table: LedgerTable, first_starts: Mapping[int, int], mirror: Mirror
     ) -> None:
         self._options = options
         self._table = table
@@ -56,6 +70,7 @@ class StartOffsets:
         topic = self._options.topic
         tps = {number: TP(topic, number) for number in partitions}
         committed = await consumer._thread.call_thread(self._committed, consumer._thread, list(tps.values()))
+        mirrored = await self._mirror.read(partitions)
         begins = await consumer.earliest_offsets(*tps.values())
         for reading in range(_READINGS):
             ends = await consumer.highwaters(*tps.values())
@@ -64,7 +79,7 @@ class StartOffsets:
                     Known(
                         row=self._table.joined(number, id=self._options.id, topic=topic),
                         committed=committed[tp],
-                        mirror=self._mirror(number),
+                        mirror=mirrored.get(number),
                         log_start=int(begins[tp]),
                         log_end=int(ends[tp]),
                         first_start=self._first_starts.get(number, int(begins[tp])),

@@ -102,9 +102,7 @@ class BatchConsumer(driver.Consumer):
             await self.wait(self.can_resume_flow)
         generation = self.app.consumer_generation_id
         topic = self._intake.topic
-        wanted = {
-            tp for tp in self._get_active_partitions() if tp.topic != topic or self._intake.wants(tp.partition)
-        }
+        wanted = {tp for tp in self._get_active_partitions() if tp.topic != topic or self._intake.wants(tp.partition)}
         fetches, others = await self._thread.fetch(wanted, timeout)
         for tp, message in self._messages(fetches, others):
             if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
@@ -261,7 +259,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                     return [], {}
 
     async def _take(self, fetcher: Any, tps: set[Any]) -> tuple[list[FetchedBatch], Mapping[TP, list[Any]]]:
-        """Drain what aiokafka has fetched. With no timeout it does not suspend, so the positions around it are exact."""
+        """Drain what aiokafka has fetched. Without a timeout that does not suspend: the positions around it are exact."""
         topic = self.consumer._intake.topic
         before = self._source_positions(fetcher)
         records = dict(await fetcher.fetched_records(tps, timeout=0))

@@ -21,8 +21,8 @@ class Form(NamedTuple):
     encoder: msgspec.json.Encoder | msgspec.msgpack.Encoder
     msgpack: bool
 
-    def encode(self, value: Any) -> bytes:
-        return self.encoder.encode(value)
+    def response(self, value: Any) -> web.Response:
+        return web.Response(body=self.encoder.encode(value), headers={"Content-Type": self.content_type})
 
 
 JSON: Final = Form("application/json", msgspec.json.Encoder(), False)
@@ -73,5 +73,3 @@ def _weighed(part: str) -> tuple[str, float]:
             except ValueError:
                 return media_type, 0.0
     return media_type, 1.0
-
-

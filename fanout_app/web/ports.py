@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from fanout_app.core.dispatcher import Dispatcher
@@ -23,6 +22,7 @@ class Runtime(Protocol):
     @property
     def ready(self) -> bool:
         """From the first time a pull can be answered until the worker stops."""
+
     @property
     def stopping(self) -> bool: ...
     @property
@@ -48,15 +48,3 @@ class Runtime(Protocol):
 
     def status(self) -> dict[str, Any]: ...
     def partitions_status(self) -> list[dict[str, Any]]: ...
-
-
-class Measured(Protocol):
-    """What metrics read and hook into."""
-
-    on_commit_seconds: Callable[[float], None]
-
-    @property
-    def dispatcher(self) -> Dispatcher: ...
-    def waiting(self) -> int: ...
-    def now(self) -> float: ...
-    def unix_ms(self, at: float) -> int: ...

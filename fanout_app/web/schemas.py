@@ -1,4 +1,4 @@
-"""What requests may say: the fields of `docs/api.md` with their defaults and ranges, once."""
+"""What requests may say: the fields of `docs/api.md` with their ranges and defaults (that of ack wait is an option)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ AckWaitMs = Annotated[int, Meta(ge=50, le=43_200_000)]
 DelayMs = Annotated[int, Meta(ge=0, le=86_400_000)]
 Reason = Annotated[str, Meta(max_length=4096)]
 DEFAULT_WAIT_MS: Final = 20_000
-DEFAULT_ACK_WAIT_MS: Final = 30_000
 
 
 class NackEntry(Struct, forbid_unknown_fields=True, gc=False):
@@ -26,7 +25,7 @@ class NackEntry(Struct, forbid_unknown_fields=True, gc=False):
 
 class ExtendEntry(Struct, forbid_unknown_fields=True, gc=False):
     lease: Token
-    ack_wait_ms: AckWaitMs = DEFAULT_ACK_WAIT_MS
+    ack_wait_ms: AckWaitMs | UnsetType = UNSET
 
 
 class RejectEntry(Struct, forbid_unknown_fields=True, gc=False):
@@ -48,7 +47,7 @@ class PullBody(Struct, forbid_unknown_fields=True):
     wait_ms: WaitMs = DEFAULT_WAIT_MS
     max_messages: Annotated[int, Meta(ge=1, le=1000)] = 1
     max_bytes: Annotated[int, Meta(ge=1, le=16 << 20)] = 1 << 20
-    ack_wait_ms: AckWaitMs = DEFAULT_ACK_WAIT_MS
+    ack_wait_ms: AckWaitMs | UnsetType = UNSET
     encoding: Literal["base64", "utf8"] = "base64"
     settle: SettleBody | UnsetType = UNSET
 
@@ -59,7 +58,7 @@ class NextQuery(Struct, forbid_unknown_fields=True):
     client: str | UnsetType = UNSET
     group: str = "stable"
     wait_ms: WaitMs = DEFAULT_WAIT_MS
-    ack_wait_ms: AckWaitMs = DEFAULT_ACK_WAIT_MS
+    ack_wait_ms: AckWaitMs | UnsetType = UNSET
 
 
 class NoQuery(Struct, forbid_unknown_fields=True):
@@ -72,7 +71,7 @@ class NackQuery(Struct, forbid_unknown_fields=True):
 
 
 class ExtendQuery(Struct, forbid_unknown_fields=True):
-    ack_wait_ms: AckWaitMs = DEFAULT_ACK_WAIT_MS
+    ack_wait_ms: AckWaitMs | UnsetType = UNSET
 
 
 class RejectQuery(Struct, forbid_unknown_fields=True):

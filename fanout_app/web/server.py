@@ -28,9 +28,7 @@ class FanoutWeb(Web):  # type: ignore[misc]
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
         # Without cancellation a handler whose client is gone would go on waiting, and be given messages.
-        self._runner = AppRunner(
-            self.web_app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN
-        )
+        self._runner = AppRunner(self.web_app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
         #: Where this worker answers, once it does.
         self.address = ""
 
@@ -38,7 +36,15 @@ class FanoutWeb(Web):  # type: ignore[misc]
         return []  # Faust's own pages show tables and settings to whoever asks
 
     async def on_start(self) -> None:
-        self.web_app.add_routes(routes(self.app.runtime, self.app.tokens, self.app.metrics, self.app.options))
+        app = self.app
+        self.web_app.add_routes(
+            routes(
+                app.runtime,
+                app.tokens,
+                render_metrics=app.metrics.render,
+                max_waiting=app.options.max_waiting,
+            )
+        )
         await super().on_start()
 
     def _create_site(self) -> BaseSite:

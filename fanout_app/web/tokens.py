@@ -156,9 +156,7 @@ class TokenCodec:
             head = self._head(run.partition, run.era, number * _BLOCK, run.delivery_count, run.batch)
             deltas = [offset % _BLOCK for offset in block]
             tags = self._tags(self._keys.signing_id, head, deltas[-1] + 1)
-            tails = b"".join(
-                [delta.to_bytes(2) + tags[_TAG * delta : _TAG * (delta + 1)] for delta in deltas]
-            )
+            tails = b"".join([delta.to_bytes(2) + tags[_TAG * delta : _TAG * (delta + 1)] for delta in deltas])
             front = _text(head)
             text = _text(tails)
             tokens += [front + text[at : at + _TAIL_CHARS] for at in range(0, len(text), _TAIL_CHARS)]

@@ -19,6 +19,7 @@ _LONGEST_NAME: Final = 200
 _NAME_RULE: Final = f"expected 1 to {_LONGEST_NAME} printable characters"
 
 ReadToken = Callable[[str], Ref | UnknownKey | None]
+D = TypeVar("D", bound=float | None)
 E = TypeVar("E", ExtendEntry, NackEntry, RejectEntry)
 
 
@@ -29,8 +30,11 @@ class Asked(NamedTuple):
     anonymous: bool
 
 
-def pull_of(body: PullBody | NextQuery, client_header: str | None) -> Asked:
-    """The pull that a body (or the query of /v1/next) asks for. Raises `Problem` for names that are none."""
+def pull_of(body: PullBody | NextQuery, client_header: str | None, ack_wait: float) -> Asked:
+    """The pull that a body (or the query of /v1/next) asks for. Raises `Problem` for names that are none.
+
+    ``ack_wait`` is how long leases last if the body does not say.
+    """
     faults: list[Fault] = []
     anonymous = False
     if not isinstance(body.client, UnsetType):
@@ -43,7 +47,7 @@ def pull_of(body: PullBody | NextQuery, client_header: str | None) -> Asked:
     group = body.group if body.group == "stable" else _name(body.group, "group", faults)
     if faults:
         raise invalid(faults)
-    ack_wait = body.ack_wait_ms / 1000
+    ack_wait = seconds(body.ack_wait_ms, ack_wait)
     if isinstance(body, NextQuery):
         return Asked(Pull(client=client, group=group, ack_wait=ack_wait), anonymous)
     return Asked(
@@ -73,7 +77,7 @@ class ToSettle(NamedTuple):
     unread: list[str]
 
 
-def settle_of(body: SettleBody, read: ReadToken) -> ToSettle:
+def settle_of(body: SettleBody, read: ReadToken, ack_wait: float) -> ToSettle:
     unread: list[str] = []
 
     def known(entries: Iterable[E]) -> Iterator[tuple[E, Ref | None]]:
@@ -84,8 +88,10 @@ def settle_of(body: SettleBody, read: ReadToken) -> ToSettle:
             else:
                 yield entry, ref
 
-    extend = [Entry(token=e.lease, ref=ref, ack_wait=e.ack_wait_ms / 1000) for e, ref in known(body.extend)]
-    nack = [Entry(token=e.lease, ref=ref, delay=seconds(e.delay_ms), reason=e.reason) for e, ref in known(body.nack)]
+    extend = [Entry(token=e.lease, ref=ref, ack_wait=seconds(e.ack_wait_ms, ack_wait)) for e, ref in known(body.extend)]
+    nack = [
+        Entry(token=e.lease, ref=ref, delay=seconds(e.delay_ms, None), reason=e.reason) for e, ref in known(body.nack)
+    ]
     reject = [Entry(token=e.lease, ref=ref, reason=e.reason) for e, ref in known(body.reject)]
     # Acks come by the thousand: no generator, no attribute, for each of them.
     refs = list(map(read, body.ack))
@@ -96,5 +102,5 @@ def settle_of(body: SettleBody, read: ReadToken) -> ToSettle:
     return ToSettle(Settle(extend=extend, nack=nack, reject=reject, ack=ack, durable=body.durable), unread)
 
 
-def seconds(milliseconds: int | UnsetType) -> float | None:
-    return None if isinstance(milliseconds, UnsetType) else milliseconds / 1000
+def seconds(milliseconds: int | UnsetType, default: D) -> float | D:
+    return default if isinstance(milliseconds, UnsetType) else milliseconds / 1000

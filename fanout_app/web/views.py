@@ -1,16 +1,57 @@
+"""The table of addresses: which view answers what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
 from aiohttp import web
-import json, base64
-from fanout_app.core.requests import *
-from fanout_app.core.lease import Answer
-def routes(runtime, tokens, metrics, options):
-    async def pull(request):
-        body=json.loads(await request.text() or "{}")
-        a=await runtime.pull(Pull(client=body.get("client","x"),max_messages=body.get("max_messages",1),ack_wait=body.get("ack_wait_ms",30000)/1000), wait=body.get("wait_ms",20000)/1000)
-        if not isinstance(a,Answer): return web.Response(status=204,headers={"Fanout-Empty":a.value})
-        return web.json_response({"batch":tokens.batch(a),"messages":[{"lease":t,"partition":r.partition,"offset":m.offset,"value":m.value.decode()} for r in a.runs for t,m in zip(tokens.leases(r),r.messages)]})
-    async def settle(request):
-        body=json.loads(await request.text() or "{}")
-        o=await runtime.settle(Settle(ack=[Entry(token=t,ref=tokens.read(t)) for t in body.get("ack",[])]))
-        return web.json_response({"acked":o.acked,"results":[[str(t),s.value] for t,s in o.results]})
-    async def status(request): return web.json_response([runtime.status(),runtime.partitions_status()])
-    return [web.post("/v1/pull",pull),web.post("/v1/settle",settle),web.get("/v1/status",status)]
+
+from fanout_app.web.handlers import Handler, expect, guarded, unserved
+from fanout_app.web.ports import Runtime
+from fanout_app.web.tokens import TokenCodec
+from fanout_app.web.views_leases import LeaseViews
+from fanout_app.web.views_messages import MessageViews
+from fanout_app.web.views_operations import OperationViews
+
+
+def routes(
+    runtime: Runtime,
+    codec: TokenCodec,
+    *,
+    render_metrics: Callable[[], tuple[bytes, str]],
+    max_waiting: int = 10_000,
+    ack_wait: float = 30.0,
+) -> Sequence[web.AbstractRouteDef]:
+    """Every route of this version. The last one answers 404 and 405 for all paths that nothing else is served at.
+
+    ``render_metrics`` gives the text of /metrics and its content type; ``max_waiting`` is how many pulls may wait at
+    this worker, ``ack_wait`` how many seconds a lease lasts if the request does not say.
+    """
+    messages = MessageViews(runtime, codec, max_waiting=max_waiting, ack_wait=ack_wait)
+    leases = LeaseViews(runtime, codec, ack_wait)
+    operations = OperationViews(runtime, render_metrics)
+    table = (
+        ("POST", "/v1/pull", messages.pull),
+        ("POST", "/v1/next", messages.next),
+        ("POST", "/v1/settle", messages.settle),
+        ("DELETE", "/v1/leases/{lease}", leases.ack),
+        ("GET", "/v1/leases/{lease}", leases.state),
+        ("POST", "/v1/leases/{lease}/nack", leases.nack),
+        ("POST", "/v1/leases/{lease}/extend", leases.extend),
+        ("POST", "/v1/leases/{lease}/reject", leases.reject),
+        ("GET", "/healthz", operations.healthz),
+        ("GET", "/readyz", operations.readyz),
+        ("GET", "/metrics", operations.metrics),
+        ("GET", "/v1/status", operations.status),
+        ("GET", "/v1/partitions", operations.partitions),
+        ("GET", "/v1/clients", operations.clients),
+        ("*", "/{rest:.*}", unserved),
+    )
+    return [route for method, path, handler in table for route in _routes(method, path, guarded(handler))]
+
+
+def _routes(method: str, path: str, handler: Handler) -> Iterator[web.AbstractRouteDef]:
+    yield web.route(method, path, handler, expect_handler=expect)
+    if method == "GET":
+        # What only reads may be asked for its headers: some health checks are.
+        yield web.route("HEAD", path, handler, expect_handler=expect)

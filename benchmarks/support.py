@@ -1,0 +1,99 @@
+"""What the measurements share: a stack, a filled topic, a worker process, CPU seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+
+@contextmanager
+def stack(name: str) -> Iterator[str]:
+    """A Kafka and a ZooKeeper of our own; yields the broker's address."""
+    up = subprocess.run(
+        [ROOT / "bin/stack", "up", "--name", name, "--json"], check=True, capture_output=True, text=True
+    )
+    try:
+        yield json.loads(up.stdout)["brokers"]
+    finally:
+        subprocess.run([ROOT / "bin/stack", "down", "--name", name], check=True, capture_output=True)
+
+
+async def fill(brokers: str, topic: str, *, partitions: int, messages: int, size: int) -> None:
+    """Make a topic and fill its partitions evenly."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, partitions, 1)])
+    finally:
+        await admin.close()
+    producer = AIOKafkaProducer(bootstrap_servers=brokers, linger_ms=20, max_batch_size=1 << 18)
+    await producer.start()
+    try:
+        value = bytes(size)
+        for number in range(messages):
+            await producer.send(topic, value, partition=number % partitions)
+            if number % 20_000 == 0:
+                print(f"\rproducing {number:,} of {messages:,}", end="", file=sys.stderr, flush=True)
+    finally:
+        await producer.stop()
+        print(f"\rproduced {messages:,} messages of {size} bytes      ", file=sys.stderr)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def worker(brokers: str, id: str, topic: str, port: int, *options: str) -> Iterator[int]:
+    """A fanout worker, ready; yields its process id."""
+    command = [BIN / "fanout", "--id", id, "--topic", topic, "--brokers", brokers, "--bind", f"127.0.0.1:{port}"]
+    process = subprocess.Popen([*command, *options])
+    try:
+        wait_until_ready(port, process)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_until_ready(port: int, process: subprocess.Popen[bytes], deadline: float = 30.0) -> None:
+    until = time.monotonic() + deadline
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise RuntimeError(f"the worker ended with {process.returncode}")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise TimeoutError("the worker is not ready")
+
+
+async def post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes) -> tuple[int, bytes]:
+    """One request on a kept connection: as little of a client as will do, since its CPU is the server's too."""
+    writer.write(b"POST %b HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), len(body), body))
+    head = await reader.readuntil(b"\r\n\r\n")
+    status = int(head[9:12])
+    length = 0
+    for line in head.split(b"\r\n")[1:]:
+        name, _, content = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(content)
+    return status, await reader.readexactly(length) if length else b""

@@ -1,0 +1,111 @@
+"""What all handlers share: errors become problems, bodies are read within limits, the unserved is named as such.
+
+Done by wrapping each handler once when it is registered: a middleware would run for every request.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from fanout_app.web.problems import (
+    Fault,
+    Kind,
+    Problem,
+    from_http_exception,
+    invalid,
+    method_not_allowed,
+    not_found,
+    plain,
+)
+from fanout_app.web.schemas import NoQuery
+from fanout_app.web.validation import query
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: Largest request body in bytes, for the application's ``client_max_size``: four full lists with short reasons are
+#: well under 1 MiB.
+MAX_BODY: Final = 4 << 20
+_UNREADABLE: Final = (HttpProcessingError, web.RequestPayloadError, aiohttp.ClientPayloadError)
+_log = logging.getLogger(__name__)
+
+
+def guarded(handler: Handler) -> Handler:
+    """The handler, with every error answered as a problem."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Problem as problem:
+            return problem.response()
+        except web.HTTPException as error:
+            return from_http_exception(error)
+        except Exception as error:
+            if isinstance(error, ConnectionError) and not is_there(request):
+                # Nobody is there to be answered; aiohttp finds that out by itself when it tries to.
+                return web.Response()
+            if request.writer.output_size:
+                # Part of an answer is out: nothing may follow it, and aiohttp closes the connection.
+                raise
+            _log.exception("cannot answer %s %s; please report this", request.method, request.path)
+            return plain(500, "fanout failed to answer; its log says why")
+
+    return handle
+
+
+def is_there(request: web.Request) -> bool:
+    """Whether the client's connection is open still, as far as this end knows."""
+    transport = request.transport
+    return transport is not None and not transport.is_closing()
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body, empty where there is none. Raises `Problem`."""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise Problem(
+            Kind.TOO_LARGE, "the body is larger than this worker reads: send fewer entries at a time"
+        ) from None
+    except _UNREADABLE:
+        raise invalid([Fault("body", "cannot be read: its length, chunks or Content-Encoding are wrong")]) from None
+
+
+def refuse_query(request: web.Request) -> None:
+    """A misspelt or misplaced option is never ignored."""
+    if request.query_string:
+        query(NoQuery, request.query, list(request.query))
+
+
+async def refuse_body(request: web.Request) -> None:
+    if request.body_exists and await read_body(request):
+        raise invalid([Fault("body", "options go into the query here; send no body")])
+
+
+async def expect(request: web.Request) -> web.StreamResponse | None:
+    """``Expect: 100-continue`` is met, anything else refused."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return plain(417, "of Expect only 100-continue is met")
+    if request.version >= aiohttp.HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What counts as output from here on is the answer itself.
+        request.writer.output_size = 0
+    return None
+
+
+async def unserved(request: web.Request) -> web.StreamResponse:
+    """The last route: 405 where another method is served, else 404."""
+    own = request.match_info.route.resource
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        if resource is not own:
+            _match, methods = await resource.resolve(request)
+            allowed |= methods
+    if allowed:
+        raise method_not_allowed(request.method, allowed)
+    raise not_found(request.path)

@@ -1,0 +1,169 @@
+"""The views that hand messages out and settle them.
+
+Rules for this file: an answer with messages in it is written inside the handler, and released if that fails for
+whatever reason. Whatever can be refused is refused before the runtime is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from aiohttp import web
+from msgspec import UNSET, UnsetType
+from multidict import CIMultiDict
+
+from fanout_app.core.lease import Answer
+from fanout_app.core.requests import Empty, Status
+from fanout_app.web.answers import Answers, Settled
+from fanout_app.web.codecs import asked_in_msgpack, form_of
+from fanout_app.web.handlers import is_there, read_body, refuse_body, refuse_query
+from fanout_app.web.ports import Runtime
+from fanout_app.web.problems import Kind, Problem
+from fanout_app.web.record_headers import describe
+from fanout_app.web.schemas import NextQuery, PullBody, SettleBody
+from fanout_app.web.tokens import TokenCodec
+from fanout_app.web.translation import CLIENT_HEADER, Asked, pull_of, settle_of
+from fanout_app.web.validation import Body, query
+
+_PULL: Final = Body(PullBody)
+_SETTLE: Final = Body(SettleBody)
+RETRY_DETAIL: Final = (
+    "the partition is moving, or Kafka does not take the write: whether it counts is unknown, send it again"
+)
+
+
+class MessageViews:
+    """Pull, settle, and the one-message form of pull."""
+
+    def __init__(self, runtime: Runtime, codec: TokenCodec, *, max_waiting: int, ack_wait: float) -> None:
+        self._runtime = runtime
+        self._codec = codec
+        self._max_waiting = max_waiting
+        self._ack_wait = ack_wait
+        self._answers = Answers(runtime, codec)
+        self._pulls = 0
+
+    async def pull(self, request: web.Request) -> web.StreamResponse:
+        form = form_of(request)
+        refuse_query(request)
+        raw = await read_body(request)
+        body: PullBody = _PULL.decode(raw, msgpack=asked_in_msgpack(request)) if raw else PullBody()
+        asked = pull_of(body, request.headers.get(CLIENT_HEADER), self._ack_wait)
+        with self._one_more_pull():
+            settled: Settled | UnsetType = UNSET
+            if not isinstance(body.settle, UnsetType):
+                settled = await self._settled(body.settle)
+            answer = await self._pull(asked, body.wait_ms)
+            if isinstance(answer, Empty):
+                if isinstance(settled, UnsetType):
+                    return self._nothing(asked, answer)
+                return self._closing(form.response(self._answers.nothing(asked.pull.client, answer, settled)))
+            utf8 = body.encoding == "utf8" and not form.msgpack
+            return await self._deliver(
+                request, answer, lambda: form.response(self._answers.pulled(answer, settled, utf8=utf8))
+            )
+
+    async def next(self, request: web.Request) -> web.StreamResponse:
+        options = query(NextQuery, request.query, list(request.query))
+        await refuse_body(request)
+        asked = pull_of(options, request.headers.get(CLIENT_HEADER), self._ack_wait)
+        with self._one_more_pull():
+            answer = await self._pull(asked, options.wait_ms)
+            if isinstance(answer, Empty):
+                return self._nothing(asked, answer)
+            return await self._deliver(request, answer, lambda: self._one_message(answer, asked))
+
+    async def settle(self, request: web.Request) -> web.StreamResponse:
+        form = form_of(request)
+        refuse_query(request)
+        raw = await read_body(request)
+        body: SettleBody = _SETTLE.decode(raw, msgpack=asked_in_msgpack(request)) if raw else SettleBody()
+        settled = await self._settled(body)
+        if nothing_tried(settled):
+            raise Problem(Kind.MOVING, RETRY_DETAIL)
+        return form.response(settled)
+
+    async def _pull(self, asked: Asked, wait_ms: int) -> Answer | Empty:
+        answer = await self._runtime.pull(asked.pull, wait=wait_ms / 1000, anonymous=asked.anonymous)
+        if not isinstance(answer, Empty) and not answer.live:
+            # Its leases, of a few milliseconds, ended before this line: the messages are somebody else's by now.
+            return Empty.NO_MESSAGE
+        return answer
+
+    async def _settled(self, body: SettleBody) -> Settled:
+        to_settle, unread = settle_of(body, self._codec.read, self._ack_wait)
+        return self._answers.settled(await self._runtime.settle(to_settle), unread)
+
+    # Answers ---------------------------------------------------------------------------------------------------------
+
+    async def _deliver(
+        self, request: web.Request, answer: Answer, make: Callable[[], web.Response]
+    ) -> web.StreamResponse:
+        """Write an answer here and now, to a client that is there, or put its messages back."""
+        try:
+            if not is_there(request):
+                raise ConnectionResetError
+            response = self._closing(make())
+            await response.prepare(request)
+            await response.write_eof()
+        except BaseException:
+            self._runtime.release(answer)
+            raise
+        return response
+
+    def _one_message(self, answer: Answer, asked: Asked) -> web.Response:
+        run = answer.runs[0]
+        message = run.messages[0]
+        token = self._codec.leases(run)[0]
+        headers: CIMultiDict[str] = CIMultiDict(
+            {
+                "Location": f"/v1/leases/{token}",
+                "Fanout-Lease": token,
+                "Fanout-Delivery-Count": str(run.delivery_count),
+                "Fanout-Lease-Ends": str(self._runtime.unix_ms(run.deadline)),
+                "Kafka-Topic": self._runtime.topic,
+                "Kafka-Partition": str(run.partition),
+                "Kafka-Offset": str(message.offset),
+                "Kafka-Timestamp": str(message.timestamp),
+            }
+        )
+        if asked.anonymous:
+            headers[CLIENT_HEADER] = asked.pull.client
+        describe(message, headers)
+        if message.value is None:
+            headers["Fanout-Null"] = "1"
+        return web.Response(body=message.value, headers=headers)
+
+    def _nothing(self, asked: Asked, empty: Empty) -> web.Response:
+        headers = {"Fanout-Empty": empty.value}
+        if asked.anonymous:
+            headers[CLIENT_HEADER] = asked.pull.client
+        return self._closing(web.Response(status=204, headers=headers))
+
+    def _closing(self, response: web.Response) -> web.Response:
+        """While the worker stops, clients are to find another one."""
+        if self._runtime.stopping:
+            response.force_close()
+        return response
+
+    @contextmanager
+    def _one_more_pull(self) -> Iterator[None]:
+        if self._pulls >= self._max_waiting:
+            detail = f"{self._max_waiting} pulls wait at this worker already: ask again later, or another worker"
+            raise Problem(Kind.TOO_MANY_WAITING, detail)
+        self._pulls += 1
+        try:
+            yield
+        finally:
+            self._pulls -= 1
+
+
+def nothing_tried(settled: Settled) -> bool:
+    """Whether no entry of a settle could be tried at all."""
+    return (
+        bool(settled.results)
+        and not (settled.acked or settled.nacked or settled.extended or settled.rejected)
+        and all(result.status == Status.RETRY.value for result in settled.results)
+    )

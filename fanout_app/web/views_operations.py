@@ -1,0 +1,69 @@
+"""The views for those who run a worker: health, status, what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from fanout_app.core.client import Client
+from fanout_app.web.codecs import JSON, form_of
+from fanout_app.web.handlers import refuse_query
+from fanout_app.web.ports import Runtime
+from fanout_app.web.problems import Kind, Problem, plain
+
+
+class OperationViews:
+    """All of them only read. Health is answered whatever a load balancer's Accept or query says."""
+
+    def __init__(self, runtime: Runtime, render_metrics: Callable[[], tuple[bytes, str]]) -> None:
+        self._runtime = runtime
+        self._render_metrics = render_metrics
+
+    async def healthz(self, request: web.Request) -> web.StreamResponse:
+        reason = self._runtime.healthy()
+        if reason is not None:
+            return plain(503, f"{reason}; restart this worker")
+        return JSON.response({"healthy": True})
+
+    async def readyz(self, request: web.Request) -> web.StreamResponse:
+        if self._runtime.stopping:
+            raise Problem(Kind.STOPPING, "this worker finishes what it has begun and exits: ask another one")
+        if not self._runtime.ready:
+            raise Problem(Kind.MOVING, "this worker has not been able to answer a pull yet: wait")
+        return JSON.response({"ready": True})
+
+    async def status(self, request: web.Request) -> web.StreamResponse:
+        return _answer(request, self._runtime.status())
+
+    async def partitions(self, request: web.Request) -> web.StreamResponse:
+        return _answer(request, {"partitions": self._runtime.partitions_status()})
+
+    async def clients(self, request: web.Request) -> web.StreamResponse:
+        clients = self._runtime.dispatcher.clients
+        now = self._runtime.now()
+        alive = [self._described(client) for client in clients if client.alive(now, clients.ttl)]
+        return _answer(request, {"clients": alive})
+
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        body, content_type = self._render_metrics()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    def _described(self, client: Client) -> dict[str, object]:
+        return {
+            "client": client.name,
+            "group": client.group,
+            "in_flight": client.in_flight,
+            "waiting": client.waiting,
+            "last_seen_unix_ms": self._runtime.unix_ms(client.seen),
+            "delivered": client.delivered,
+            "acked": client.acked,
+            "nacked": client.nacked,
+            "expired": client.expired,
+        }
+
+
+def _answer(request: web.Request, value: object) -> web.Response:
+    form = form_of(request)
+    refuse_query(request)
+    return form.response(value)

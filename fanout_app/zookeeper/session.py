@@ -1,0 +1,96 @@
+"""A kazoo client that an event loop can use.
+
+kazoo runs its own threads and its calls block, so every call goes through one thread of ours with a time limit, and
+listeners may do nothing but hand over to the loop. ZooKeeper being down is no fault here: calls fail with
+`ZooKeeperError` and the client goes on trying to connect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import KazooException, NodeExistsError
+from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.retry import KazooRetry
+
+from fanout_app.core.errors import FanoutError, StartError
+
+logger = logging.getLogger("fanout.zookeeper.session")
+
+T = TypeVar("T")
+
+_CALL_TIMEOUT = 5.0
+_CONNECT_TIMEOUT = 10.0
+
+
+class ZooKeeperError(FanoutError):
+    """ZooKeeper did not do what was asked, or not in time."""
+
+
+def root_of(id: str, topic: str) -> str:
+    """The node that everything of one id and topic is kept under."""
+    return f"/fanout/{id}/{topic}"
+
+
+class Session:
+    """One ZooKeeper session."""
+
+    def __init__(self, hosts: str) -> None:
+        self._client = KazooClient(
+            hosts, timeout=_CONNECT_TIMEOUT, connection_retry=KazooRetry(max_tries=-1, max_delay=2.0)
+        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="fanout-zookeeper")
+
+    def start(self) -> None:
+        """Connect in the background."""
+        self._client.start_async()
+
+    async def stop(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
+
+    def _close(self) -> None:
+        self._client.stop()
+        self._client.close()
+
+    async def call(self, work: Callable[[Any], T], timeout: float = _CALL_TIMEOUT) -> T:
+        """Do something with the client in its thread.
+
+        Raises:
+            ZooKeeperError: not connected, refused, or no answer within ``timeout`` seconds.
+        """
+        if not self._client.connected:
+            raise ZooKeeperError("not connected")
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                return await loop.run_in_executor(self._thread, work, self._client)
+        except (KazooException, KazooTimeoutError, TimeoutError) as error:
+            raise ZooKeeperError(repr(error)) from error
+
+
+def lease_key(hosts: str, id: str, topic: str, fresh: bytes) -> bytes:
+    """The lease key of this id and topic: ``fresh``, unless somebody has kept one there before.
+
+    Raises:
+        StartError: ZooKeeper does not answer; without the key no token could be checked.
+    """
+    client = KazooClient(hosts, timeout=_CONNECT_TIMEOUT)
+    path = f"{root_of(id, topic)}/lease-key"
+    try:
+        client.start(timeout=_CONNECT_TIMEOUT)
+        try:
+            client.create(path, fresh, makepath=True)
+        except NodeExistsError:
+            return bytes(client.get(path)[0])
+        return fresh
+    except (KazooException, KazooTimeoutError) as error:
+        raise StartError(f"no ZooKeeper answers at {hosts}: check --zookeepers, or leave it out ({error!r})") from error
+    finally:
+        client.stop()
+        client.close()

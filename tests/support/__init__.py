@@ -1,0 +1,1 @@
+"""What the tests against real servers share. Knows the product by its commands and its HTTP interface alone."""

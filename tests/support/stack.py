@@ -1,0 +1,61 @@
+"""A Kafka and a ZooKeeper of one run of the tests alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: What would make tests wait for minutes otherwise: a dead member keeps its partitions for a session, and a compacted
+#: topic keeps what it is to lose until the cleaner comes by.
+_BROKER_OPTIONS = ("group.min.session.timeout.ms=1000", "log.cleaner.backoff.ms=200")
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The addresses, and the faults that can be done to the servers behind them."""
+
+    name: str
+    brokers: str
+    zookeepers: str
+
+    def kill(self, server: str) -> None:
+        _run("kill", server, "--name", self.name)
+
+    def start(self, server: str) -> None:
+        _run("start", server, "--name", self.name)
+
+    def pause(self, server: str) -> None:
+        _run("pause", server, "--name", self.name)
+
+    def resume(self, server: str) -> None:
+        _run("resume", server, "--name", self.name)
+
+
+@contextmanager
+def running_stack(*, kafka: int = 1, zookeeper: int = 1) -> Iterator[Stack]:
+    """Up under a name that nobody else has, and down again whatever happens meanwhile."""
+    name = f"tests-{os.getpid()}-{secrets.token_hex(3)}"
+    options = [f"--broker-option={option}" for option in _BROKER_OPTIONS]
+    sizes = ["--kafka", str(kafka), "--zookeeper", str(zookeeper)]
+    try:
+        described = json.loads(_run("up", "--json", "--name", name, *sizes, *options))
+        yield Stack(name, described["brokers"], described["zookeepers"])
+    finally:
+        _run("down", "--name", name)
+
+
+def _run(*arguments: str) -> str:
+    done = subprocess.run(
+        [ROOT / "bin" / "stack", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"bin/stack {' '.join(arguments)}: {done.stderr}")
+    return done.stdout
