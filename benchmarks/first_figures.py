@@ -79,7 +79,7 @@ def measured_drain(brokers: str, topic: str, messages: int, batch: int, clients:
         load = subprocess.run(
             [sys.executable, "-m", "benchmarks.first_figures", "--load", str(messages), "--batch", str(batch),
              "--clients", str(clients)],
-            check=True, capture_output=True, text=True,
+            check=True, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         took = float(load.stdout)
         cpu = cpu_seconds(pid) - before

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
+from fanout_app.alarm import Alarm
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.errors import FanoutError
 
@@ -77,7 +78,7 @@ class GroupCommit:
         self._ownership = ownership
         self._lines: dict[int, _Line] = {}
         self._writes: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._flush)
         self._last_flush = 0.0
         #: Told how long each acknowledged write took, in seconds.
         self.on_commit_seconds: Callable[[float], None] = lambda seconds: None
@@ -136,14 +137,12 @@ class GroupCommit:
 
     def kick(self, within: float = 0.0) -> None:
         """Something has changed: write it soon, at the latest ``within`` seconds from now."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = monotonic()
         at = max(now + within, self._last_flush + self._gathering())
-        if self._timer is not None:
-            if self._timer.when() <= at:
-                return
-            self._timer.cancel()
-        self._timer = loop.call_at(at, self._flush)
+        if at > now:
+            self._alarm.at(at)
+        else:
+            self._alarm.soon()
 
     def kick_quietly(self) -> None:
         self.kick(_QUIET)
@@ -154,15 +153,13 @@ class GroupCommit:
         return max(_UNDER_LOAD, largest / _ROW_BYTES_A_SECOND)
 
     def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = None
-        self._last_flush = loop.time()
+        self._last_flush = monotonic()
         for number, line in self._lines.items():
             partition = self._dispatcher.partitions[number]
             if line.in_flight or partition.suspended or not self._owes(line, partition.ledger.version):
                 continue
             line.in_flight = True
-            task = loop.create_task(self._write(number, line))
+            task = asyncio.get_running_loop().create_task(self._write(number, line))
             self._writes.add(task)
             task.add_done_callback(self._writes.discard)
 
@@ -206,8 +203,7 @@ class GroupCommit:
         return all(await asyncio.gather(*waits))
 
     async def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         for number in list(self._lines):
             self.drop(number)
         if self._writes:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Any, Protocol
 
+from fanout_app.alarm import Alarm
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.message import Message
@@ -101,7 +102,7 @@ class Runtime:
         self._dead_letters: DeadLetterSink
         self.commit: GroupCommit
         self._futures: dict[int, asyncio.Future[Answer | None]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._on_time)
         self._starved = False
         self._member = ""
         self._generation = 0
@@ -311,7 +312,7 @@ class Runtime:
         if self._futures:
             if not self._terms.holds(self._terms.term(), now):
                 # Somebody else may own these partitions by now; look again when the coordinator has answered.
-                self._set_timer(now + _OWNERSHIP_RECHECK)
+                self._alarm.at(now + _OWNERSHIP_RECHECK)
                 return
             for number, answer in self.dispatcher.serve(now):
                 self._idle_since = now
@@ -320,20 +321,9 @@ class Runtime:
                     self.dispatcher.release(answer, now)
                 else:
                     future.set_result(answer)
-        self._set_timer(self.dispatcher.next_deadline())
+        self._alarm.at(self.dispatcher.next_deadline())
 
-    def _set_timer(self, at: float | None) -> None:
-        if self._timer is not None:
-            if at is not None and self._timer.when() <= at:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            # Loop time is the same monotonic clock; a hair later, so that the deadline has passed when it fires.
-            self._timer = asyncio.get_running_loop().call_at(at + 0.0005, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
+    def _on_time(self) -> None:
         expired = self.dispatcher.counters.expired
         self.dispatcher.expire(monotonic())
         if self.dispatcher.counters.expired != expired:
@@ -504,6 +494,5 @@ class Runtime:
             logger.error("stopping although not every ledger could be written: what it would have held may come again")
 
     async def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         await self.commit.stop()

@@ -97,7 +97,7 @@ class Dispatcher:
         self._pulls = 0
         self._new_batch = new_batch
         self._jitter = jitter
-        self._deadlines = Deadlines()
+        self._deadlines: Deadlines[LeaseRun | _Timer] = Deadlines()
         self._turn_of_partition: deque[int] = deque()
         self._forgetting = False
         self._waking_at: float | None = None
@@ -315,7 +315,7 @@ class Dispatcher:
                 self.clients.let_expire(self.clients[item.client], len(messages))
                 self.counters.expired += len(messages)
                 self._fail(item, messages, now, delay=0.0)
-            elif isinstance(item, _Timer):
+            else:
                 item.live = 0
                 if item.fire is not None:
                     item.fire(now)
@@ -323,12 +323,8 @@ class Dispatcher:
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
 
-    def fail(self, run: LeaseRun, offset: int, now: float, delay: float | None) -> None:
-        """One message was nacked: the next client gets it after ``delay`` seconds, by default those of the backoff."""
-        self.fail_all(run, [run.message(offset)], now, delay)
-
-    def fail_all(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float | None) -> None:
-        """The same for many of one run."""
+    def fail(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float | None) -> None:
+        """Nacked: the next client gets them after ``delay`` seconds, by default those of the backoff."""
         if delay is None:
             delay = self.limits.backoff.delay(run.delivery_count, self._jitter())
         self._fail(run, messages, now, delay)

@@ -11,10 +11,9 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from fanout_app.core.message import Message
-
 
 _offset = attrgetter("offset")
 
@@ -26,6 +25,9 @@ class Timed(Protocol):
     def deadline(self) -> float: ...
     @property
     def live(self) -> int: ...
+
+
+T = TypeVar("T", bound=Timed)
 
 
 class LeaseRun:
@@ -102,7 +104,7 @@ class Answer:
         return any(run.partition == partition and run.find(offset) is not None for run in self.runs)
 
 
-class Deadlines:
+class Deadlines(Generic[T]):
     """Times at which something ends, earliest first.
 
     Most leases are acked long before they end, and an extended one is filed anew: both leave entries behind that mean
@@ -113,14 +115,14 @@ class Deadlines:
     _SMALL = 1024
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Timed]] = []
+        self._heap: list[tuple[float, int, T]] = []
         self._sequence = 0
         self._full = self._SMALL
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def add(self, item: Timed) -> None:
+    def add(self, item: T) -> None:
         """File an item under its deadline, once more if that has changed."""
         if len(self._heap) >= self._full:
             self._heap = [entry for entry in self._heap if _matters(entry)]
@@ -134,12 +136,12 @@ class Deadlines:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def due(self, now: float) -> Iterator[Timed]:
+    def due(self, now: float) -> Iterator[T]:
         """Take out what is due. What is added meanwhile and is due as well comes too."""
         while (at := self.next()) is not None and at <= now:
             yield heapq.heappop(self._heap)[2]
 
 
-def _matters(entry: tuple[float, int, Timed]) -> bool:
+def _matters(entry: tuple[float, int, T]) -> bool:
     at, _, item = entry
     return bool(item.live) and item.deadline == at

@@ -33,10 +33,19 @@ class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     witness: tuple[int, int, int] | None
 
     def snapshot(self) -> LedgerSnapshot:
+        """The ledger of the row.
+
+        Raises:
+            RowError: the settled offsets are damaged.
+        """
+        try:
+            settled = BitMap64.deserialize(self.settled) if self.settled else BitMap64()
+        except ValueError as error:
+            raise RowError(f"settled offsets of a ledger row are damaged: {error}") from error
         return LedgerSnapshot(
             era=self.era,
             floor=self.floor,
-            settled=BitMap64.deserialize(self.settled) if self.settled else BitMap64(),
+            settled=settled,
             failures=self.failures,
             committed=self.committed,
             witness=None if self.witness is None else Witness(*self.witness),
@@ -69,9 +78,9 @@ def decode_row(data: bytes, *, id: str, topic: str) -> LedgerRow:
     Raises:
         RowError: it is of a newer format, damaged, or of another id and topic.
     """
-    if not data or data[0] > FORMAT:
+    if data[:1] != bytes((FORMAT,)):
         found = data[0] if data else "nothing"
-        raise RowError(f"ledger row of format {found}, this version reads up to {FORMAT}: start the newer version")
+        raise RowError(f"ledger row of format {found}, this version reads {FORMAT}: start the version that wrote it")
     try:
         row = _decoder.decode(memoryview(data)[1:])
     except (msgspec.DecodeError, ValueError) as error:

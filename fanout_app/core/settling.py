@@ -118,7 +118,7 @@ class Settling:
             self._acked(entry, run.partition, len(messages))
         elif verb is Verb.NACK:
             clients.nacked(client, len(messages))
-            dispatcher.fail_all(run, messages, self._now, entry.delay)
+            dispatcher.fail(run, messages, self._now, entry.delay)
             self.outcome.nacked += len(messages)
             dispatcher.counters.nacked += len(messages)
         elif verb is Verb.EXTEND:

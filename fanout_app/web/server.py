@@ -43,6 +43,7 @@ class FanoutWeb(Web):  # type: ignore[misc]
                 app.tokens,
                 render_metrics=app.metrics.render,
                 max_waiting=app.options.max_waiting,
+                ack_wait=app.options.ack_wait,
             )
         )
         await super().on_start()

@@ -53,12 +53,14 @@ class Body:
 
 def query(kind: type[S], given: Mapping[str, str], names: list[str]) -> S:
     """Read a query string, whose values are all text. Raises `Problem`."""
+    # Of mappings that are no dictionaries the converter lets unknown fields pass.
+    given = dict(given)
     if len(given) == len(names):
         try:
             return msgspec.convert(given, kind, strict=False)
         except MALFORMED:
             pass
-    faults = faults_of(kind, dict(given), strict=False)
+    faults = faults_of(kind, given, strict=False)
     faults += [Fault(name, "is given more than once") for name in given if names.count(name) > 1]
     raise invalid(faults or [Fault("query", "cannot be read")])
 
@@ -127,9 +129,9 @@ def _fault_of(error: Exception, *, msgpack: bool) -> Fault:
     """What the decoder itself said, where the request cannot even be taken apart."""
     if isinstance(error, RecursionError):
         return Fault(_WHOLE, "is nested too deeply")
-    match = _PLACE.match(str(error))
-    place = match["place"] if match else None
-    if place and match:
-        return Fault(place, _detail(match["detail"], None, None))
+    if isinstance(error, msgspec.ValidationError):
+        match = _PLACE.fullmatch(str(error))
+        place = match["place"] if match else None
+        return Fault(place or _WHOLE, _detail(str(error), None, None))
     form = "msgpack" if msgpack else "JSON"
     return Fault(_WHOLE, f"is not valid {form} ({_detail(str(error), None, None)})")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from fanout_app.web.handlers import Handler, expect, guarded, unserved
+from fanout_app.web.handlers import expect, guarded, unserved
 from fanout_app.web.ports import Runtime
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.views_leases import LeaseViews
@@ -47,11 +47,4 @@ def routes(
         ("GET", "/v1/clients", operations.clients),
         ("*", "/{rest:.*}", unserved),
     )
-    return [route for method, path, handler in table for route in _routes(method, path, guarded(handler))]
-
-
-def _routes(method: str, path: str, handler: Handler) -> Iterator[web.AbstractRouteDef]:
-    yield web.route(method, path, handler, expect_handler=expect)
-    if method == "GET":
-        # What only reads may be asked for its headers: some health checks are.
-        yield web.route("HEAD", path, handler, expect_handler=expect)
+    return [web.route(method, path, guarded(handler), expect_handler=expect) for method, path, handler in table]

@@ -1,0 +1,121 @@
+"""A client as an application would write it: pulls, works, settles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import aiohttp
+
+from support.workers import Worker
+
+#: On top of what a pull may wait: an answer that takes longer hangs (`docs/api.md` allows 5 s).
+_GRACE = 8.0
+_DEFAULT_WAIT_MS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message of an answer."""
+
+    lease: str
+    partition: int
+    offset: int
+    value: str | None
+    delivery_count: int
+
+    @classmethod
+    def of(cls, wire: dict[str, Any]) -> Self:
+        return cls(**{name: wire[name] for name in ("lease", "partition", "offset", "value", "delivery_count")})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of a settle."""
+
+    status: int
+    acked: int = 0
+    nacked: int = 0
+    extended: int = 0
+    rejected: int = 0
+    #: Lease -> status, of those that were not plainly done.
+    results: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, status: int, wire: dict[str, Any]) -> Self:
+        counts = {name: wire.get(name, 0) for name in ("acked", "nacked", "extended", "rejected")}
+        return cls(
+            status=status, results={row["lease"]: row["status"] for row in wire.get("results", [])}, **counts
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled:
+    """The answer to a pull."""
+
+    status: int
+    messages: list[Delivery] = field(default_factory=list)
+    batch: str = ""
+    #: Why there is no message.
+    empty: str = ""
+    settled: Settled | None = None
+
+    @property
+    def values(self) -> list[str | None]:
+        return [message.value for message in self.messages]
+
+    @property
+    def leases(self) -> list[str]:
+        return [message.lease for message in self.messages]
+
+    @property
+    def one(self) -> Delivery:
+        """The message, where exactly one is due."""
+        (message,) = self.messages
+        return message
+
+
+class Client:
+    """One client, by its name. Talks to the worker it was made with, unless told another one."""
+
+    def __init__(self, session: aiohttp.ClientSession, worker: Worker, name: str) -> None:
+        self.name = name
+        self._session = session
+        self._worker = worker
+
+    async def pull(self, *, at: Worker | None = None, wait_ms: int = _DEFAULT_WAIT_MS, **fields: Any) -> Pulled:
+        """Fields as `docs/api.md` has them."""
+        body = {"client": self.name, "encoding": "utf8", "wait_ms": wait_ms, **fields}
+        timeout = aiohttp.ClientTimeout(total=wait_ms / 1000 + _GRACE)
+        url = f"{(at or self._worker).url}/v1/pull"
+        async with self._session.post(url, json=body, timeout=timeout) as response:
+            if response.status == 204:
+                return Pulled(status=204, empty=response.headers.get("Fanout-Empty", ""))
+            answer = await response.json(content_type=None)
+        assert response.status in (200, 429, 503), answer
+        settled = answer.get("settled")
+        return Pulled(
+            status=response.status,
+            messages=[Delivery.of(wire) for wire in answer.get("messages", [])],
+            batch=answer.get("batch") or "",
+            empty=answer.get("empty", ""),
+            settled=Settled.of(200, settled) if settled is not None else None,
+        )
+
+    async def settle(self, *, at: Worker | None = None, **fields: Any) -> Settled:
+        """Fields as `docs/api.md` has them."""
+        timeout = aiohttp.ClientTimeout(total=5 + _GRACE)
+        url = f"{(at or self._worker).url}/v1/settle"
+        async with self._session.post(url, json=fields, timeout=timeout) as response:
+            answer = await response.json(content_type=None)
+        assert response.status in (200, 503), answer
+        return Settled.of(response.status, answer)
+
+    async def ack(self, *leases: str, at: Worker | None = None, durable: bool = True) -> Settled:
+        return await self.settle(at=at, ack=list(leases), durable=durable)
+
+    async def nack(self, lease: str, *, at: Worker | None = None, **fields: Any) -> Settled:
+        return await self.settle(at=at, nack=[{"lease": lease, **fields}])
+
+    async def extend(self, lease: str, *, ack_wait_ms: int, at: Worker | None = None) -> Settled:
+        return await self.settle(at=at, extend=[{"lease": lease, "ack_wait_ms": ack_wait_ms}])

@@ -1,0 +1,150 @@
+"""The other side of the topic: making topics, writing to them, and reading back what the group has committed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from support.eventually import eventually
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record that was written, and where."""
+
+    partition: int
+    offset: int
+    value: str
+
+
+@dataclass(slots=True)
+class Transaction:
+    """An open transaction; `records` is what was written in it so far."""
+
+    producer: Any
+    topic: str
+    records: list[Record] = field(default_factory=list)
+
+    async def produce(self, *values: str, partition: int = 0) -> None:
+        for value in values:
+            sent = await self.producer.send_and_wait(self.topic, value.encode(), partition=partition)
+            self.records.append(Record(partition, sent.offset, value))
+
+
+class Kafka:
+    """One broker, as a producer and an operator see it."""
+
+    def __init__(self, brokers: str) -> None:
+        self.brokers = brokers
+        self._producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all")
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+
+    async def __aenter__(self) -> Kafka:
+        await self._admin.start()
+        await self._producer.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._producer.stop()
+        await self._admin.close()
+
+    # Topics ----------------------------------------------------------------------------------------------------------
+
+    async def new_topic(self, partitions: int = 1, **config: str) -> str:
+        """Make a topic with a name of its own. ``cleanup_policy="compact"`` sets ``cleanup.policy``, and so on."""
+        topic = f"topic-{secrets.token_hex(4)}"
+        configs = {name.replace("_", "."): value for name, value in config.items()}
+        created = await self._admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
+        assert created.topic_errors[0][1] == 0, created
+        await eventually(lambda: self._is_led(topic))
+        return topic
+
+    async def _is_led(self, topic: str) -> bool:
+        (described,) = await self._admin.describe_topics([topic])
+        return described["error_code"] == 0 and all(part["leader"] >= 0 for part in described["partitions"])
+
+    async def ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Where the logs end; behind the marker of a transaction, if the last thing in a log is one."""
+        async with self._consumer(isolation_level="read_uncommitted") as consumer:
+            ends = await consumer.end_offsets([TopicPartition(topic, number) for number in partitions])
+        return {tp.partition: offset for tp, offset in ends.items()}
+
+    async def offsets_in(self, topic: str, partition: int = 0) -> list[int]:
+        """The offsets that a reader of the log finds, aborted records included."""
+        tp = TopicPartition(topic, partition)
+        offsets: list[int] = []
+        async with self._consumer(isolation_level="read_uncommitted") as consumer:
+            consumer.assign([tp])
+            await consumer.seek_to_beginning(tp)
+            end = (await consumer.end_offsets([tp]))[tp]
+            while await consumer.position(tp) < end:
+                for record in (await consumer.getmany(tp, timeout_ms=100)).get(tp, []):
+                    offsets.append(record.offset)
+        return offsets
+
+    @asynccontextmanager
+    async def _consumer(self, **settings: Any) -> AsyncIterator[Any]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.brokers, group_id=None, enable_auto_commit=False, **settings
+        )
+        await consumer.start()
+        try:
+            yield consumer
+        finally:
+            await consumer.stop()
+
+    # Writing ---------------------------------------------------------------------------------------------------------
+
+    async def produce(
+        self, topic: str, *values: str, partition: int = 0, keys: Sequence[str] | None = None
+    ) -> list[Record]:
+        """Write to exactly this partition and wait until Kafka has all of it."""
+        futures = []
+        for index, value in enumerate(values):
+            key = keys[index].encode() if keys is not None else None
+            futures.append(await self._producer.send(topic, value.encode(), key=key, partition=partition))
+        sent = [await future for future in futures]
+        return [Record(partition, one.offset, value) for one, value in zip(sent, values, strict=True)]
+
+    @asynccontextmanager
+    async def transaction(self, topic: str, *, abort: bool = False) -> AsyncIterator[Transaction]:
+        """Committed at the end, or aborted: both leave a marker in each partition written to, which takes an offset."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.brokers, acks="all", transactional_id=f"tests-{secrets.token_hex(4)}"
+        )
+        await producer.start()
+        try:
+            await producer.begin_transaction()
+            yield Transaction(producer, topic)
+            await (producer.abort_transaction() if abort else producer.commit_transaction())
+        finally:
+            await producer.stop()
+
+    # The consumer group ----------------------------------------------------------------------------------------------
+
+    async def committed(self, id: str, topic: str) -> dict[int, int]:
+        """What the group of this id has committed, by partition; nothing of a partition it has not committed yet."""
+        group = f"fanout_{id}_{topic}"
+        found = await self._admin.list_consumer_group_offsets(group)
+        return {tp.partition: meta.offset for tp, meta in found.items() if tp.topic == topic and meta.offset >= 0}
+
+    async def members(self, id: str, topic: str) -> int:
+        """How many members the group of this id has."""
+        (described,) = await self._admin.describe_consumer_groups([f"fanout_{id}_{topic}"])
+        ((_code, _group, _state, _kind, _protocol, members, *_rest),) = described.groups
+        return len(members)
+
+    async def answers(self) -> bool:
+        """Whether the broker does its work at the moment."""
+        try:
+            await self._admin.list_topics()
+        except KafkaError:
+            return False
+        return True

@@ -1,0 +1,229 @@
+"""Real worker processes: started by the commands that people use, watched through HTTP, ended by their pid."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import aiohttp
+
+from support.eventually import eventually
+
+BIN = Path(sys.executable).parent
+LAUNCHER = Path(__file__).with_name("launcher.py")
+
+#: From the command to the first answer; a busy machine with two cores needs 3 s.
+READY = 10.0
+_ADDRESS = re.compile(r"serving \S+ at (http://127\.0\.0\.1:\d+)")
+_LOG_SHOWN = 20_000
+
+Command = Literal["fanout", "faust"]
+
+
+class Exit(NamedTuple):
+    """How a worker ended: its exit code, and how long that took."""
+
+    code: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Everything a worker is started with."""
+
+    id: str
+    topic: str
+    brokers: str
+    #: Further options as ``--commit-interval`` would take them: ``{"commit_interval": "100ms"}``.
+    options: Mapping[str, str]
+    command: Command = "fanout"
+    #: Faults for `support.launcher`; none: the plain command.
+    faults: Sequence[str] = ()
+    environment: Mapping[str, str]
+    folder: Path
+    log: Path
+
+    def arguments(self) -> list[str]:
+        if self.command == "faust":
+            return [str(BIN / "faust"), "-A", "fanout_app", "worker"]
+        program = [str(BIN / "fanout")]
+        if self.faults:
+            program = [sys.executable, str(LAUNCHER), *self.faults, "--"]
+        given = [f"--{name.replace('_', '-')}={value}" for name, value in self._given().items()]
+        return program + given
+
+    def variables(self) -> dict[str, str]:
+        variables = {**os.environ, **self.environment}
+        if self.command == "faust":
+            variables |= {f"FANOUT_{name.upper()}": value for name, value in self._given().items()}
+        return variables
+
+    def _given(self) -> dict[str, str]:
+        # Port 0: the system picks a free one, so that nobody else can have taken it a moment before.
+        return {"id": self.id, "topic": self.topic, "brokers": self.brokers, "bind": "127.0.0.1:0", **self.options}
+
+
+class Worker:
+    """One process."""
+
+    def __init__(self, start: Start, session: aiohttp.ClientSession) -> None:
+        self.id = start.id
+        self.topic = start.topic
+        self.log = start.log
+        self._session = session
+        self._log_file = start.log.open("wb")
+        self._process = subprocess.Popen(
+            start.arguments(),
+            cwd=start.folder,
+            env=start.variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log_file,
+            stderr=subprocess.STDOUT,
+        )
+        self.pid = self._process.pid
+        self.url = ""
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.id} {self.topic} pid={self.pid} {self.url}>"
+
+    async def ready(self, deadline: float = READY) -> Worker:
+        """Wait until it can answer a pull."""
+        await eventually(self._is_ready, deadline, every=0.02)
+        return self
+
+    async def _is_ready(self) -> bool:
+        code = self._process.poll()
+        if code is not None:
+            raise RuntimeError(f"{self!r} ended with {code} before it was ready:\n{self.text()}")
+        if not self.url:
+            found = _ADDRESS.search(self.log.read_text(errors="replace"))
+            if found is None:
+                return False
+            self.url = found[1]
+        try:
+            async with self._session.get(f"{self.url}/readyz") as response:
+                return response.status == 200
+        except aiohttp.ClientConnectionError:
+            return False
+
+    async def status(self) -> dict[str, object]:
+        async with self._session.get(f"{self.url}/v1/status") as response:
+            assert response.status == 200, await response.text()
+            status: dict[str, object] = await response.json()
+            return status
+
+    async def floors(self) -> dict[int, int]:
+        """The floors of the partitions this worker has at the moment."""
+        return {number: int(row["floor"]) for number, row in (await self.partitions()).items()}
+
+    async def partitions(self) -> dict[int, dict[str, int]]:
+        async with self._session.get(f"{self.url}/v1/partitions") as response:
+            assert response.status == 200, await response.text()
+            rows = (await response.json())["partitions"]
+            return {row["partition"]: row for row in rows}
+
+    # Ends ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    def kill9(self) -> None:
+        """The hardest end: nothing is written, nobody is told."""
+        self._process.kill()
+        self._process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def terminate(self, deadline: float = 15.0) -> Exit:
+        """Ask it to end, and wait.
+
+        Raises:
+            AssertionError: it was still there at the deadline.
+        """
+        self.signal(signal.SIGTERM)
+        return await self.ended(deadline)
+
+    async def ended(self, deadline: float) -> Exit:
+        began = time.monotonic()
+        await eventually(lambda: not self.runs, deadline, every=0.02)
+        return Exit(self._process.wait(), time.monotonic() - began)
+
+    def pause(self) -> None:
+        """Stop the whole process, heartbeats and all; its connections stay open."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Whatever state it is in, it is gone after this."""
+        if self.runs:
+            self.kill9()
+        self._log_file.close()
+
+    def text(self) -> str:
+        """The end of its log."""
+        text = self.log.read_text(errors="replace")
+        return text if len(text) <= _LOG_SHOWN else f"[...]{text[-_LOG_SHOWN:]}"
+
+
+class Workers:
+    """Starts the workers of one test, and ends them with it."""
+
+    def __init__(self, brokers: str, folder: Path, session: aiohttp.ClientSession) -> None:
+        self.all: list[Worker] = []
+        self._brokers = brokers
+        self._folder = folder
+        self._session = session
+
+    def launch(
+        self,
+        topic: str,
+        *,
+        id: str = "service",
+        command: Command = "fanout",
+        faults: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        **options: str,
+    ) -> Worker:
+        """Start a worker without waiting for it. Options by their names: ``commit_interval="100ms"``."""
+        start = Start(
+            id=id,
+            topic=topic,
+            brokers=self._brokers,
+            # Short, so that tests need not wait for what is committed or for the dead to be missed.
+            options={"commit_interval": "100ms", "session_timeout": "3s", **options},
+            command=command,
+            faults=faults,
+            environment=environment or {},
+            folder=self._folder,
+            log=self._folder / f"worker-{len(self.all) + 1}.log",
+        )
+        worker = Worker(start, self._session)
+        self.all.append(worker)
+        return worker
+
+    async def start(self, topic: str, **how: object) -> Worker:
+        """Start a worker and wait until it is ready. Takes what `launch` takes."""
+        launch: Callable[..., Worker] = self.launch
+        return await launch(topic, **how).ready()
+
+    async def start_together(self, topic: str, count: int, **how: object) -> list[Worker]:
+        launch: Callable[..., Worker] = self.launch
+        workers = [launch(topic, **how) for _ in range(count)]
+        return list(await asyncio.gather(*(worker.ready() for worker in workers)))
+
+    def close(self) -> None:
+        for worker in self.all:
+            worker.close()

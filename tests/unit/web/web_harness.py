@@ -1,0 +1,215 @@
+"""The real core behind the real views on a real socket; only Kafka, the changelog and the clock are made up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from fanout_app.core.dispatcher import Dispatcher, Limits
+from fanout_app.core.lease import Answer, LeaseRun
+from fanout_app.core.ledger import LedgerSnapshot
+from fanout_app.core.requests import Empty, LeaseRef, Pull, Settle, SettleOutcome
+from fanout_app.core.settling import Case, Settling, case_of
+from fanout_app.metrics import Metrics
+from fanout_app.web.handlers import MAX_BODY
+from fanout_app.web.tokens import LeaseKeys, TokenCodec
+from fanout_app.web.views import routes
+
+START = 1000.0
+START_UNIX_MS = 1_800_000_000_000
+DEADLINE = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What Kafka would have given."""
+
+    offset: int
+    value: bytes | None = b"hello"
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    timestamp: int = START_UNIX_MS - 5000
+
+
+class FakeRuntime:
+    """A runtime whose time stands still until it is moved; a pull that is to wait does so until it is woken."""
+
+    id = "orders-id"
+    topic = "orders"
+    worker = "worker-1"
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.dispatcher = Dispatcher(limits or Limits(), new_batch=count(1).__next__, jitter=lambda: 0.0)
+        self.clock = START
+        self.ready = True
+        self.stopping = False
+        self.sick: str | None = None
+        self.released: list[Answer] = []
+        self.settled: list[Settle] = []
+        self.before_answer: Callable[[], Awaitable[None]] | None = None
+        self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
+        self.dispatcher.assign(0, LedgerSnapshot())
+
+    # What a test does ------------------------------------------------------------------------------------------------
+
+    def offer(self, *values: bytes | None, partition: int = 0, **rest: Any) -> None:
+        """New messages of these values, at the next offsets."""
+        asked = self.dispatcher.partitions[partition].next_offset
+        records = [Record(offset=asked + step, value=value, **rest) for step, value in enumerate(values)]
+        assert self.dispatcher.offer(partition, asked, asked + len(records), records)
+        self._serve()
+
+    def after(self, seconds: float) -> None:
+        """Time passes."""
+        self.clock += seconds
+        self.dispatcher.expire(self.clock)
+        self._serve()
+
+    def stop(self) -> None:
+        """SIGTERM, and the time of the drain over: waiting pulls go home."""
+        self.stopping = True
+        for number in list(self._waiting):
+            self._end(number)
+
+    def pulls(self) -> int:
+        return len(self._waiting)
+
+    def free(self) -> list[int]:
+        """Offsets of partition 0 that are there to be handed out, in the order in which a client would get them."""
+        pull = self.dispatcher.add_pull(self.clock, Pull(client="probe", max_messages=1000))
+        handed = self.dispatcher.serve(self.clock)
+        self.dispatcher.cancel_pull(pull, self.clock)
+        offsets = [message.offset for _, answer in handed for run in answer.runs for message in run.messages]
+        for _, answer in handed:
+            self.dispatcher.release(answer, self.clock)
+        return offsets
+
+    # What the views do -----------------------------------------------------------------------------------------------
+
+    async def pull(self, pull: Pull, *, wait: float, anonymous: bool = False) -> Answer | Empty:
+        number = self.dispatcher.add_pull(self.clock, pull, anonymous=anonymous)
+        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        self._serve()
+        if not wait or self.stopping:
+            self._end(number)
+        try:
+            answer = await future
+            if self.before_answer is not None:
+                await self.before_answer()
+        except asyncio.CancelledError:
+            self._end(number)
+            if future.done() and not future.cancelled() and (answer := future.result()) is not None:
+                self.release(answer)
+            raise
+        return self.dispatcher.why_empty(pull) if answer is None else answer
+
+    def release(self, answer: Answer) -> None:
+        self.released.append(answer)
+        if answer.batch in self.dispatcher.answers:
+            self.dispatcher.release(answer, self.clock)
+
+    async def settle(self, settle: Settle) -> SettleOutcome:
+        self.settled.append(settle)
+        settling = Settling(self.dispatcher, self.clock)
+        outcome = settling.run(settle)
+        for entry, run in settling.rejects:
+            settling.rejected(entry, run, run.messages[0].offset)
+        self._serve()
+        return outcome
+
+    def lease_state(self, ref: LeaseRef) -> tuple[Case, LeaseRun | None]:
+        return case_of(self.dispatcher, ref, self.clock)
+
+    def now(self) -> float:
+        return self.clock
+
+    def unix_ms(self, at: float) -> int:
+        return START_UNIX_MS + round((at - START) * 1000)
+
+    def waiting(self) -> int:
+        return sum(partition.fresh_count for partition in self.dispatcher.partitions.values())
+
+    def healthy(self) -> str | None:
+        return self.sick
+
+    def status(self) -> dict[str, Any]:
+        return {"id": self.id, "degraded": []}
+
+    def partitions_status(self) -> list[dict[str, Any]]:
+        return [{"partition": number} for number in self.dispatcher.partitions]
+
+    def _serve(self) -> None:
+        for number, answer in self.dispatcher.serve(self.clock):
+            self._waiting.pop(number).set_result(answer)
+
+    def _end(self, number: int) -> None:
+        future = self._waiting.pop(number, None)
+        self.dispatcher.cancel_pull(number, self.clock)
+        if future is not None and not future.done():
+            future.set_result(None)
+
+
+@dataclass
+class Served:
+    """A worker that answers, and a client for it."""
+
+    runtime: FakeRuntime
+    codec: TokenCodec
+    metrics: Metrics
+    http: aiohttp.ClientSession
+    port: int
+
+    async def pull(self, **body: Any) -> dict[str, Any]:
+        """One that is answered with messages."""
+        async with self.http.post("/v1/pull", json={"client": "ann", "wait_ms": 0, "max_messages": 100, **body}) as got:
+            assert got.status == 200, await got.text()
+            answer: dict[str, Any] = await got.json()
+            return answer
+
+    async def settle(self, **body: Any) -> dict[str, Any]:
+        async with self.http.post("/v1/settle", json=body) as got:
+            assert got.status == 200, await got.text()
+            answer: dict[str, Any] = await got.json()
+            return answer
+
+    async def ask(self, method: str, path: str, **how: Any) -> tuple[int, dict[str, str], Any]:
+        """Status, headers and what the body holds: decoded where it is JSON, a problem or msgpack is not."""
+        async with self.http.request(method, path, **how) as got:
+            is_json = got.content_type in ("application/json", "application/problem+json")
+            return got.status, dict(got.headers), await got.json(content_type=None) if is_json else await got.read()
+
+
+@asynccontextmanager
+async def serving(
+    runtime: FakeRuntime | None = None, *, handler_cancellation: bool = True, **limits: Any
+) -> AsyncIterator[Served]:
+    runtime = runtime or FakeRuntime()
+    codec = TokenCodec(LeaseKeys([b"a key of the tests"]), runtime.id, runtime.topic)
+    metrics = Metrics(runtime)
+    app = web.Application(client_max_size=MAX_BODY)
+    app.add_routes(routes(runtime, codec, render_metrics=metrics.render, **limits))
+    runner = web.AppRunner(app, handler_cancellation=handler_cancellation, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    timeout = aiohttp.ClientTimeout(total=DEADLINE)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=timeout) as http:
+        try:
+            yield Served(runtime, codec, metrics, http, port)
+        finally:
+            await runner.cleanup()
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until something is so; fail if it does not become so in time."""
+    async with asyncio.timeout(DEADLINE):
+        while not condition():
+            await asyncio.sleep(0.001)
