@@ -47,7 +47,7 @@ async def fill(brokers: str, topic: str, *, partitions: int, messages: int, size
         value = bytes(size)
         for number in range(messages):
             await producer.send(topic, value, partition=number % partitions)
-            if number % 20_000 == 0:
+            if number % 100_000 == 0:
                 print(f"\rproducing {number:,} of {messages:,}", end="", file=sys.stderr, flush=True)
     finally:
         await producer.stop()
@@ -63,8 +63,8 @@ def cpu_seconds(pid: int) -> float:
 @contextmanager
 def worker(brokers: str, id: str, topic: str, port: int, *options: str) -> Iterator[int]:
     """A fanout worker, ready; yields its process id."""
-    command = [BIN / "fanout", "--id", id, "--topic", topic, "--brokers", brokers, "--bind", f"127.0.0.1:{port}"]
-    process = subprocess.Popen([*command, *options])
+    command = [str(BIN / "fanout"), "--id", id, "--topic", topic, "--brokers", brokers]
+    process = subprocess.Popen([*command, "--bind", f"127.0.0.1:{port}", *options])
     try:
         wait_until_ready(port, process)
         yield process.pid

@@ -10,13 +10,10 @@ import click
 
 from fanout_app.core.errors import FanoutError, OptionError
 from fanout_app.options import TABLE, Options, from_environment
+from fanout_app.worker import EXIT_START, logging_config
 
 if TYPE_CHECKING:
     from fanout_app.application import Fanout
-
-#: Exit codes: 0 stopped as asked, 1 a fault while running, 2 cannot start as it is configured.
-EXIT_FAULT = 1
-EXIT_START = 2
 
 
 def main() -> None:
@@ -26,8 +23,7 @@ def main() -> None:
 
 def _run(**params: Any) -> None:
     app = _build(Options(**params))
-    worker = app.Worker(quiet=True, loglevel="WARNING")
-    worker.execute_from_commandline()
+    app.Worker(quiet=True, loglevel="WARNING").execute_from_commandline()
 
 
 def app_of_environment() -> Fanout:
@@ -40,7 +36,7 @@ def app_of_environment() -> Fanout:
 
 
 def _build(options: Options) -> Fanout:
-    from fanout_app.application import create, logging_config
+    from fanout_app.application import create
 
     logging.config.dictConfig(logging_config(verbose=options.verbose))
     _use_uvloop()

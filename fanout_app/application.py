@@ -22,6 +22,7 @@ from faust.types import TP
 
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.errors import StartError
+from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.ledger_row import encode_row
 from fanout_app.group_commit import WriteError
 from fanout_app.kafka.dead_letters import DeadLetters
@@ -29,13 +30,14 @@ from fanout_app.kafka.ledger_table import LedgerTable, row_key
 from fanout_app.kafka.membership import Membership
 from fanout_app.kafka.prepare import Prepared, prepare
 from fanout_app.kafka.start_offsets import NoMirror, StartOffsets
-from fanout_app.kafka.transport import BatchTransport
+from fanout_app.kafka.transport import BatchTransport, partitions_of
 from fanout_app.metrics import Metrics
 from fanout_app.options import Options
 from fanout_app.runtime import Runtime, SourceError
 from fanout_app.web.handlers import MAX_BODY
 from fanout_app.web.server import FanoutWeb
 from fanout_app.web.tokens import LeaseKeys, TokenCodec
+from fanout_app.worker import FanoutWorker, logging_config
 from fanout_app.zookeeper.mirror import Mirror, Mirrored
 from fanout_app.zookeeper.session import Session, lease_key
 
@@ -47,7 +49,7 @@ _MIRROR_EVERY = 1.0
 _ROW_TIMEOUT = 10.0
 
 
-class Fanout(faust.App):  # type: ignore[misc]
+class Fanout(faust.App):
     """The Faust app of one worker."""
 
     ledgers: LedgerTable
@@ -79,6 +81,7 @@ class Fanout(faust.App):  # type: ignore[misc]
         self._zookeeper = Session(options.zookeepers) if options.zookeepers else None
         self._mirror = Mirror(self._zookeeper, options.id, options.topic) if self._zookeeper else None
         self.on_partitions_revoked.connect(self._on_revoked)
+        self.on_partitions_assigned.connect(self._on_assigned)
         self.task(self._watch_log)
         if self._mirror is not None:
             self.task(self._write_mirror)
@@ -114,6 +117,8 @@ class Fanout(faust.App):  # type: ignore[misc]
 
     async def on_stop(self) -> None:
         await self.runtime.drain()
+        self.membership.rebalance_began()
+        self.runtime.close()
         await super().on_stop()
         await self.runtime.stop()
         if self._mirror is not None and self._zookeeper is not None:
@@ -130,7 +135,10 @@ class Fanout(faust.App):  # type: ignore[misc]
         self.loop.call_soon_threadsafe(self.runtime.suspend)
 
     async def _on_revoked(self, sender: Any, revoked: set[TP], **_: Any) -> None:
-        self.runtime.suspend()
+        await self.runtime.give_up()
+
+    async def _on_assigned(self, sender: Any, assigned: set[TP], **_: Any) -> None:
+        self.runtime.assigned(partitions_of(assigned, self.options.topic), self.consumer_generation_id)
 
     async def _watch_log(self) -> None:
         async for _ in self.itertimer(_WATCH_LOG_EVERY, name="watch-log"):
@@ -159,7 +167,7 @@ class IntakeOfRuntime:
         return self._runtime.wants(partition)
 
     async def start(self, partitions: set[int]) -> dict[int, int]:
-        return await self._runtime.start(partitions, self._app.consumer_generation_id)
+        return await self._runtime.start(partitions)
 
     def position(self, partition: int, position: int) -> int | None:
         return self._runtime.position(partition, position)
@@ -205,11 +213,11 @@ class RowsOfTable:
         self._app = app
         self._counter = 0
 
-    async def write_row(self, partition: int) -> int:
+    async def write_row(self, partition: int, snapshot: LedgerSnapshot) -> int:
         runtime, options = self._app.runtime, self._app.options
         self._counter += 1
         row = encode_row(
-            runtime.dispatcher.partitions[partition].ledger.snapshot(),
+            snapshot,
             id=options.id,
             topic=options.topic,
             generation=runtime.generation,
@@ -309,22 +317,7 @@ def _settings(options: Options, prepared: Prepared) -> dict[str, Any]:
         "topic_disable_leader": True,
         "web_enabled": True,
         "web_application_options": {"client_max_size": MAX_BODY},
+        "Worker": FanoutWorker,
         "worker_redirect_stdouts": False,
         "logging_config": logging_config(verbose=options.verbose),
-    }
-
-
-def logging_config(*, verbose: bool) -> dict[str, Any]:
-    """One line an event on stderr; ours at INFO, or DEBUG with ``--verbose``; the libraries' only from WARNING on."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
-        "loggers": {
-            "fanout": {"level": "DEBUG" if verbose else "INFO"},
-            # Both say at ERROR what is the everyday life of a consumer group.
-            "aiokafka": {"level": "ERROR" if not verbose else "INFO"},
-        },
-        "root": {"level": "WARNING", "handlers": ["stderr"]},
     }

@@ -16,6 +16,7 @@ from typing import Protocol
 from fanout_app.alarm import Alarm
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.errors import FanoutError
+from fanout_app.core.ledger import LedgerSnapshot
 
 logger = logging.getLogger("fanout.group_commit")
 
@@ -27,8 +28,8 @@ class WriteError(FanoutError):
 class LedgerStore(Protocol):
     """Where rows go."""
 
-    async def write_row(self, partition: int) -> int:
-        """Write the partition's ledger as it is at the moment of the call, return when the changelog has it.
+    async def write_row(self, partition: int, snapshot: LedgerSnapshot) -> int:
+        """Write a partition's ledger, return when the changelog has it.
 
         Returns:
             The size of the row in bytes.
@@ -88,7 +89,7 @@ class GroupCommit:
         ledger = self._dispatcher.partitions[partition].ledger
         self._lines[partition] = _Line(ledger.version, ledger.floor)
 
-    async def write_first(self, partition: int, timeout: float) -> None:
+    async def write_first(self, partition: int, snapshot: LedgerSnapshot, timeout: float) -> None:
         """Write the row of a partition that is about to begin, before anything of it is handed out.
 
         Raises:
@@ -97,7 +98,7 @@ class GroupCommit:
         deadline = monotonic() + timeout
         while True:
             try:
-                await self._store.write_row(partition)
+                await self._store.write_row(partition, snapshot)
                 return
             except WriteError:
                 if monotonic() > deadline:
@@ -106,10 +107,7 @@ class GroupCommit:
 
     def drop(self, partition: int) -> None:
         """The partition is somebody else's: who waits for a write of it learns that its outcome is not known."""
-        line = self._lines.pop(partition)
-        for _, waiter in line.waiters:
-            if not waiter.done():
-                waiter.set_result(False)
+        _give_up_all(self._lines.pop(partition))
 
     def committable(self) -> dict[int, int]:
         """Floors that the changelog has acknowledged."""
@@ -148,7 +146,7 @@ class GroupCommit:
         self.kick(_QUIET)
 
     def _gathering(self) -> float:
-        """Seconds between flushes under load. After a pause the first settle finds them long over, and waits for none."""
+        """Seconds between flushes under load. After a pause they are over, and a settle waits for nothing."""
         largest = max((line.size for line in self._lines.values()), default=0)
         return max(_UNDER_LOAD, largest / _ROW_BYTES_A_SECOND)
 
@@ -171,7 +169,7 @@ class GroupCommit:
         ledger = self._dispatcher.partitions[number].ledger
         version, floor, term, began = ledger.version, ledger.floor, self._ownership.term(), monotonic()
         try:
-            line.size = await self._store.write_row(number)
+            line.size = await self._store.write_row(number, ledger.snapshot())
         except WriteError as error:
             logger.warning("partition %d: ledger row was not written, trying again: %s", number, error)
             proven = False
@@ -195,6 +193,29 @@ class GroupCommit:
                 waiter.set_result(True)
         line.waiters = rest
 
+    async def write_last(self, timeout: float) -> None:
+        """Before partitions are given up: write what is not written yet, for whoever has them next.
+
+        Nobody is answered because of these rows: whether they were in time only the next owner knows.
+        """
+        owed = {
+            number: self._dispatcher.partitions[number].ledger
+            for number, line in self._lines.items()
+            if line.durable < self._dispatcher.partitions[number].ledger.version
+        }
+        writes = [
+            asyncio.create_task(self._store.write_row(number, ledger.snapshot())) for number, ledger in owed.items()
+        ]
+        if not writes:
+            return
+        done, late = await asyncio.wait(writes, timeout=timeout)
+        for write in late:
+            write.cancel()
+        failed = [error for write in done if (error := write.exception()) is not None]
+        if late or failed:
+            logger.warning("%d of %d last rows were not written: some acked messages may come again",
+                           len(late) + len(failed), len(writes))  # fmt: skip
+
     async def write_all(self, timeout: float) -> bool:
         """Before stopping: get every ledger into the changelog. False if not all of them made it."""
         waits = [
@@ -204,8 +225,9 @@ class GroupCommit:
 
     async def stop(self) -> None:
         self._alarm.cancel()
-        for number in list(self._lines):
-            self.drop(number)
+        # The lines stay: the consumer stops after this, and the floors are the last thing it commits.
+        for line in self._lines.values():
+            _give_up_all(line)
         if self._writes:
             await asyncio.wait(self._writes, timeout=2.0)
 
@@ -213,3 +235,8 @@ class GroupCommit:
 def _give_up(waiter: asyncio.Future[bool]) -> None:
     if not waiter.done():
         waiter.set_result(False)
+
+
+def _give_up_all(line: _Line) -> None:
+    for _, waiter in line.waiters:
+        _give_up(waiter)

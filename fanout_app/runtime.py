@@ -33,6 +33,8 @@ MOVING = 5.0
 STANDSTILL = 30.0
 _OWNERSHIP_RECHECK = 0.1
 _START_WRITE_FOR = 15.0
+_LAST_ROWS_FOR = 2.0
+_DROPPED_AFTER = 0.5
 
 
 class Fetch(Protocol):
@@ -104,10 +106,11 @@ class Runtime:
         self._futures: dict[int, asyncio.Future[Answer | None]] = {}
         self._alarm = Alarm(self._on_time)
         self._starved = False
+        self._ours = True
         self._member = ""
         self._generation = 0
         self._moved: asyncio.Event
-        self._last_positions: dict[int, tuple[int, int]] = {}
+        self._ahead: dict[int, tuple[tuple[int, int], float]] = {}
         self._idle_since = 0.0
         self._committed: dict[int, int] = {}
 
@@ -134,7 +137,7 @@ class Runtime:
     async def take(self, fetch: Fetch) -> None:
         """A fetch has arrived. Does not raise: the agent that calls this must not end."""
         if self.dispatcher.offer(fetch.partition, fetch.asked, fetch.after, fetch.messages):
-            self._last_positions.pop(fetch.partition, None)
+            self._ahead.pop(fetch.partition, None)
             self._serve()
             if len(fetch.messages) != fetch.after - fetch.asked:
                 self.commit.kick_quietly()
@@ -165,18 +168,22 @@ class Runtime:
     def position(self, number: int, position: int) -> int | None:
         """Where the consumer stands after a poll without news; the offset to seek to if fetches were dropped.
 
-        A position ahead of the intake's next offset may still be under way to it, so it has to be seen twice.
+        What is ahead of the intake's next offset may still be under way to it, so it has to stay so for a while.
         """
         partition = self.dispatcher.partitions.get(number)
         if partition is None or partition.suspended or position <= partition.next_offset:
-            self._last_positions.pop(number, None)
+            self._ahead.pop(number, None)
             return None
         seen = (position, partition.next_offset)
-        if self._last_positions.get(number) == seen:
-            del self._last_positions[number]
-            return partition.next_offset
-        self._last_positions[number] = seen
-        return None
+        now = monotonic()
+        before, since = self._ahead.get(number, (None, now))
+        if before != seen:
+            self._ahead[number] = (seen, now)
+            return None
+        if now - since < _DROPPED_AFTER:
+            return None
+        del self._ahead[number]
+        return partition.next_offset
 
     async def watch_log(self) -> None:
         """Look where the logs end, for what is still waiting in Kafka. Called every few seconds."""
@@ -200,29 +207,35 @@ class Runtime:
         self.dispatcher.suspend()
         self._moved.clear()
 
-    async def start(self, numbers: set[int], generation: int) -> dict[int, int]:
-        """These partitions are ours now. Returns the offsets to read them from.
+    async def give_up(self) -> None:
+        """The partitions may go to others in this rebalance: leave them what they need to know."""
+        self.suspend()
+        await self.commit.write_last(_LAST_ROWS_FOR)
+
+    def assigned(self, numbers: set[int], generation: int) -> None:
+        """An assignment was made, and may be followed by another one before `start` is called for it.
+
+        What is kept in memory is kept only by who was a member in every generation since: otherwise somebody else may
+        have had the partition meanwhile, and settled what we would hand out again.
+        """
+        member = self._source.member()
+        stayed = member == self._member and generation == self._generation + 1
+        self._member, self._generation = member, generation
+        kept = numbers & self.dispatcher.partitions.keys() if stayed else set()
+        for number in self.dispatcher.partitions.keys() - kept:
+            self.commit.drop(number)
+            self.dispatcher.drop(number, monotonic())
+
+    async def start(self, numbers: set[int]) -> dict[int, int]:
+        """Recovery is over, and these partitions are ours. Returns the offsets to read them from.
 
         Raises:
             KafkaError, RowError: the start cannot be found out; the worker must end rather than guess.
         """
         term = self._terms.term()
-        now = monotonic()
-        member = self._source.member()
-        if member != self._member:
-            # We were out of the group: what we remember may be older than what somebody else did meanwhile.
-            kept: set[int] = set()
-            self._member = member
-        else:
-            kept = numbers & self.dispatcher.partitions.keys()
-        for number in self.dispatcher.partitions.keys() - kept:
-            self.commit.drop(number)
-            self.dispatcher.drop(number, now)
-        self._generation = generation
-        starts = await self._starts.find(numbers - kept)
-        if term == self._terms.term():
-            for number, start in starts.items():
-                await self._begin(number, start)
+        starts = await self._starts.find(numbers - self.dispatcher.partitions.keys())
+        for number, start in starts.items():
+            await self._begin(number, start, term)
         if self._terms.rebalance_ended(term):
             for number in self.dispatcher.partitions:
                 self.dispatcher.resume(number)
@@ -233,16 +246,17 @@ class Runtime:
             self._serve()
         return {number: partition.next_offset for number, partition in self.dispatcher.partitions.items()}
 
-    async def _begin(self, number: int, start: Start) -> None:
-        partition = self.dispatcher.assign(number, start.snapshot)
-        partition.suspended = True
+    async def _begin(self, number: int, start: Start, term: int) -> None:
+        if start.write:
+            await self.commit.write_first(number, start.snapshot, _START_WRITE_FOR)
+        if term != self._terms.term():
+            return  # the next rebalance has begun already, and will start it anew
+        self.dispatcher.assign(number, start.snapshot).suspended = True
+        self.commit.assign(number)
         for level, remark in start.remarks:
             logger.log(level, "partition %d: %s", number, remark)
         self.dispatcher.counters.lost_to_retention += start.lost
         logger.debug("partition %d: starting at %d, era %d", number, start.snapshot.floor, start.snapshot.era)
-        if start.write:
-            await self.commit.write_first(number, _START_WRITE_FOR)
-        self.commit.assign(number)
 
     @property
     def generation(self) -> int:
@@ -310,8 +324,7 @@ class Runtime:
         """Hand out what there is to who waits, and set the timer for what comes next."""
         now = monotonic()
         if self._futures:
-            if not self._terms.holds(self._terms.term(), now):
-                # Somebody else may own these partitions by now; look again when the coordinator has answered.
+            if not self._still_ours(now):
                 self._alarm.at(now + _OWNERSHIP_RECHECK)
                 return
             for number, answer in self.dispatcher.serve(now):
@@ -322,6 +335,17 @@ class Runtime:
                 else:
                     future.set_result(answer)
         self._alarm.at(self.dispatcher.next_deadline())
+
+    def _still_ours(self, now: float) -> bool:
+        """Whether anything may be handed out: somebody else may own these partitions by now, and we not know it."""
+        ours = self._terms.holds(self._terms.term(), now)
+        if ours != self._ours and self._moved.is_set():
+            self._ours = ours
+            if ours:
+                logger.warning("the group's coordinator answers again: messages are handed out again")
+            else:
+                logger.warning("no recent answer from the group's coordinator: nothing is handed out until it comes")
+        return ours
 
     def _on_time(self) -> None:
         expired = self.dispatcher.counters.expired
@@ -492,6 +516,11 @@ class Runtime:
             self._end_pull(number)
         if not await self.commit.write_all(MOVING):
             logger.error("stopping although not every ledger could be written: what it would have held may come again")
+
+    def close(self) -> None:
+        """The group is about to be left: from here on nothing is handed out, and settles are answered with retry."""
+        self.suspend()
+        self._moved.set()
 
     async def stop(self) -> None:
         self._alarm.cancel()

@@ -11,14 +11,14 @@ def declare(app: Fanout) -> LedgerTable:
 
     The changelog has exactly as many partitions as the topic, or Faust would assign the two apart.
     """
-    return app.tables.add(
-        LedgerTable(
-            app,
-            name=f"{app.options.name}-ledgers",
-            partitions=app.source.partitions,
-            key_type=bytes,
-            value_type=bytes,
-            changelog_topic=app.changelog_topic,
-            store="memory://",
-        )
+    table = LedgerTable(
+        app,
+        name=f"{app.options.name}-ledgers",
+        partitions=app.source.partitions,
+        key_type=bytes,
+        value_type=bytes,
+        changelog_topic=app.changelog_topic,
+        store="memory://",
     )
+    app.tables.add(table)
+    return table

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: So many leases run out in a row make a client one that hoards.
-_IN_VAIN = 10
-
 
 @dataclass(slots=True)
 class Client:
@@ -26,13 +23,10 @@ class Client:
     expired: int = 0
     #: Leases that ran out since the last one that did not.
     in_vain: int = 0
-    #: Waits in vain, if it waits: it may not be given more at the moment.
+    #: It takes and does not ack: one message at a time until it does.
+    slowed: bool = False
+    #: It may not be given more at the moment.
     benched: bool = False
-
-    @property
-    def slowed(self) -> bool:
-        """It takes and does not ack: one message at a time until it does."""
-        return self.in_vain >= _IN_VAIN
 
     def alive(self, now: float, ttl: float) -> bool:
         return bool(self.waiting or self.in_flight or (not self.anonymous and now < self.seen + ttl))
@@ -41,8 +35,9 @@ class Client:
 class Clients:
     """All clients this worker knows. `someone_alive` is asked for every fetch, so it must not look at each of them."""
 
-    def __init__(self, ttl: float) -> None:
+    def __init__(self, ttl: float, hoarding: int) -> None:
         self.ttl = ttl
+        self._hoarding = hoarding
         self._clients: dict[str, Client] = {}
         self._named_seen = float("-inf")
         self.waiting = 0
@@ -92,6 +87,7 @@ class Clients:
     def acked(self, client: Client, count: int) -> None:
         client.acked += count
         client.in_vain = 0
+        client.slowed = False
 
     def nacked(self, client: Client, count: int) -> None:
         client.nacked += count
@@ -99,12 +95,12 @@ class Clients:
 
     def worked(self, client: Client) -> None:
         """It does something with what it takes, though only an ack makes up for having hoarded."""
-        if not client.slowed:
-            client.in_vain = 0
+        client.in_vain = 0
 
     def let_expire(self, client: Client, count: int) -> None:
         client.expired += count
         client.in_vain += count
+        client.slowed = client.slowed or client.in_vain >= self._hoarding
 
     def _touch(self, client: Client, now: float) -> None:
         # A settle may end with the time at which it began, after something that took a while.

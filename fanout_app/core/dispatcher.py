@@ -31,6 +31,8 @@ class Limits:
     buffer_bytes: int = 64 << 20
     client_limit: int = 1000
     client_ttl: float = 10.0
+    #: So many leases that run out in a row make a client one that hoards.
+    hoarding: int = 10
     #: How long a failed message waits for another client before the one that failed it may have it again.
     other_client_wait: float = 1.0
     backoff: Backoff = field(default_factory=Backoff)
@@ -84,7 +86,7 @@ class Dispatcher:
         """``new_batch`` makes numbers that no owner ever repeats: tokens of earlier owners come back with them."""
         self.limits = limits
         self.partitions: dict[int, PartitionQueue] = {}
-        self.clients = Clients(limits.client_ttl)
+        self.clients = Clients(limits.client_ttl, limits.hoarding)
         self.counters = Counters()
         #: Groups with a share; only these are handed anything.
         self.weights: dict[str, int] = {"stable": 100}

@@ -25,7 +25,7 @@ def row_key(partition: int, generation: int) -> bytes:
     return b"%d/%d" % (partition, generation % _GENERATIONS)
 
 
-class LedgerTable(faust.Table):  # type: ignore[misc]
+class LedgerTable(faust.Table):
     """The changelog-backed Table of ledger rows."""
 
     def partition_for_key(self, key: Any) -> int:

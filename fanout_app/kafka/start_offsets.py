@@ -39,9 +39,7 @@ class NoMirror:
 class StartOffsets:
     """Finds the start of partitions that were assigned."""
 
-    def __init__(
-        self, options: Options, table: LedgerTable, first_starts: Mapping[int, int], mirror: Mirror
-    ) -> None:
+    def __init__(self, options: Options, table: LedgerTable, first_starts: Mapping[int, int], mirror: Mirror) -> None:
         self._options = options
         self._table = table
         self._first_starts = first_starts

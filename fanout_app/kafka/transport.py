@@ -16,7 +16,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
@@ -44,6 +44,14 @@ class FetchedBatch:
         return f"<FetchedBatch p{self.partition} [{self.asked}, {self.after}) {len(self.messages)} messages>"
 
 
+class Poll(NamedTuple):
+    """What one poll brought: fetches of the source topic, records of others, the source's positions."""
+
+    fetches: list[FetchedBatch]
+    others: Mapping[TP, list[Any]]
+    positions: dict[int, int]
+
+
 class Intake(Protocol):
     """Who takes the fetches. Called in the main loop; nothing here may block or raise unless it says so."""
 
@@ -60,7 +68,7 @@ class Intake(Protocol):
         """
 
     def position(self, partition: int, position: int) -> int | None:
-        """Told where the consumer stands after a poll that brought nothing; the offset to seek to if that is wrong."""
+        """Told where the consumer stood after a poll without news of it; the offset to seek to if that is wrong."""
 
     def committable(self) -> dict[int, int]:
         """Partition -> floor that the changelog has acknowledged: the only offsets that are ever committed."""
@@ -103,14 +111,13 @@ class BatchConsumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         topic = self._intake.topic
         wanted = {tp for tp in self._get_active_partitions() if tp.topic != topic or self._intake.wants(tp.partition)}
-        fetches, others = await self._thread.fetch(wanted, timeout)
+        fetches, others, positions = await self._thread.fetch(wanted, timeout)
         for tp, message in self._messages(fetches, others):
             if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
                 # What is dropped here is missed by the chain of positions and fetched again.
                 return
             yield tp, message
-        if not fetches:
-            await self._check_positions()
+        await self._check_positions(positions, {fetch.partition for fetch in fetches})
 
     def _messages(
         self, fetches: list[FetchedBatch], others: Mapping[TP, list[Any]]
@@ -130,13 +137,13 @@ class BatchConsumer(driver.Consumer):
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
-    async def _check_positions(self) -> None:
+    async def _check_positions(self, positions: Mapping[int, int], fetched: set[int]) -> None:
         """A last fetch that was dropped shows in no later one: only in a position ahead of what arrived."""
-        for tp, position in (await self._thread.positions()).items():
-            back = self._intake.position(tp.partition, position)
+        for partition, position in positions.items():
+            back = self._intake.position(partition, position) if partition not in fetched else None
             if back is not None:
-                logger.info("partition %d: a fetch was dropped on the way, reading again from %d", tp.partition, back)
-                await self.seek_source(tp.partition, back)
+                logger.info("partition %d: a fetch was dropped on the way, reading again from %d", partition, back)
+                await self.seek_source(partition, back)
 
     # Seeking ---------------------------------------------------------------------------------------------------------
 
@@ -228,18 +235,20 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     # Called from the main loop ---------------------------------------------------------------------------------------
 
-    async def fetch(self, wanted: set[TP], timeout: float) -> tuple[list[FetchedBatch], Mapping[TP, list[Any]]]:
+    async def fetch(self, wanted: set[TP], timeout: float) -> Poll:
         return await self.call_thread(self._fetch, wanted, timeout)  # type: ignore[no-any-return]
-
-    async def positions(self) -> Mapping[TP, int]:
-        return await self.call_thread(self._positions)  # type: ignore[no-any-return]
 
     async def seek_source(self, offsets: Mapping[TP, int]) -> None:
         await self.call_thread(self._seek_source, offsets)
 
     # Run in the thread -----------------------------------------------------------------------------------------------
 
-    async def _fetch(self, wanted: set[TP], timeout: float) -> tuple[list[FetchedBatch], Mapping[TP, list[Any]]]:
+    async def _fetch(self, wanted: set[TP], timeout: float) -> Poll:
+        fetches, others = await self._poll(wanted, timeout)
+        positions = self._source_positions(self._ensure_consumer()._fetcher)
+        return Poll(fetches, others, {tp.partition: position for tp, position in positions.items()})
+
+    async def _poll(self, wanted: set[TP], timeout: float) -> tuple[list[FetchedBatch], Mapping[TP, list[Any]]]:
         consumer = self._ensure_consumer()
         fetcher = consumer._fetcher
         deadline = monotonic() + timeout
@@ -259,7 +268,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                     return [], {}
 
     async def _take(self, fetcher: Any, tps: set[Any]) -> tuple[list[FetchedBatch], Mapping[TP, list[Any]]]:
-        """Drain what aiokafka has fetched. Without a timeout that does not suspend: the positions around it are exact."""
+        """Drain what aiokafka has fetched. Without a timeout it does not suspend: the positions are exact."""
         topic = self.consumer._intake.topic
         before = self._source_positions(fetcher)
         records = dict(await fetcher.fetched_records(tps, timeout=0))
@@ -298,10 +307,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             return True
         waiter.cancel()
         return False
-
-    async def _positions(self) -> Mapping[TP, int]:
-        positions = self._source_positions(self._ensure_consumer()._fetcher)
-        return {TP(tp.topic, tp.partition): position for tp, position in positions.items()}
 
     async def _seek_source(self, offsets: Mapping[TP, int]) -> None:
         consumer = self._ensure_consumer()

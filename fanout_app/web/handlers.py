@@ -11,7 +11,6 @@ from typing import Final
 
 import aiohttp
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from fanout_app.web.problems import (
     Fault,
@@ -23,6 +22,7 @@ from fanout_app.web.problems import (
     not_found,
     plain,
 )
+from fanout_app.web.protocol import UNREADABLE
 from fanout_app.web.schemas import NoQuery
 from fanout_app.web.validation import query
 
@@ -31,7 +31,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: Largest request body in bytes, for the application's ``client_max_size``: four full lists with short reasons are
 #: well under 1 MiB.
 MAX_BODY: Final = 4 << 20
-_UNREADABLE: Final = (HttpProcessingError, web.RequestPayloadError, aiohttp.ClientPayloadError)
 _log = logging.getLogger(__name__)
 
 
@@ -72,7 +71,7 @@ async def read_body(request: web.Request) -> bytes:
         raise Problem(
             Kind.TOO_LARGE, "the body is larger than this worker reads: send fewer entries at a time"
         ) from None
-    except _UNREADABLE:
+    except UNREADABLE:
         raise invalid([Fault("body", "cannot be read: its length, chunks or Content-Encoding are wrong")]) from None
 
 

@@ -22,7 +22,7 @@ _BACKLOG = 1024
 _SHUTDOWN = 2.0
 
 
-class FanoutWeb(Web):  # type: ignore[misc]
+class FanoutWeb(Web):
     """Faust's aiohttp web server, with our views alone and told when a client has gone."""
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
@@ -50,7 +50,7 @@ class FanoutWeb(Web):  # type: ignore[misc]
 
     def _create_site(self) -> BaseSite:
         listener = listen(self.app.options.bind)
-        host, port = listener.getsockname()[:2]
+        host, port = listener.getsockname()[:2]  # two more follow for IPv6
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         logger.info("serving %s at %s", self.app.options.name, self.address)
         return SockSite(self._runner, listener, backlog=_BACKLOG)

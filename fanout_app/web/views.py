@@ -45,6 +45,6 @@ def routes(
         ("GET", "/v1/status", operations.status),
         ("GET", "/v1/partitions", operations.partitions),
         ("GET", "/v1/clients", operations.clients),
-        ("*", "/{rest:.*}", unserved),
+        ("*", r"/{rest:[\s\S]*}", unserved),
     )
     return [web.route(method, path, guarded(handler), expect_handler=expect) for method, path, handler in table]
