@@ -55,6 +55,7 @@ _UNDER_LOAD = 0.002
 _BACKOFF = 0.2
 #: A count of failed deliveries that rose is written within this, even if nothing is settled.
 _QUIET = 1.0
+_STOP = 2.0
 
 
 class _Line:
@@ -229,7 +230,10 @@ class GroupCommit:
         for line in self._lines.values():
             _give_up_all(line)
         if self._writes:
-            await asyncio.wait(self._writes, timeout=2.0)
+            _, late = await asyncio.wait(set(self._writes), timeout=_STOP)
+            for write in late:
+                write.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 def _give_up(waiter: asyncio.Future[bool]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Any, Protocol
 
+from fanout_app import overview
 from fanout_app.alarm import Alarm
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer, LeaseRun
@@ -112,7 +113,6 @@ class Runtime:
         self._moved: asyncio.Event
         self._ahead: dict[int, tuple[tuple[int, int], float]] = {}
         self._idle_since = 0.0
-        self._committed: dict[int, int] = {}
 
     def connect(
         self, *, source: Source, starts: Starts, terms: Terms, store: LedgerStore, dead_letters: DeadLetterSink
@@ -267,7 +267,6 @@ class Runtime:
         return self.commit.committable()
 
     def committed(self, offsets: dict[int, int]) -> None:
-        self._committed.update(offsets)
         for number, offset in offsets.items():
             partition = self.dispatcher.partitions.get(number)
             if partition is not None:
@@ -432,23 +431,16 @@ class Runtime:
 
     def waiting(self) -> int:
         """Messages not handed out yet: held here, or still in Kafka."""
-        return sum(
-            partition.fresh_count
-            + len(partition.returned)
-            + len(partition.delayed)
-            + max(0, partition.log_end - partition.next_offset)
-            for partition in self.dispatcher.partitions.values()
-        )
+        return overview.waiting(self.dispatcher)
 
     def healthy(self) -> str | None:
         """None, or why this worker should be restarted."""
         stuck_for = monotonic() - self._idle_since
         if (
-            self._futures
-            and self.waiting()
-            and stuck_for > STANDSTILL
+            stuck_for > STANDSTILL
             and self._terms.holds(self._terms.term(), monotonic())
             and any(self._could_be_served(pull) for pull in self._futures)
+            and overview.could_serve(self.dispatcher, monotonic())
         ):
             return f"messages and free clients, and nothing was handed out for {stuck_for:.0f} s"
         return None
@@ -458,9 +450,9 @@ class Runtime:
         return waiting is not None and self.dispatcher.why_empty(waiting) is Empty.NO_MESSAGE
 
     def status(self) -> dict[str, Any]:
-        partitions = self.dispatcher.partitions.values()
+        """The body of /v1/status."""
         degraded = []
-        if any(partition.suspended for partition in partitions) or not self._moved.is_set():
+        if not self._moved.is_set():
             degraded.append("rebalancing")
         elif not self._terms.holds(self._terms.term(), monotonic()):
             degraded.append("no recent answer from the group's coordinator")
@@ -473,37 +465,14 @@ class Runtime:
             "generation": self._generation,
             "ready": self.ready,
             "stopping": self.stopping,
-            "lag": sum(max(0, partition.log_end - partition.ledger.floor) for partition in partitions),
-            "waiting_messages": self.waiting(),
-            "buffered": sum(partition.fresh_count + len(partition.returned) for partition in partitions),
-            "in_flight": sum(len(partition.in_flight) for partition in partitions),
-            "buffered_bytes": self.dispatcher.bytes_held(),
+            **overview.totals(self.dispatcher),
             "waiting_pulls": len(self._futures),
-            "clients": len(self.dispatcher.clients),
             "degraded": degraded,
         }
 
     def partitions_status(self) -> list[dict[str, Any]]:
-        rows = []
-        for number, partition in sorted(self.dispatcher.partitions.items()):
-            oldest = partition.oldest_held()
-            age = None if oldest is None else max(0.0, time.time() - oldest.timestamp / 1000)
-            rows.append(
-                {
-                    "partition": number,
-                    "owner": self.worker,
-                    "era": partition.ledger.era,
-                    "floor": partition.ledger.floor,
-                    "committed": self._committed.get(number, partition.ledger.committed),
-                    "settled_above_floor": len(partition.ledger.settled),
-                    "buffered": partition.fresh_count + len(partition.returned) + len(partition.delayed),
-                    "in_flight": len(partition.in_flight),
-                    "oldest_age_seconds": age,
-                    "log_start": partition.log_start,
-                    "log_end": max(partition.log_end, partition.next_offset),
-                }
-            )
-        return rows
+        """The rows of /v1/partitions."""
+        return overview.partitions(self.dispatcher, self.worker, time.time())
 
     # The end ---------------------------------------------------------------------------------------------------------
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
-from support.clients import Client
+from support.clients import Client, MakeClient
 from support.kafka import Kafka
 from support.stack import Stack, running_stack
-from support.workers import Worker, Workers
+from support.workers import Workers
 
 _WORKERS = pytest.StashKey[Workers]()
-
-MakeClient = Callable[[Worker, str], Client]
 
 
 def pytest_configure() -> None:

@@ -144,6 +144,8 @@ class Settling:
             for run, messages in parts:
                 if messages:
                     self._do(verb, entry, run, messages)
+                if verb is not Verb.ACK:
+                    self._named.update(_ref(run, message) for message in messages)
             if verb is Verb.ACK and not lost:
                 dispatcher.remember_acked(answer)
         elif ref.batch in dispatcher.acked_batches:

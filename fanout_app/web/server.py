@@ -63,8 +63,8 @@ def listen(bind: str | None) -> socket.socket:
         StartError: the address cannot be had.
     """
     if bind is not None:
-        host, _, port = bind.rpartition(":")
-        return _listen(host.strip("[]"), int(port), bind)
+        host, _, number = bind.rpartition(":")
+        return _listen(host.strip("[]"), int(number), bind)
     for port in DEFAULT_PORTS:
         try:
             return _listen(DEFAULT_HOST, port, f"{DEFAULT_HOST}:{port}")

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -102,6 +108,19 @@ class Client:
             settled=Settled.of(200, settled) if settled is not None else None,
         )
 
+    async def take(self, count: int, *, at: Worker | None = None, **fields: Any) -> list[Delivery]:
+        """Pull until so many messages are there, and answer them in the order of their offsets.
+
+        Raises:
+            AssertionError: a pull that waited for the next one came back with nothing.
+        """
+        taken: list[Delivery] = []
+        while len(taken) < count:
+            pulled = await self.pull(at=at, max_messages=count - len(taken), wait_ms=8000, **fields)
+            assert pulled.messages, f"{count} messages were due, only these came: {taken}"
+            taken += pulled.messages
+        return sorted(taken, key=lambda message: (message.offset, message.partition))
+
     async def settle(self, *, at: Worker | None = None, **fields: Any) -> Settled:
         """Fields as `docs/api.md` has them."""
         timeout = aiohttp.ClientTimeout(total=5 + _GRACE)
@@ -119,3 +138,42 @@ class Client:
 
     async def extend(self, lease: str, *, ack_wait_ms: int, at: Worker | None = None) -> Settled:
         return await self.settle(at=at, extend=[{"lease": lease, "ack_wait_ms": ack_wait_ms}])
+
+
+MakeClient = Callable[[Worker, str], Client]
+
+
+class Hangup:
+    """A client on a bare socket, for leaving in every way that a library would not allow."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def pulling(cls, worker: Worker, name: str, *, wait_ms: int = 50_000, ack_wait_ms: int = 30_000) -> Self:
+        """Connect and send a pull; the answer is not read."""
+        host, port = worker.url.removeprefix("http://").split(":")
+        one = cls(*await asyncio.open_connection(host, int(port)))
+        body = json.dumps({"client": name, "wait_ms": wait_ms, "ack_wait_ms": ack_wait_ms}).encode()
+        one._writer.write(b"POST /v1/pull HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await one._writer.drain()
+        return one
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def reset(self) -> None:
+        """Go without a word of goodbye: what a crashed machine's kernel answers when it is back."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.close()
+
+    def close_half(self) -> None:
+        """Say that nothing more will be sent, and go on reading."""
+        self._writer.write_eof()
+
+    async def gone(self) -> None:
+        """Free what this end still holds."""
+        self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()

@@ -49,11 +49,20 @@ class Kafka:
     async def __aenter__(self) -> Kafka:
         await self._admin.start()
         await self._producer.start()
+        await eventually(self._has_coordinator)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._producer.stop()
         await self._admin.close()
+
+    async def _has_coordinator(self) -> bool:
+        """The first question for one makes the broker create its topic of offsets, which takes a moment."""
+        try:
+            await self._admin.find_coordinator("anyone")
+        except KafkaError:
+            return False
+        return True
 
     # Topics ----------------------------------------------------------------------------------------------------------
 
@@ -103,29 +112,49 @@ class Kafka:
     # Writing ---------------------------------------------------------------------------------------------------------
 
     async def produce(
-        self, topic: str, *values: str, partition: int = 0, keys: Sequence[str] | None = None
+        self,
+        topic: str,
+        *values: str,
+        partition: int = 0,
+        keys: Sequence[str] | None = None,
+        timestamp_ms: int | None = None,
     ) -> list[Record]:
         """Write to exactly this partition and wait until Kafka has all of it."""
         futures = []
         for index, value in enumerate(values):
             key = keys[index].encode() if keys is not None else None
-            futures.append(await self._producer.send(topic, value.encode(), key=key, partition=partition))
+            futures.append(
+                await self._producer.send(
+                    topic, value.encode(), key=key, partition=partition, timestamp_ms=timestamp_ms
+                )
+            )
         sent = [await future for future in futures]
         return [Record(partition, one.offset, value) for one, value in zip(sent, values, strict=True)]
 
     @asynccontextmanager
     async def transaction(self, topic: str, *, abort: bool = False) -> AsyncIterator[Transaction]:
-        """Committed at the end, or aborted: both leave a marker in each partition written to, which takes an offset."""
+        """Committed at the end, or aborted: both leave a marker in each partition written to, which takes an offset.
+
+        Kafka writes the markers a moment after it has answered; this returns when they are in the log.
+        """
         producer = AIOKafkaProducer(
             bootstrap_servers=self.brokers, acks="all", transactional_id=f"tests-{secrets.token_hex(4)}"
         )
         await producer.start()
         try:
             await producer.begin_transaction()
-            yield Transaction(producer, topic)
+            transaction = Transaction(producer, topic)
+            yield transaction
             await (producer.abort_transaction() if abort else producer.commit_transaction())
         finally:
             await producer.stop()
+        last = {record.partition: record.offset for record in transaction.records}
+        await eventually(lambda: self._is_ended(topic, last))
+
+    async def _is_ended(self, topic: str, last: dict[int, int]) -> bool:
+        async with self._consumer(isolation_level="read_committed") as consumer:
+            stable = await consumer.end_offsets([TopicPartition(topic, partition) for partition in last])
+        return all(stable[TopicPartition(topic, partition)] > offset for partition, offset in last.items())
 
     # The consumer group ----------------------------------------------------------------------------------------------
 
@@ -140,11 +169,3 @@ class Kafka:
         (described,) = await self._admin.describe_consumer_groups([f"fanout_{id}_{topic}"])
         ((_code, _group, _state, _kind, _protocol, members, *_rest),) = described.groups
         return len(members)
-
-    async def answers(self) -> bool:
-        """Whether the broker does its work at the moment."""
-        try:
-            await self._admin.list_topics()
-        except KafkaError:
-            return False
-        return True

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,7 +23,6 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 
 #: From the command to the first answer; a busy machine with two cores needs 3 s.
 READY = 10.0
-_ADDRESS = re.compile(r"serving \S+ at (http://127\.0\.0\.1:\d+)")
 _LOG_SHOWN = 20_000
 
 Command = Literal["fanout", "faust"]
@@ -49,6 +48,7 @@ class Start:
     #: Faults for `support.launcher`; none: the plain command.
     faults: Sequence[str] = ()
     environment: Mapping[str, str]
+    port: int
     folder: Path
     log: Path
 
@@ -68,8 +68,10 @@ class Start:
         return variables
 
     def _given(self) -> dict[str, str]:
-        # Port 0: the system picks a free one, so that nobody else can have taken it a moment before.
-        return {"id": self.id, "topic": self.topic, "brokers": self.brokers, "bind": "127.0.0.1:0", **self.options}
+        bind = f"127.0.0.1:{self.port}"
+        given = {"id": self.id, "topic": self.topic, "brokers": self.brokers, "bind": bind, **self.options}
+        # "from" is a word of Python, so tests write it longer.
+        return {name.removeprefix("start_"): value for name, value in given.items()}
 
 
 class Worker:
@@ -90,7 +92,7 @@ class Worker:
             stderr=subprocess.STDOUT,
         )
         self.pid = self._process.pid
-        self.url = ""
+        self.url = f"http://127.0.0.1:{start.port}"
 
     def __repr__(self) -> str:
         return f"<Worker {self.id} {self.topic} pid={self.pid} {self.url}>"
@@ -104,11 +106,6 @@ class Worker:
         code = self._process.poll()
         if code is not None:
             raise RuntimeError(f"{self!r} ended with {code} before it was ready:\n{self.text()}")
-        if not self.url:
-            found = _ADDRESS.search(self.log.read_text(errors="replace"))
-            if found is None:
-                return False
-            self.url = found[1]
         try:
             async with self._session.get(f"{self.url}/readyz") as response:
                 return response.status == 200
@@ -120,6 +117,10 @@ class Worker:
             assert response.status == 200, await response.text()
             status: dict[str, object] = await response.json()
             return status
+
+    async def has_waiting(self, pulls: int) -> bool:
+        """Whether exactly so many pulls wait at the moment."""
+        return (await self.status())["waiting_pulls"] == pulls
 
     async def floors(self) -> dict[int, int]:
         """The floors of the partitions this worker has at the moment."""
@@ -183,6 +184,7 @@ class Workers:
 
     def __init__(self, brokers: str, folder: Path, session: aiohttp.ClientSession) -> None:
         self.all: list[Worker] = []
+        self._ports: list[socket.socket] = []
         self._brokers = brokers
         self._folder = folder
         self._session = session
@@ -207,6 +209,7 @@ class Workers:
             command=command,
             faults=faults,
             environment=environment or {},
+            port=self._reserve_port(),
             folder=self._folder,
             log=self._folder / f"worker-{len(self.all) + 1}.log",
         )
@@ -227,3 +230,18 @@ class Workers:
     def close(self) -> None:
         for worker in self.all:
             worker.close()
+        for port in self._ports:
+            port.close()
+
+    def _reserve_port(self) -> int:
+        """A port of ours until the end of the test.
+
+        Bound without SO_REUSEADDR, so that nobody else has it, and given the option afterwards, so that the worker
+        may bind it too.
+        """
+        reserved = socket.socket()
+        self._ports.append(reserved)
+        reserved.bind(("127.0.0.1", 0))
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port: int = reserved.getsockname()[1]
+        return port

@@ -19,6 +19,7 @@ from fanout_app.core.requests import Empty, LeaseRef, Pull, Settle, SettleOutcom
 from fanout_app.core.settling import Case, Settling, case_of
 from fanout_app.metrics import Metrics
 from fanout_app.web.handlers import MAX_BODY
+from fanout_app.web.protocol import ProblemRunner
 from fanout_app.web.tokens import LeaseKeys, TokenCodec
 from fanout_app.web.views import routes
 
@@ -165,6 +166,8 @@ class Served:
     metrics: Metrics
     http: aiohttp.ClientSession
     port: int
+    #: How many connections its clients have, as far as the worker has noticed.
+    connections: Callable[[], int]
 
     async def pull(self, **body: Any) -> dict[str, Any]:
         """One that is answered with messages."""
@@ -195,21 +198,26 @@ async def serving(
     metrics = Metrics(runtime)
     app = web.Application(client_max_size=MAX_BODY)
     app.add_routes(routes(runtime, codec, render_metrics=metrics.render, **limits))
-    runner = web.AppRunner(app, handler_cancellation=handler_cancellation, access_log=None, shutdown_timeout=0.1)
+    runner = ProblemRunner(app, handler_cancellation=handler_cancellation, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    port = runner.addresses[0][1]
+    port, server = runner.addresses[0][1], runner.server
+    assert server is not None
     timeout = aiohttp.ClientTimeout(total=DEADLINE)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=timeout) as http:
         try:
-            yield Served(runtime, codec, metrics, http, port)
+            yield Served(runtime, codec, metrics, http, port, lambda: _open(server))
         finally:
             await runner.cleanup()
+
+
+def _open(server: web.Server) -> int:
+    return sum(connection.transport is not None for connection in server.connections)
 
 
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait until something is so; fail if it does not become so in time."""
     async with asyncio.timeout(DEADLINE):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the state of a socket is no event
             await asyncio.sleep(0.001)

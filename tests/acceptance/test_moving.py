@@ -1,0 +1,147 @@
+"""Partitions that move between workers: nothing is missing, and a token from before gets a definite answer."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from support.book import Book, watched_commits
+from support.clients import Delivery, MakeClient
+from support.crew import Crew
+from support.eventually import eventually
+from support.kafka import Kafka, Record
+from support.workers import Worker, Workers
+
+ID = "service"
+PARTITIONS = 4
+DEFINITE = {"late", "already_settled", "retry"}
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "kill -9"])
+async def test_nothing_is_missing_when_a_worker_joins_and_leaves_in_the_middle(
+    end: str, kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(PARTITIONS)
+    book = Book()
+    crew = Crew(book)
+    records: list[Record] = []
+    enough = asyncio.Event()
+
+    async def produce() -> None:
+        """Go on for as long as workers come and go, so that there is traffic at every moment of it."""
+        number = 0
+        while not enough.is_set():
+            for partition in range(PARTITIONS):
+                written = await kafka.produce(topic, *(f"{number}-{n}" for n in range(5)), partition=partition)
+                book.add(written)
+                records.extend(written)
+            number += 1
+            await asyncio.sleep(0.02)
+
+    first = await workers.start(topic)
+    crew.join(first)
+    async with (
+        watched_commits(kafka, book, id=ID, topic=topic),
+        asyncio.TaskGroup() as group,
+        crew.working([client(first, "one"), client(first, "two")]),
+    ):
+        group.create_task(produce())
+        await eventually(lambda: crew.handed_out[first] > 100)
+
+        second = await workers.start(topic)
+        crew.join(second)
+        await eventually(lambda: crew.handed_out[second] > 100)
+
+        crew.leave(second)
+        if end == "SIGTERM":
+            assert (await second.terminate(10.0)).code == 0
+        else:
+            second.kill9()
+        before = crew.handed_out[first]
+        await eventually(partial(has_all_partitions, first), 10.0)
+        await eventually(lambda: crew.handed_out[first] > before + 100)
+        enough.set()
+
+        produced = {(record.partition, record.offset) for record in records}
+        await eventually(lambda: len(crew.acked) == len(produced), 15.0)
+        assert crew.acked == produced
+
+        async def all_committed() -> bool:
+            assert await kafka.committed(ID, topic) == await kafka.ends(topic, range(PARTITIONS))
+            return True
+
+        await eventually(all_committed)
+    assert crew.came_again == []
+    assert set(crew.statuses) <= DEFINITE
+
+
+async def has_all_partitions(worker: Worker) -> bool:
+    status = await worker.status()
+    return not status["degraded"] and len(await worker.partitions()) == PARTITIONS
+
+
+async def test_tokens_from_before_a_move_count_at_the_new_owner_and_back_at_the_old_one(
+    kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(PARTITIONS)
+    book = Book()
+    for partition in range(PARTITIONS):
+        book.add(await kafka.produce(topic, "first", "second", partition=partition))
+    async with watched_commits(kafka, book, id=ID, topic=topic):
+        first = await workers.start(topic)
+        one = client(first, "one")
+        held = {(message.partition, message.offset): message for message in await one.take(2 * PARTITIONS)}
+
+        second = await workers.start(topic)
+        await eventually(partial(share_all_partitions, first, second))
+        moved = sorted(await second.partitions())
+        assert 0 < len(moved) < PARTITIONS
+
+        # The first message of each partition, at the new owner; of those that stayed, at the old one.
+        for partition in range(PARTITIONS):
+            message = held[partition, 0]
+            book.acking(message)
+            await acked_somewhere(one.ack, message, [second, first])
+
+        assert (await second.terminate(10.0)).code == 0
+        await eventually(partial(has_all_partitions, first))
+        for partition in moved:
+            message = held[partition, 1]
+            book.acking(message)
+            settled = await one.ack(message.lease, at=first)
+            assert (settled.acked, settled.results) == (1, {message.lease: "late"})
+
+        stayed = [held[partition, 1] for partition in range(PARTITIONS) if partition not in moved]
+        book.acking(*stayed)
+        settled = await one.ack(*(message.lease for message in stayed), at=first)
+        assert settled.acked == len(stayed)
+        assert (await client(first, "other").pull(wait_ms=500)).messages == []
+
+        async def all_committed() -> bool:
+            assert await kafka.committed(ID, topic) == dict.fromkeys(range(PARTITIONS), 2)
+            return True
+
+        await eventually(all_committed)
+
+
+async def share_all_partitions(first: Worker, second: Worker) -> bool:
+    """The rebalance is over, and each of them has some."""
+    for worker in (first, second):
+        assert not (await worker.status())["degraded"]
+    owned = [set(await worker.partitions()) for worker in (first, second)]
+    return all(owned) and sorted(owned[0] | owned[1]) == list(range(PARTITIONS))
+
+
+async def acked_somewhere(ack: object, message: Delivery, workers: list[Worker]) -> None:
+    """Each worker gives a definite answer, and one of them takes the ack."""
+    assert callable(ack)
+    statuses = []
+    for worker in workers:
+        settled = await ack(message.lease, at=worker)
+        statuses.append(settled.results.get(message.lease, "done"))
+        if settled.acked:
+            break
+    assert set(statuses) <= {"retry", "late", "done"}, statuses
+    assert statuses[-1] in {"late", "done"}, statuses

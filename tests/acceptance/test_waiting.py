@@ -1,0 +1,115 @@
+"""Pulls that wait: woken when there is something for them, and no trap for messages once their client has gone."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+import pytest
+
+from support.clients import Hangup, MakeClient
+from support.eventually import eventually
+from support.kafka import Kafka
+from support.workers import Worker, Workers
+
+ACK_WAIT = 1.0
+WAITING_CLIENTS = 50
+
+
+async def test_a_waiting_pull_is_woken_by_an_expired_lease(
+    kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(1)
+    await kafka.produce(topic, "once")
+    worker = await workers.start(topic)
+    silent, other = client(worker, "silent"), client(worker, "other")
+    taken = (await silent.pull(ack_wait_ms=int(ACK_WAIT * 1000))).one
+    began = monotonic()
+
+    again = (await other.pull(wait_ms=10_000)).one
+
+    assert ACK_WAIT - 0.05 < monotonic() - began < ACK_WAIT + 0.3
+    assert (again.offset, again.delivery_count) == (taken.offset, 2)
+
+
+async def test_a_client_that_is_alone_gets_back_what_it_let_expire(
+    kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(1)
+    await kafka.produce(topic, "once")
+    worker = await workers.start(topic)
+    alone = client(worker, "alone")
+    await alone.pull(ack_wait_ms=300)
+    began = monotonic()
+    again = (await alone.pull(wait_ms=10_000)).one
+    # For a second another client would have had the first right to it.
+    assert 0.25 < monotonic() - began < 0.3 + 1.0 + 0.3
+    assert again.delivery_count == 2
+
+
+async def test_a_waiting_pull_is_woken_by_a_new_message(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
+    topic = await kafka.new_topic(2)
+    worker = await workers.start(topic)
+    one = client(worker, "one")
+    for number in range(4):
+        waiting = asyncio.create_task(one.pull(wait_ms=10_000))
+        await eventually(lambda: worker.has_waiting(1))
+        began = monotonic()
+        await kafka.produce(topic, f"v{number}", partition=number % 2)
+        assert (await waiting).one.value == f"v{number}"
+        assert monotonic() - began < 0.5
+
+
+@pytest.mark.parametrize("leave", [Hangup.close, Hangup.reset, Hangup.close_half])
+async def test_a_client_that_hangs_up_while_it_waits_gets_nothing(
+    leave: object, kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(1)
+    worker = await workers.start(topic)
+    gone = [await Hangup.pulling(worker, f"gone {number}") for number in range(WAITING_CLIENTS)]
+    await eventually(lambda: worker.has_waiting(WAITING_CLIENTS))
+    assert callable(leave)
+    for one in gone:
+        leave(one)
+    await eventually(lambda: worker.has_waiting(0), 2.0)
+
+    began = monotonic()
+    await kafka.produce(topic, "for the next")
+    message = (await client(worker, "next").pull(wait_ms=5000)).one
+
+    assert monotonic() - began < 0.5
+    assert (message.value, message.delivery_count) == ("for the next", 1)
+    await eventually(lambda: nothing_is_left(worker), 2.0)
+    for one in gone:
+        await one.gone()
+
+
+async def nothing_is_left(worker: Worker) -> bool:
+    """The client that pulled last is the only one, and holds the only message."""
+    status = await worker.status()
+    assert (status["waiting_pulls"], status["in_flight"]) == (0, 1)
+    return True
+
+
+async def test_hanging_up_in_the_moment_of_delivery_loses_nothing(
+    kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(1)
+    worker = await workers.start(topic)
+    values = {f"v{number}" for number in range(20)}
+    for number, value in enumerate(sorted(values)):
+        gone = await Hangup.pulling(worker, f"gone {number}", ack_wait_ms=500)
+        await eventually(lambda: worker.has_waiting(1), every=0.005)
+        await asyncio.gather(kafka.produce(topic, value), gone.gone())
+
+    received = await client(worker, "alive").take(len(values))
+    assert {message.value for message in received} == values
+
+
+async def test_a_pull_without_wait_answers_at_once(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
+    topic = await kafka.new_topic(1)
+    worker = await workers.start(topic)
+    began = monotonic()
+    answer = await client(worker, "one").pull(wait_ms=0)
+    assert monotonic() - began < 0.5
+    assert (answer.status, answer.empty) == (204, "no-message")

@@ -1,0 +1,431 @@
+"""The queue as one would do it on paper: a table of offsets and where each of them stands, searched from end to end.
+
+It knows no runs, heaps, bitmaps or counters, and says what `fanout_app.core` must do by the words of `docs/api.md`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+
+from fanout_app.core.requests import BatchRef, Entry, LeaseRef, Pull, Settle, Status, Verb
+
+TTL = 10.0
+CLIENT_LIMIT = 4
+HOARDING = 5
+OTHER_CLIENT_WAIT = 1.0
+REJECT_WAIT = 60.0
+
+
+class Place(Enum):
+    FRESH = "fresh"
+    IN_FLIGHT = "in flight"
+    RETURNED = "returned"
+    DELAYED = "delayed"
+
+
+@dataclass(slots=True)
+class Held:
+    """Where one unsettled message stands. ``at`` is the end of its lease, of its delay or of its bar."""
+
+    size: int
+    place: Place = Place.FRESH
+    client: str | None = None
+    batch: int = 0
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class NaivePartition:
+    era: int
+    start: int
+    settled: set[int]
+    failures: dict[int, int]
+    next_offset: int
+    held: dict[int, Held] = field(default_factory=dict)
+    suspended: bool = False
+
+    def is_settled(self, offset: int) -> bool:
+        return offset < self.start or offset in self.settled
+
+    def floor(self) -> int:
+        return next(offset for offset in itertools.count(self.start) if offset not in self.settled)
+
+    def settle(self, offset: int) -> None:
+        self.settled.add(offset)
+        self.held.pop(offset, None)
+        self.failures.pop(offset, None)
+
+    def at(self, place: Place) -> list[int]:
+        return sorted(offset for offset, held in self.held.items() if held.place is place)
+
+
+@dataclass(slots=True)
+class NaiveClient:
+    name: str
+    named: bool
+    seen: float
+    joined: dict[str, int] = field(default_factory=dict)
+    in_vain: int = 0
+    slowed: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class NaiveBatch:
+    client: str
+    refs: list[LeaseRef]
+
+
+@dataclass(slots=True)
+class Outcome:
+    counts: Counter[str] = field(default_factory=Counter)
+    results: list[tuple[str | LeaseRef, Status]] = field(default_factory=list)
+    #: Partitions whose rows the answer has to wait for, with what was acked there.
+    pending: Counter[int] = field(default_factory=Counter)
+    rejects: list[tuple[int, int]] = field(default_factory=list)
+
+
+class NaiveQueue:
+    def __init__(self, batches: itertools.count[int]) -> None:
+        self.partitions: dict[int, NaivePartition] = {}
+        self.turn: list[int] = []
+        self.clients: dict[str, NaiveClient] = {}
+        self.pulls: dict[int, Pull] = {}
+        self.weights = {"stable": 100}
+        self.last_served: dict[str, int] = {}
+        self.batches: dict[int, NaiveBatch] = {}
+        self.acked_whole: set[int] = set()
+        self.counts: Counter[str] = Counter()
+        self._joins = itertools.count(1)
+        self._new_batch = batches
+
+    # Partitions ------------------------------------------------------------------------------------------------------
+
+    def assign(self, number: int, era: int, start: int, settled: set[int], failures: dict[int, int]) -> None:
+        partition = NaivePartition(era, start, set(settled), dict(failures), start)
+        partition.next_offset = partition.floor()
+        self.partitions[number] = partition
+        self.turn.append(number)
+
+    def drop(self, number: int, now: float) -> None:
+        for held in self.partitions[number].held.values():
+            if held.place is Place.IN_FLIGHT and held.client is not None:
+                self.clients[held.client].seen = now
+        del self.partitions[number]
+        self.turn.remove(number)
+        self.acked_whole -= {
+            batch for batch, known in self.batches.items() if any(ref.partition == number for ref in known.refs)
+        }
+
+    def offer(self, number: int, asked: int, after: int, sizes: dict[int, int]) -> bool:
+        partition = self.partitions[number]
+        if asked != partition.next_offset:
+            return False
+        for offset in range(asked, after):
+            if offset not in sizes:
+                partition.settle(offset)
+            elif not partition.is_settled(offset):
+                partition.held[offset] = Held(sizes[offset])
+        partition.next_offset = after
+        return True
+
+    def log_starts_at(self, number: int, offset: int) -> int:
+        partition = self.partitions[number]
+        lost = [at for at in range(partition.next_offset, offset) if not partition.is_settled(at)]
+        for at in range(partition.next_offset, offset):
+            partition.settle(at)
+        partition.next_offset = max(partition.next_offset, offset)
+        self.counts["lost_to_retention"] += len(lost)
+        return len(lost)
+
+    # Clients ---------------------------------------------------------------------------------------------------------
+
+    def held_by(self, client: str) -> int:
+        return sum(
+            held.place is Place.IN_FLIGHT and held.client == client
+            for partition in self.partitions.values()
+            for held in partition.held.values()
+        )
+
+    def waits(self, client: str, group: str | None = None) -> list[int]:
+        return [
+            number
+            for number, pull in self.pulls.items()
+            if pull.client == client and (group is None or pull.group == group)
+        ]
+
+    def alive(self, client: NaiveClient, now: float) -> bool:
+        return bool(self.waits(client.name) or self.held_by(client.name) or (client.named and now < client.seen + TTL))
+
+    def allowance(self, client: str) -> int:
+        return (1 if self.clients[client].slowed else CLIENT_LIMIT) - self.held_by(client)
+
+    def servable(self) -> list[tuple[str, str]]:
+        """(client, group) of whoever waits and may be given something."""
+        return [
+            (client, group)
+            for group, weight in self.weights.items()
+            if weight
+            for client in self.clients
+            if self.waits(client, group) and self.allowance(client) > 0
+        ]
+
+    def others_wait(self, client: str) -> bool:
+        return any(other != client for other, _ in self.servable())
+
+    def add_pull(self, now: float, number: int, pull: Pull, *, named: bool) -> None:
+        known = self.clients.get(pull.client)
+        if known is None or not self.alive(known, now):
+            known = self.clients[pull.client] = NaiveClient(pull.client, named, now)
+        known.seen = now
+        if pull.group not in known.joined:
+            known.joined[pull.group] = next(self._joins)
+        self.pulls[number] = pull
+
+    def cancel_pull(self, number: int, now: float) -> None:
+        if number in self.pulls:
+            self.clients[self.pulls.pop(number).client].seen = now
+
+    # Handing out -----------------------------------------------------------------------------------------------------
+
+    def serve(self, now: float) -> list[tuple[int, list[LeaseRef]]]:
+        handouts = []
+        for group, weight in self.weights.items():
+            while weight and (handout := self._serve_one(group, now)):
+                handouts.append(handout)
+        return handouts
+
+    def _serve_one(self, group: str, now: float) -> tuple[int, list[LeaseRef]] | None:
+        last = self.last_served.get(group, 0)
+        waiting = [self.clients[name] for name, wanted in self.servable() if wanted == group]
+        for client in sorted(waiting, key=lambda c: (c.joined[group] <= last, c.joined[group])):
+            number = min(self.waits(client.name, group))
+            pull = self.pulls[number]
+            taken = self._take(pull, now)
+            if taken:
+                del self.pulls[number]
+                client.seen = now
+                self.last_served[group] = client.joined[group]
+                return number, self._lease(pull, taken, now)
+        return None
+
+    def _take(self, pull: Pull, now: float) -> list[tuple[int, int]]:
+        limit = min(pull.max_messages, self.allowance(pull.client))
+        room = pull.max_bytes
+        taken: list[tuple[int, int]] = []
+
+        def take_from(number: int, offsets: list[int]) -> None:
+            nonlocal room
+            for offset in offsets:
+                size = self.partitions[number].held[offset].size
+                if len(taken) == limit or (taken and size > room):
+                    return
+                taken.append((number, offset))
+                room -= size
+
+        for number, partition in self.partitions.items():
+            if not partition.suspended:
+                take_from(number, [o for o in partition.at(Place.RETURNED) if self._may_have(partition, o, pull, now)])
+        for number in list(self.turn):
+            if len(taken) == limit or (taken and room <= 0):
+                break
+            self.turn.remove(number)
+            self.turn.append(number)
+            if not self.partitions[number].suspended:
+                take_from(number, self.partitions[number].at(Place.FRESH))
+        return taken
+
+    def _may_have(self, partition: NaivePartition, offset: int, pull: Pull, now: float) -> bool:
+        held = partition.held[offset]
+        return held.client != pull.client or (now >= held.at and not self.others_wait(pull.client))
+
+    def _lease(self, pull: Pull, taken: list[tuple[int, int]], now: float) -> list[LeaseRef]:
+        batch = next(self._new_batch)
+        refs = []
+        for number, offset in taken:
+            partition = self.partitions[number]
+            held = partition.held[offset]
+            held.place, held.client, held.batch, held.at = Place.IN_FLIGHT, pull.client, batch, now + pull.ack_wait
+            count = partition.failures.get(offset, 0) + 1
+            self.counts["delivered"] += 1
+            self.counts["redelivered"] += count > 1
+            self.clients[pull.client].counts["delivered"] += 1
+            refs.append(LeaseRef(number, partition.era, offset, count, batch))
+        self.batches[batch] = NaiveBatch(pull.client, refs)
+        return refs
+
+    # Ends of leases --------------------------------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        for partition in self.partitions.values():
+            for offset in sorted(partition.held):
+                held = partition.held[offset]
+                if held.at > now or held.client is None:
+                    continue
+                if held.place is Place.IN_FLIGHT:
+                    client = self.clients[held.client]
+                    client.counts["expired"] += 1
+                    client.in_vain += 1
+                    client.slowed = client.slowed or client.in_vain >= HOARDING
+                    self.counts["expired"] += 1
+                    self._fail(partition, offset, now, 0.0)
+                elif held.place is Place.DELAYED:
+                    held.place, held.at = Place.RETURNED, now
+
+    def _fail(self, partition: NaivePartition, offset: int, now: float, delay: float) -> None:
+        held = partition.held[offset]
+        assert held.client is not None
+        self.clients[held.client].seen = now
+        partition.failures[offset] = partition.failures.get(offset, 0) + 1
+        if delay > 0:
+            held.place, held.at = Place.DELAYED, now + delay
+        else:
+            held.place, held.at = Place.RETURNED, now + OTHER_CLIENT_WAIT
+
+    def release(self, batch: int, now: float) -> None:
+        for ref in self.batches[batch].refs:
+            held = self.held_under(ref)
+            if held is not None and held.client is not None:
+                self.clients[held.client].seen = now
+                held.place, held.client, held.at = Place.RETURNED, None, now
+                self.counts["released"] += 1
+
+    def held_under(self, ref: LeaseRef) -> Held | None:
+        """The message of a lease, if it is under exactly this lease still."""
+        partition = self.partitions.get(ref.partition)
+        if partition is None or partition.era != ref.era:
+            return None
+        held = partition.held.get(ref.offset)
+        return held if held is not None and held.place is Place.IN_FLIGHT and held.batch == ref.batch else None
+
+    def batch_lives(self, batch: int) -> bool:
+        return batch in self.batches and any(self.held_under(ref) for ref in self.batches[batch].refs)
+
+    # Settling --------------------------------------------------------------------------------------------------------
+
+    def settle(self, settle: Settle, now: float) -> Outcome:
+        outcome = Outcome()
+        named: set[LeaseRef] = set()
+        lists = ((Verb.EXTEND, settle.extend), (Verb.NACK, settle.nack), (Verb.REJECT, settle.reject))
+        for verb, entries in (*lists, (Verb.ACK, settle.ack)):
+            for entry in entries:
+                if entry.ref is None:
+                    outcome.results.append((entry.token, Status.LEASE_UNKNOWN))
+                elif isinstance(entry.ref, BatchRef):
+                    self._settle_batch(verb, entry, entry.ref, named, outcome, now)
+                elif entry.ref not in named:
+                    named.add(entry.ref)
+                    self._settle_lease(verb, entry, entry.ref, outcome, now)
+        return outcome
+
+    def _settle_lease(self, verb: Verb, entry: Entry, ref: LeaseRef, outcome: Outcome, now: float) -> None:
+        status = self._status(verb, ref, now)
+        if status is Status.DONE:
+            self._do(verb, entry, ref, outcome, now)
+            return
+        outcome.results.append((entry.token, status))
+        if status is Status.LATE:
+            self.counts["late"] += 1
+            self.counts["acked"] += 1
+            outcome.counts["acked"] += 1
+            outcome.pending[ref.partition] += 1
+            self._settled(ref.partition, ref.offset, now)
+        elif status is Status.ALREADY_SETTLED:
+            outcome.pending[ref.partition] += 0
+
+    def _status(self, verb: Verb, ref: LeaseRef, now: float) -> Status:
+        partition = self.partitions.get(ref.partition)
+        if partition is None or ref.era > partition.era:
+            return Status.RETRY
+        if ref.era < partition.era:
+            return Status.GONE
+        if partition.is_settled(ref.offset):
+            return Status.ALREADY_SETTLED
+        if partition.suspended:
+            return Status.RETRY
+        held = self.held_under(ref)
+        if held is not None and held.at > now:
+            return Status.DONE
+        if held is None and self.batch_lives(ref.batch) and ref not in self.batches[ref.batch].refs:
+            return Status.LEASE_UNKNOWN
+        return Status.LATE if verb is Verb.ACK else Status.LEASE_LOST
+
+    def _settled(self, number: int, offset: int, now: float) -> None:
+        partition = self.partitions[number]
+        held = partition.held.get(offset)
+        if held is not None and held.place is Place.IN_FLIGHT and held.client is not None:
+            self.clients[held.client].seen = now
+        partition.settle(offset)
+
+    def _do(self, verb: Verb, entry: Entry, ref: LeaseRef, outcome: Outcome, now: float) -> None:
+        partition = self.partitions[ref.partition]
+        held = partition.held[ref.offset]
+        assert held.client is not None
+        client = self.clients[held.client]
+        if verb is Verb.EXTEND:
+            held.at = now + entry.ack_wait
+            outcome.counts["extended"] += 1
+            return
+        client.in_vain = 0
+        if verb is Verb.ACK:
+            client.slowed = False
+            client.counts["acked"] += 1
+            outcome.pending[ref.partition] += 1
+            self._settled(ref.partition, ref.offset, now)
+        elif verb is Verb.NACK:
+            client.counts["nacked"] += 1
+            delay = backoff(ref.delivery_count) if entry.delay is None else entry.delay
+            self._fail(partition, ref.offset, now, delay)
+        else:
+            held.at = now + REJECT_WAIT
+            outcome.rejects.append((ref.partition, ref.offset))
+            return
+        self.counts[verb.value + "ed"] += 1
+        outcome.counts[verb.value + "ed"] += 1
+
+    def put_away(self, number: int, offset: int, now: float) -> None:
+        """A rejected message has reached its topic."""
+        if not self.partitions[number].is_settled(offset):
+            self._settled(number, offset, now)
+            self.counts["rejected"] += 1
+
+    def _settle_batch(
+        self, verb: Verb, entry: Entry, ref: BatchRef, named: set[LeaseRef], outcome: Outcome, now: float
+    ) -> None:
+        partition = self.partitions.get(ref.partition)
+        if partition is None or partition.suspended:
+            outcome.results.append((entry.token, Status.RETRY))
+            return
+        if not self.batch_lives(ref.batch):
+            if ref.batch not in self.acked_whole:
+                outcome.results.append((entry.token, Status.LEASE_LOST))
+                return
+            outcome.results.append((entry.token, Status.ALREADY_SETTLED))
+            outcome.pending.update({one.partition: 0 for one in self.batches[ref.batch].refs})
+            return
+        whole = True
+        for one in self.batches[ref.batch].refs:
+            owner = self.partitions.get(one.partition)
+            held = self.held_under(one)
+            if owner is not None and owner.era == one.era and owner.is_settled(one.offset):
+                continue
+            if owner is not None and owner.suspended:
+                outcome.results.append((one, Status.RETRY))
+                whole = False
+            elif held is None or held.at <= now or one in named:
+                outcome.results.append((one, Status.NOT_IN_BATCH))
+                whole = False
+            else:
+                self._do(verb, entry, one, outcome, now)
+                if verb is not Verb.ACK:
+                    named.add(one)
+        if verb is Verb.ACK and whole:
+            self.acked_whole.add(ref.batch)
+
+
+def backoff(delivery_count: int) -> float:
+    """That of the machine: a quarter of a second from the second failure on, doubling up to two seconds."""
+    return 0.0 if delivery_count == 1 else min(2.0, 0.25 * 2 ** (delivery_count - 2))

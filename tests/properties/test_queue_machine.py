@@ -1,0 +1,480 @@
+"""The dispatcher and the settling, step by step beside a queue done on paper; whatever they do must be the same.
+
+Time is a number that a rule moves, Kafka is a list that grows when it is read to its end, and the changelog is a
+dictionary. A worker is killed at any step and starts again from the rows that were written.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from fanout_app.core.dispatcher import Dispatcher, Limits
+from fanout_app.core.lease import Answer, LeaseRun
+from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger, join
+from fanout_app.core.ledger_row import decode_row, encode_row
+from fanout_app.core.partition import PartitionQueue
+from fanout_app.core.redelivery import Backoff
+from fanout_app.core.requests import BatchRef, Entry, LeaseRef, Pull, Settle, SettleOutcome, Verb
+from fanout_app.core.settling import Settling
+from properties.naive_queue import CLIENT_LIMIT, HOARDING, OTHER_CLIENT_WAIT, TTL, NaiveQueue, Outcome, Place
+from support.messages import FakeMessage
+
+LIMITS = Limits(
+    max_ack_pending=12,
+    buffer_bytes=400,
+    client_limit=CLIENT_LIMIT,
+    client_ttl=TTL,
+    hoarding=HOARDING,
+    other_client_wait=OTHER_CLIENT_WAIT,
+    backoff=Backoff(first=0.25, longest=2.0),
+)
+NUMBERS = (0, 1)
+#: Rows of one generation share a key, so that a late owner cannot shadow its successor's row.
+GENERATIONS = 8
+WEIGHTS = ({"stable": 100}, {"stable": 95, "canary": 5}, {"stable": 0, "canary": 1})
+
+numbers = st.sampled_from(NUMBERS)
+# Multiples of powers of two, so that sums of times are exact.
+waits = st.sampled_from((0.5, 2.0, 30.0))
+delays = st.sampled_from((None, 0.0, 0.5, 3.0))
+#: One record or hole each: the size of the record's value, None for an offset without a record.
+records = st.lists(st.sampled_from((0, 1, 1, 1, 10, 100, None)), min_size=1, max_size=6)
+recent = st.integers(0, 4) | st.integers(0, 60)
+refs = st.tuples(st.sampled_from(("live lease", "live lease", "lease", "batch")), recent)
+
+
+class Written(NamedTuple):
+    """A row, and what it holds by the naive queue."""
+
+    row: bytes
+    generation: int
+    era: int
+    settled: frozenset[int]
+    failures: dict[int, int]
+
+
+class Log:
+    """One partition of the topic, and the consumer's place in it."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int | None] = []
+        self.position = 0
+
+    def grow(self, offset: int) -> None:
+        self.sizes.extend([1] * (offset - len(self.sizes)))
+
+    def read(self, asked: int, after: int) -> tuple[list[FakeMessage], dict[int, int]]:
+        sizes = {o: size for o in range(asked, after) if (size := self.sizes[o]) is not None}
+        return [FakeMessage(offset, b"x" * size) for offset, size in sizes.items()], sizes
+
+
+class QueueMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 100.0
+        self.generation = 1
+        self.logs = {number: Log() for number in NUMBERS}
+        self.changelog: dict[tuple[int, int], Written] = {}
+        #: What a killed worker had in memory: its last write may still be on its way.
+        self.late_rows: list[tuple[int, Written]] = []
+        #: By partition: era, start and what rows acknowledged so far hold of it.
+        self.durable: dict[int, tuple[int, int, set[int], dict[int, int]]] = {n: (0, 0, set(), {}) for n in NUMBERS}
+        self.batches: tuple[itertools.count[int], itertools.count[int]] = (itertools.count(1), itertools.count(1))
+        self.pull_of: dict[int, int] = {}
+        self.handed: list[LeaseRef] = []
+        self.whole: list[BatchRef] = []
+        self.anonymous = itertools.count(1)
+        self.expired_at = 0.0
+        self.start_worker()
+
+    def start_worker(self) -> None:
+        self.queue = Dispatcher(LIMITS, new_batch=self.batches[0].__next__, jitter=lambda: 0.0)
+        self.naive = NaiveQueue(self.batches[1])
+        self.answers: list[Answer] = []
+        self.pulls = 0
+        for number in NUMBERS:
+            self.assign_from_rows(number)
+
+    def assign_from_rows(self, number: int) -> None:
+        written = [row for (partition, _), row in sorted(self.changelog.items()) if partition == number]
+        snapshot = join(decode_row(row.row, id="i", topic="t").snapshot() for row in written) or LedgerSnapshot()
+        era, start, settled, failures = self.durable[number]
+        partition = self.queue.assign(number, snapshot)
+        self.naive.assign(number, era, start, settled, failures)
+        self.logs[number].position = partition.next_offset
+
+    # Kafka -----------------------------------------------------------------------------------------------------------
+
+    @rule(number=numbers, new=records, count=st.integers(0, 6))
+    def fetch(self, number: int, new: list[int | None], count: int) -> None:
+        if number not in self.queue.partitions:
+            self.generation += 1
+            self.assign_from_rows(number)
+        log = self.logs[number]
+        asked = log.position
+        if asked == len(log.sizes):
+            log.sizes.extend(new)
+        log.position = after = min(len(log.sizes), asked + count)
+        found, sizes = log.read(asked, after)
+        taken = self.queue.offer(number, asked, after, found)
+        assert taken == self.naive.offer(number, asked, after, sizes)
+        if not taken:
+            log.position = self.queue.partitions[number].next_offset
+
+    @rule(number=numbers, new=records)
+    def dropped_fetch(self, number: int, new: list[int | None]) -> None:
+        """Records are read and lost on the way: the consumer stands behind them, and nobody has them."""
+        log = self.logs[number]
+        log.sizes.extend(new)
+        log.position = len(log.sizes)
+
+    @rule(number=numbers, back=st.integers(1, 6))
+    def fetch_of_known_offsets(self, number: int, back: int) -> None:
+        if number in self.queue.partitions:
+            after = self.queue.partitions[number].next_offset
+            asked = max(0, after - back)
+            found, _ = self.logs[number].read(asked, after)
+            assert self.queue.offer(number, asked, after, found) == (asked == after)
+
+    # Clients ---------------------------------------------------------------------------------------------------------
+
+    @rule(
+        client=st.sampled_from(("A", "B", "C", "D", None)),
+        group=st.sampled_from(("stable", "stable", "canary")),
+        max_messages=st.sampled_from((1, 1, 2, 5)),
+        max_bytes=st.sampled_from((0, 5, 1000)),
+        ack_wait=waits,
+        served=st.booleans(),
+    )
+    def pull(
+        self, client: str | None, group: str, max_messages: int, max_bytes: int, ack_wait: float, served: bool
+    ) -> None:
+        wish = Pull(
+            client=client or f"nameless-{next(self.anonymous)}",
+            group=group,
+            max_messages=max_messages,
+            max_bytes=max_bytes,
+            ack_wait=ack_wait,
+        )
+        number = self.queue.add_pull(self.now, wish, anonymous=client is None)
+        self.naive.add_pull(self.now, number, wish, named=client is not None)
+        self.pulls = number
+        if served:
+            self.serve()
+
+    @precondition(lambda self: self.pulls)
+    @rule(back=recent)
+    def cancel_pull(self, back: int) -> None:
+        number = max(1, self.pulls - back)
+        self.queue.cancel_pull(number, self.now)
+        self.naive.cancel_pull(number, self.now)
+
+    @rule(weights=st.sampled_from(WEIGHTS))
+    def set_weights(self, weights: dict[str, int]) -> None:
+        self.queue.weights = dict(weights)
+        self.naive.weights = dict(weights)
+
+    @rule()
+    def serve(self) -> None:
+        expected = self.naive.serve(self.now)
+        handouts = self.queue.serve(self.now)
+        assert [(pull, refs_of(answer)) for pull, answer in handouts] == expected
+        for _, answer in handouts:
+            self.answers.append(answer)
+            self.handed.extend(refs_of(answer))
+            self.whole.append(BatchRef(answer.runs[0].partition, answer.batch))
+        self.nothing_is_kept_from_who_waits()
+
+    def nothing_is_kept_from_who_waits(self) -> None:
+        """The promise about redelivery, without a word about how turns are taken."""
+        waiting = {client for client, _ in self.naive.servable()}
+        for partition in self.naive.partitions.values():
+            if partition.suspended:
+                continue
+            assert not waiting or not partition.at(Place.FRESH)
+            for offset in partition.at(Place.RETURNED):
+                held = partition.held[offset]
+                assert waiting <= {held.client}, "another client waits for what one has failed"
+                assert not waiting or self.now < held.at, "nobody else came, and the time is over"
+
+    @rule(number=numbers, new=records, client=st.sampled_from("ABC"), max_messages=st.integers(1, 4), ack_wait=waits)
+    def round(self, number: int, new: list[int | None], client: str, max_messages: int, ack_wait: float) -> None:
+        """What goes on most of the time, so that the other rules find something to disturb."""
+        self.fetch(number, new, len(new))
+        self.pull(client, "stable", max_messages, 1000, ack_wait, True)
+
+    # Settling --------------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.handed)
+    @rule(
+        wishes=st.lists(st.tuples(st.sampled_from(Verb), refs, delays, waits), min_size=1, max_size=5),
+        put_away=st.booleans(),
+    )
+    def settle(self, wishes: list[tuple[Verb, tuple[str, int], float | None, float]], put_away: bool) -> None:
+        entries: dict[Verb, list[Entry]] = {}
+        for token, (verb, which, delay, ack_wait) in enumerate(wishes):
+            entry = Entry(token=str(token), ref=self._ref(*which), delay=delay, ack_wait=ack_wait)
+            entries.setdefault(verb, []).append(entry)
+        entries.setdefault(Verb.ACK, []).append(Entry(token="damaged", ref=None))
+        self._settle(entries, put_away)
+
+    @precondition(lambda self: self.handed)
+    @rule(which=refs)
+    def ack(self, which: tuple[str, int]) -> None:
+        self._settle({Verb.ACK: [Entry(token="ack", ref=self._ref(*which))]}, False)
+
+    @precondition(lambda self: self.handed)
+    @rule(verb=st.sampled_from(Verb), back=recent, off=st.sampled_from((-1, 1)))
+    def settle_what_was_not_handed_out(self, verb: Verb, back: int, off: int) -> None:
+        """A client that forges an offset of the answer it got; another answer may well have held it."""
+        ref = self.handed[-1 - min(back, len(self.handed) - 1)]
+        forged = ref._replace(offset=max(0, ref.offset + off))
+        if self.naive.batch_lives(ref.batch) and forged.offset < len(self.logs[ref.partition].sizes):
+            self._settle({verb: [Entry(token="forged", ref=forged)]}, False)
+
+    def _ref(self, kind: str, back: int) -> LeaseRef | BatchRef:
+        pool: Sequence[LeaseRef | BatchRef] = self.whole if kind == "batch" else self.handed
+        if kind == "live lease":
+            pool = [ref for ref in self.handed if self.naive.held_under(ref)] or self.handed
+        return pool[-1 - min(back, len(pool) - 1)]
+
+    def _settle(self, entries: dict[Verb, list[Entry]], put_away: bool) -> None:
+        settle = Settle(**{verb.value: found for verb, found in entries.items()})
+        expected = self.naive.settle(settle, self.now)
+        settling = Settling(self.queue, self.now)
+        assert described(settling, settling.run(settle)) == described_naively(expected)
+        for number, pending in settling.pending.items():
+            version = self.queue.partitions[number].ledger.version
+            # Acks are worked off last; what was settled before only needs a row that knows of it.
+            assert pending.version == version if pending.acked else pending.version <= version
+        if put_away:
+            for entry, run in settling.rejects:
+                settling.rejected(entry, run, run.messages[0].offset)
+            for number, offset in expected.rejects:
+                self.naive.put_away(number, offset, self.now)
+
+    @precondition(lambda self: self.answers)
+    @rule(back=recent)
+    def release(self, back: int) -> None:
+        answer = self.answers[-1 - min(back, len(self.answers) - 1)]
+        self.queue.release(answer, self.now)
+        self.naive.release(answer.batch, self.now)
+
+    # Time ------------------------------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from((0.25, 0.5, 1.0, 5.0, 11.0)), late=st.booleans())
+    def time_passes(self, seconds: float, late: bool) -> None:
+        """The timer may be late, and settles and pulls may come before it."""
+        self.now += seconds
+        if not late:
+            self._expire()
+
+    @precondition(lambda self: self.queue.next_deadline() is not None)
+    @rule(served=st.booleans())
+    def to_next_deadline(self, served: bool) -> None:
+        self.now = max(self.now, self.queue.next_deadline() or 0.0)
+        self._expire()
+        if served:
+            self.serve()
+
+    def _expire(self) -> None:
+        self.expired_at = self.now
+        self.queue.expire(self.now)
+        self.naive.expire(self.now)
+
+    # The changelog, and what happens to workers ----------------------------------------------------------------------
+
+    def _row(self, number: int) -> Written:
+        ledger = self.queue.partitions[number].ledger
+        naive = self.naive.partitions[number]
+        row = encode_row(ledger.snapshot(), id="i", topic="t", generation=self.generation, counter=0)
+        assert decode_row(row, id="i", topic="t").floor == naive.floor()
+        return Written(row, self.generation, naive.era, frozenset(naive.settled), dict(naive.failures))
+
+    def _arrives(self, number: int, written: Written) -> None:
+        self.changelog[number, written.generation % GENERATIONS] = written
+        era, _, settled, failures = self.durable[number]
+        if written.era == era:
+            settled |= written.settled
+            for offset, count in written.failures.items():
+                failures[offset] = max(count, failures.get(offset, 0))
+            for offset in settled & failures.keys():
+                del failures[offset]
+
+    @rule(number=numbers)
+    def write(self, number: int) -> None:
+        if number in self.queue.partitions:
+            self._arrives(number, self._row(number))
+
+    @rule(
+        trouble=st.sampled_from(
+            ("killed", "killed while writing", "late write", "suspended", "resumed", "given up", "seek", "retention")
+        ),
+        number=numbers,
+        offset=st.integers(0, 12),
+    )
+    def trouble(self, trouble: str, number: int, offset: int) -> None:
+        """One rule for all of them, so that they do not come more often than what they disturb."""
+        if trouble.startswith("killed"):
+            if trouble == "killed while writing":
+                self.late_rows.extend((number, self._row(number)) for number in self.queue.partitions)
+            self.generation += 1
+            self.start_worker()
+        elif trouble == "late write" and self.late_rows:
+            self._late_write(*self.late_rows.pop(0))
+        elif trouble == "suspended":
+            self.queue.suspend()
+            for partition in self.naive.partitions.values():
+                partition.suspended = True
+        elif number in self.queue.partitions:
+            if trouble == "resumed":
+                self.queue.resume(number)
+                self.naive.partitions[number].suspended = False
+            elif trouble == "given up":
+                self._give_up(number)
+            elif trouble == "seek":
+                self._seek(number, offset)
+            elif trouble == "retention":
+                self._retention(number, max(0, self.queue.partitions[number].next_offset + offset - 8))
+
+    def _late_write(self, number: int, written: Written) -> None:
+        """A worker that lost its partitions long ago wakes up. Its row counts at the next start, with all others."""
+        if written.generation > self.generation - GENERATIONS:
+            self._arrives(number, written)
+
+    def _give_up(self, number: int) -> None:
+        self.queue.drop(number, self.now)
+        self.naive.drop(number, self.now)
+
+    def _seek(self, number: int, offset: int) -> None:
+        """An operator's reset: a new era, whose row is written before anything is handed out."""
+        self.logs[number].grow(offset)
+        self._give_up(number)
+        written = [row.row for (partition, _), row in self.changelog.items() if partition == number]
+        ledger = PartitionLedger(join(decode_row(row, id="i", topic="t").snapshot() for row in written))
+        ledger.begin_era(offset)
+        era = self.durable[number][0] + 1
+        assert ledger.era == era
+        self.durable[number] = (era, offset, set(), {})
+        row = encode_row(ledger.snapshot(), id="i", topic="t", generation=self.generation, counter=0)
+        self._arrives(number, Written(row, self.generation, era, frozenset(), {}))
+        self.assign_from_rows(number)
+
+    def _retention(self, number: int, offset: int) -> None:
+        self.logs[number].grow(offset)
+        assert self.queue.log_starts_at(number, offset) == self.naive.log_starts_at(number, offset)
+        self.logs[number].position = self.queue.partitions[number].next_offset
+
+    # What always holds -----------------------------------------------------------------------------------------------
+
+    @invariant()
+    def partitions_agree(self) -> None:
+        assert self.queue.partitions.keys() == self.naive.partitions.keys()
+        for number, partition in self.queue.partitions.items():
+            naive = self.naive.partitions[number]
+            ledger = partition.ledger
+            assert places_of(partition) == {
+                offset: (held.place, None if held.place is Place.DELAYED else held.client, held.size)
+                for offset, held in naive.held.items()
+            }
+            assert ledger.floor == naive.floor()
+            assert list(ledger.settled) == sorted(o for o in naive.settled if o > ledger.floor)
+            assert ledger.failures == naive.failures
+            assert partition.next_offset == naive.next_offset
+            assert naive.held.keys() == {o for o in range(naive.start, naive.next_offset) if not naive.is_settled(o)}
+            assert partition.bytes_held == sum(held.size for held in naive.held.values())
+            assert partition.held == len(naive.held)
+            oldest = partition.oldest_held()
+            assert (oldest.offset if oldest else None) == min(naive.held, default=None)
+
+    @invariant()
+    def leases_agree(self) -> None:
+        live: Counter[int] = Counter()
+        for partition in self.queue.partitions.values():
+            naive = self.naive.partitions[partition.number]
+            for offset, run in partition.in_flight.items():
+                held = naive.held[offset]
+                assert (run.batch, run.client, run.deadline) == (held.batch, held.client, held.at)
+                assert run.delivery_count == 1 + naive.failures.get(offset, 0)
+                live[run.batch] += 1
+        assert {batch: answer.live for batch, answer in self.queue.answers.items()} == live
+
+    @invariant()
+    def clients_agree(self) -> None:
+        clients = self.queue.clients
+        assert clients.in_flight == sum(len(partition.in_flight) for partition in self.queue.partitions.values())
+        assert clients.waiting == len(self.naive.pulls)
+        for name, naive in self.naive.clients.items():
+            if self.naive.alive(naive, self.now):
+                client = clients[name]
+                assert (client.in_flight, client.waiting) == (self.naive.held_by(name), len(self.naive.waits(name)))
+                counted = Counter({what: getattr(client, what) for what in ("delivered", "acked", "nacked", "expired")})
+                assert +counted == +naive.counts
+                assert client.slowed == naive.slowed
+        counters = self.queue.counters
+        assert {what: getattr(counters, what) for what in self.naive.counts} == self.naive.counts
+        assert sum(astuple(counters)) == sum(self.naive.counts.values())
+
+    @invariant()
+    def intake_agrees(self) -> None:
+        alive = any(self.naive.alive(client, self.now) for client in self.naive.clients.values())
+        in_all = sum(held.size for partition in self.naive.partitions.values() for held in partition.held.values())
+        for number, naive in self.naive.partitions.items():
+            wanted = alive and in_all < LIMITS.buffer_bytes and len(naive.held) < LIMITS.max_ack_pending
+            assert self.queue.wants(number, self.now) == (wanted and not naive.suspended)
+
+    @invariant()
+    def nothing_is_overslept(self) -> None:
+        due = [
+            held.at
+            for partition in self.naive.partitions.values()
+            for held in partition.held.values()
+            if held.client is not None and held.place is not Place.FRESH and held.at > self.expired_at
+        ]
+        if due:
+            woken = self.queue.next_deadline()
+            assert woken is not None
+            assert woken <= min(due)
+
+
+def places_of(partition: PartitionQueue) -> dict[int, tuple[Place, str | None, int]]:
+    """Every message with its only place; one that stands in two fails here."""
+    found: list[tuple[FakeMessage | Any, Place, str | None]] = [(m, Place.FRESH, None) for m in partition._fresh]
+    found += [(run.message(o), Place.IN_FLIGHT, run.client) for o, run in partition.in_flight.items()]
+    found += [(message, Place.DELAYED, None) for message in partition.delayed.values()]
+    for offset in partition.returned:
+        entry = partition.returned.get(offset)
+        assert entry is not None
+        found.append((entry.message, Place.RETURNED, entry.barred))
+    places = {message.offset: (place, client, len(message.value)) for message, place, client in found}
+    assert len(found) == len(places)
+    return places
+
+
+def refs_of(answer: Answer) -> list[LeaseRef]:
+    return [ref for run in answer.runs for ref in refs_of_run(run)]
+
+
+def refs_of_run(run: LeaseRun) -> list[LeaseRef]:
+    return [LeaseRef(run.partition, run.era, m.offset, run.delivery_count, run.batch) for m in run.messages]
+
+
+def described(settling: Settling, outcome: SettleOutcome) -> Any:
+    counts = Counter({what: getattr(outcome, what) for what in ("acked", "nacked", "extended", "rejected")})
+    pending = {number: pending.acked for number, pending in settling.pending.items()}
+    rejects = [(run.partition, message.offset) for _, run in settling.rejects for message in run.messages]
+    return +counts, sorted(map(repr, outcome.results)), pending, sorted(rejects)
+
+
+def described_naively(outcome: Outcome) -> Any:
+    return +outcome.counts, sorted(map(repr, outcome.results)), dict(outcome.pending), sorted(outcome.rejects)
+
+
+TestQueue = QueueMachine.TestCase

@@ -1,0 +1,84 @@
+"""Clients at work on several workers at once, for as long as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from support.book import Book
+from support.clients import Client, Delivery
+from support.workers import Worker
+
+#: The answers after which a message is done for good.
+_DONE = {"late", "already_settled"}
+
+
+class Crew:
+    """Every client pulls at every worker, acks what it gets, and asks elsewhere where an ack is not taken."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._workers: list[Worker] = []
+        self.acked: set[tuple[int, int]] = set()
+        #: Deliveries after the ack of the same message had been answered.
+        self.came_again: list[Delivery] = []
+        #: Worker -> how many messages it handed out.
+        self.handed_out: Counter[Worker] = Counter()
+        #: Every answer to an ack that was not plainly done.
+        self.statuses: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def working(self, clients: Iterable[Client]) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._work(one)) for one in clients]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    def join(self, worker: Worker) -> None:
+        self._workers.append(worker)
+
+    def leave(self, worker: Worker) -> None:
+        self._workers.remove(worker)
+
+    async def _work(self, client: Client) -> None:
+        while True:
+            pulls = [self._pull_at(client, worker) for worker in self._workers]
+            await asyncio.gather(*pulls)
+
+    async def _pull_at(self, client: Client, worker: Worker) -> None:
+        try:
+            pulled = await client.pull(at=worker, wait_ms=200, max_messages=20)
+        except aiohttp.ClientConnectionError:
+            # It is on its way out, or has just gone: the next turn asks those that are left.
+            await asyncio.sleep(0.05)
+            return
+        self.handed_out[worker] += len(pulled.messages)
+        self.came_again += [one for one in pulled.messages if (one.partition, one.offset) in self.acked]
+        if pulled.messages:
+            await self._ack(client, worker, pulled.messages)
+
+    async def _ack(self, client: Client, worker: Worker, messages: list[Delivery]) -> None:
+        self._book.acking(*messages)
+        left = {message.lease: message for message in messages}
+        # First where they came from; a partition that has moved is somebody else's to settle.
+        for asked in [worker, *(other for other in self._workers if other is not worker)]:
+            try:
+                settled = await client.ack(*left, at=asked)
+            except aiohttp.ClientConnectionError:
+                continue
+            for lease, message in list(left.items()):
+                status = settled.results.get(lease)
+                if status is not None:
+                    self.statuses[status] += 1
+                if status is None or status in _DONE:
+                    self.acked.add((message.partition, message.offset))
+                    del left[lease]
+            if not left:
+                return

@@ -1,0 +1,122 @@
+"""Where a partition starts: every memory that may know something, and what the log still has."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
+from fanout_app.core.start import Known, Start, decide
+
+
+def start(
+    *,
+    row: LedgerSnapshot | None = None,
+    committed: int | None = None,
+    mirror: tuple[int, int] | None = None,
+    log_start: int = 0,
+    log_end: int = 1000,
+    first_start: int = 0,
+) -> Start:
+    return decide(
+        Known(
+            row=row,
+            committed=committed,
+            mirror=mirror,
+            log_start=log_start,
+            log_end=log_end,
+            first_start=first_start,
+        )
+    )
+
+
+def row(floor: int, *settled: int, committed: int | None = None, era: int = 0) -> LedgerSnapshot:
+    return LedgerSnapshot(era=era, floor=floor, settled=frozenset(settled), committed=committed)
+
+
+def levels(decided: Start) -> list[int]:
+    return [level for level, _ in decided.remarks]
+
+
+def test_a_partition_that_nothing_knows_begins_at_the_first_start_and_writes_that_down() -> None:
+    decided = start(first_start=70)
+    assert decided.snapshot.floor == 70
+    assert decided.write, "started again before any ack it must begin here, not at what latest is then"
+    assert not decided.remarks
+
+
+def test_a_row_is_taken_as_it_stands() -> None:
+    decided = start(row=row(10, 12, 15), committed=10, first_start=999)
+    assert (decided.snapshot.floor, set(decided.snapshot.settled)) == (10, {12, 15})
+    assert not decided.write
+
+
+def test_a_row_counts_although_the_group_has_forgotten_its_offset() -> None:
+    assert start(row=row(10, 12)).snapshot.floor == 10
+
+
+def test_the_groups_offset_counts_where_there_is_no_row() -> None:
+    decided = start(committed=40, mirror=(0, 20))
+    assert decided.snapshot.floor == 40
+    assert decided.write
+
+
+def test_the_mirror_counts_where_neither_row_nor_group_know_anything() -> None:
+    decided = start(mirror=(3, 20), first_start=0)
+    assert (decided.snapshot.era, decided.snapshot.floor) == (3, 20)
+    assert decided.write
+    assert levels(decided) == [logging.WARNING]
+
+
+def test_a_floor_that_lags_behind_the_row_is_no_reset() -> None:
+    decided = start(row=row(50, committed=40), committed=45)
+    assert (decided.snapshot.era, decided.snapshot.floor) == (0, 50)
+    assert not decided.remarks
+
+
+def test_an_offset_set_back_by_an_operator_begins_an_era_there() -> None:
+    decided = start(row=row(50, 60, committed=50, era=2), committed=30)
+    assert (decided.snapshot.era, decided.snapshot.floor) == (3, 30)
+    assert not decided.snapshot.settled, "what was settled comes again: that is what was asked for"
+    assert decided.write
+    assert levels(decided) == [logging.WARNING]
+
+
+def test_an_offset_set_forward_by_an_operator_skips_what_lies_between() -> None:
+    decided = start(row=row(50, 60, 80, committed=50), committed=70)
+    assert (decided.snapshot.era, decided.snapshot.floor) == (0, 70)
+    assert set(decided.snapshot.settled) == {80}
+    assert levels(decided) == [logging.WARNING]
+
+
+@pytest.mark.parametrize("width", [400, 50_000_000])
+def test_what_retention_deleted_is_counted_and_passed_whatever_its_width(width: int) -> None:
+    decided = start(row=row(100, 103, committed=100), committed=100, log_start=100 + width, log_end=100 + width + 10)
+    assert decided.snapshot.floor == 100 + width
+    assert decided.lost == width - 1, "103 was settled, so it is not lost"
+    assert decided.write
+    assert levels(decided) == [logging.ERROR]
+
+
+def test_retention_is_noticed_without_a_row_too() -> None:
+    decided = start(committed=100, log_start=500, log_end=510)
+    assert (decided.snapshot.floor, decided.lost, levels(decided)) == (500, 400, [logging.ERROR])
+
+
+def test_a_floor_beyond_the_log_means_the_topic_was_made_anew() -> None:
+    decided = start(row=row(100, 105, committed=100, era=1), committed=100, log_start=0, log_end=7)
+    assert decided.beyond_end
+    assert (decided.snapshot.era, decided.snapshot.floor, decided.snapshot.committed) == (2, 0, None)
+    assert decided.write
+    assert levels(decided) == [logging.ERROR]
+
+
+def test_a_floor_at_the_end_of_the_log_is_an_ordinary_one() -> None:
+    decided = start(row=row(100, committed=100), committed=100, log_end=100)
+    assert not decided.beyond_end
+    assert decided.snapshot.floor == 100
+
+
+def test_the_decided_snapshot_makes_a_ledger_with_that_floor() -> None:
+    assert PartitionLedger(start(row=row(10, 10, 11), committed=10).snapshot).floor == 12

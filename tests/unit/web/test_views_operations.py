@@ -1,0 +1,124 @@
+"""Health, status and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from web_harness import Served, eventually, serving
+
+from fanout_app.metrics import TABLE
+
+
+@pytest.fixture
+async def there() -> AsyncIterator[Served]:
+    async with serving() as served:
+        yield served
+
+
+async def test_health_is_the_runtimes_word(there: Served) -> None:
+    assert (await there.ask("GET", "/healthz"))[0] == 200
+    assert (await there.ask("HEAD", "/healthz"))[0] == 200
+    there.runtime.sick = "nothing was handed out for 31 s"
+    status, headers, body = await there.ask("GET", "/healthz")
+    assert (status, headers["Content-Type"]) == (503, "application/problem+json")
+    assert body["detail"] == "nothing was handed out for 31 s; restart this worker"
+    assert "Retry-After" in headers
+
+
+async def test_a_worker_is_ready_from_its_first_answer_until_it_stops(there: Served) -> None:
+    there.runtime.ready = False
+    status, _, body = await there.ask("GET", "/readyz")
+    assert (status, body["type"]) == (503, "urn:fanout:problem:moving")
+    there.runtime.ready = True
+    assert (await there.ask("GET", "/readyz"))[0] == 200
+    there.runtime.stop()
+    status, _, body = await there.ask("GET", "/readyz")
+    assert (status, body["type"]) == (503, "urn:fanout:problem:stopping")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_health_does_not_depend_on_how_it_is_asked(there: Served, path: str) -> None:
+    assert (await there.ask("GET", f"{path}?now=1", headers={"Accept": "text/plain"}))[0] == 200
+
+
+async def test_status_and_partitions_are_the_runtimes(there: Served) -> None:
+    assert (await there.ask("GET", "/v1/status"))[2] == {"id": "orders-id", "degraded": []}
+    assert (await there.ask("GET", "/v1/partitions"))[2] == {"partitions": [{"partition": 0}]}
+
+
+async def test_clients_are_those_alive(there: Served) -> None:
+    there.runtime.offer(b"a", b"b")
+    leases = [message["lease"] for message in (await there.pull(client="ann"))["messages"]]
+    await there.settle(ack=[leases[0]], nack=[{"lease": leases[1], "delay_ms": 60_000}])
+    await there.ask("POST", "/v1/pull", json={"wait_ms": 0})
+    asking = asyncio.create_task(there.ask("POST", "/v1/pull", json={"client": "bob"}))
+    await eventually(there.runtime.pulls)
+    clients = (await there.ask("GET", "/v1/clients"))[2]["clients"]
+    last_seen = {client.pop("last_seen_unix_ms") for client in clients}
+    assert len(last_seen) == 1
+    ann, bob = clients
+    assert ann == {"client": "ann", "group": "stable", "in_flight": 0, "waiting": 0, "delivered": 2, "acked": 1,
+                   "nacked": 1, "expired": 0}  # fmt: skip
+    assert (bob["client"], bob["waiting"]) == ("bob", 1)
+    there.runtime.clock += 11
+    clients = (await there.ask("GET", "/v1/clients"))[2]["clients"]
+    assert [client["client"] for client in clients] == ["bob"]
+    there.runtime.stop()
+    await asking
+
+
+def _samples(text: bytes) -> dict[str, float]:
+    return {
+        sample.name + "".join(f"[{value}]" for value in sample.labels.values() if sample.name != "le"): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+async def test_metrics_tell_what_happened(there: Served) -> None:
+    runtime = there.runtime
+    runtime.offer(b"aaaa", b"bbb", b"cc", b"d", b"e", b"f")
+    await there.pull(max_messages=1, client="first")
+    leases = [message["lease"] for message in (await there.pull(max_messages=4, client="second"))["messages"]]
+    await there.settle(ack=leases[:1], nack=[{"lease": leases[1]}], reject=[{"lease": leases[2]}])
+    runtime.after(31)
+    await there.settle(ack=leases[3:])
+    runtime.dispatcher.log_starts_at(0, 10)
+    there.metrics.commit_seconds(0.003)
+    status, headers, text = await there.ask("GET", "/metrics")
+    assert status == 200
+    assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    found = _samples(text)
+    assert found["fanout_settled_total[acked]"] == 1
+    assert found["fanout_settled_total[late]"] == 1
+    assert found["fanout_settled_total[rejected]"] == 1
+    assert found["fanout_nacked_total"] == 1
+    assert found["fanout_expired_total"] == 2
+    assert found["fanout_deliveries_total"] == 5
+    assert found["fanout_lost_to_retention_total"] == 4
+    assert found["fanout_in_flight"] == 0
+    assert found["fanout_waiting_messages"] == 1
+    assert found["fanout_buffer_bytes"] == len(b"aaaa" + b"cc" + b"f")
+    assert found["fanout_oldest_unsettled_age_seconds"] == 36
+    assert found["fanout_clients"] == 2
+    assert found["fanout_commit_seconds_count"] == 1
+    assert found["fanout_commit_seconds_bucket[0.005]"] == 1
+    assert found["fanout_commit_seconds_bucket[0.002]"] == 0
+
+
+async def test_every_metric_of_the_table_is_there_with_its_help(there: Served) -> None:
+    text = (await there.ask("GET", "/metrics"))[2].decode()
+    for name, help in TABLE.items():
+        assert f"# HELP {name} {help}\n" in text
+    ours = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP")}
+    assert ours - TABLE.keys() <= {"fanout_commit_seconds_created"}
+
+
+async def test_a_record_without_or_ahead_of_its_time_has_no_age(there: Served) -> None:
+    there.runtime.offer(b"a", timestamp=-1)
+    assert _samples((await there.ask("GET", "/metrics"))[2])["fanout_oldest_unsettled_age_seconds"] == 0
+    there.runtime.offer(b"a", timestamp=1 << 60)
+    assert _samples((await there.ask("GET", "/metrics"))[2])["fanout_oldest_unsettled_age_seconds"] == 0
