@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fanout_app.application import Fanout
+from fanout_app.faust_app import Fanout
 
 
 def declare(app: Fanout) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fanout_app.application import Fanout
+    from fanout_app.faust_app import Fanout
 
     app: Fanout
 

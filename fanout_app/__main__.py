@@ -13,7 +13,7 @@ from fanout_app.options import TABLE, Options, from_environment
 from fanout_app.worker import EXIT_START, logging_config
 
 if TYPE_CHECKING:
-    from fanout_app.application import Fanout
+    from fanout_app.faust_app import Fanout
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanout_app.application import Fanout
+from fanout_app.faust_app import Fanout
 from fanout_app.kafka.ledger_table import LedgerTable
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fanout_app.core.message import Message
+from fanout_app.kafka.errors import as_source_error
 
 
 class DeadLetters:
@@ -19,7 +20,7 @@ class DeadLetters:
         """Write it with ``acks=all``.
 
         Raises:
-            KafkaError: it was not acknowledged; the message must not be settled.
+            SourceError: it was not acknowledged; the message must not be settled.
         """
         headers = [
             *message.headers,
@@ -31,5 +32,5 @@ class DeadLetters:
             ("fanout-reason", reason.encode()),
             ("fanout-client", client.encode()),
         ]
-        sent = await self._app.producer.send(self._topic, message.key, message.value, None, None, headers)
-        await sent
+        with as_source_error():
+            await (await self._app.producer.send(self._topic, message.key, message.value, None, None, headers))

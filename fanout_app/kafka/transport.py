@@ -162,10 +162,17 @@ class BatchConsumer(driver.Consumer):
     async def seek_source(self, partition: int, offset: int) -> None:
         await self._thread.seek_source({TP(self._intake.topic, partition): offset})
 
-    async def log_start(self, partition: int) -> int:
-        """The lowest offset that the log of the source topic still has."""
-        tp = TP(self._intake.topic, partition)
-        return int((await self.earliest_offsets(tp))[tp])
+    def wake_up(self) -> None:
+        """What is wanted has changed: end the poll under way."""
+        self._thread.wake_up()
+
+    @property
+    def member_id(self) -> str:
+        return self._thread.member_id  # type: ignore[no-any-return]
+
+    @property
+    def confirmed_at(self) -> float:
+        return self._thread.confirmed_at  # type: ignore[no-any-return]
 
     # Committing ------------------------------------------------------------------------------------------------------
 

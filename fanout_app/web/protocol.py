@@ -36,9 +36,7 @@ class _Connection(RequestHandler):
         # The first line says what is wrong, the others quote the request.
         reason = (message or exc.message or "is not HTTP").partition("\n")[0].rstrip(":")
         _log.debug("no HTTP from %s: %s", request.remote, reason)
-        response = invalid([Fault("request", f"is not HTTP as it should be ({reason})")]).response()
-        response.force_close()
-        return response
+        return invalid([Fault("request", f"is not HTTP as it should be ({reason})")]).response()
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         if isinstance(kw.get("exc_info"), UNREADABLE):

@@ -197,7 +197,7 @@ class TokenCodec:
         if raw is None:
             return None
         stamp, key_id, partition, era, base, delivery_count, batch = _HEAD.unpack(raw)
-        if stamp != self._stamp(b"lease", key_id) or base % _BLOCK:
+        if stamp != self._stamp(b"lease", key_id):
             return None
         if key_id not in self._keys.by_id:
             return UnknownKey.UNKNOWN_KEY

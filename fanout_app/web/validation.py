@@ -6,7 +6,6 @@ taken apart again, field by field, by the same schema.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from types import UnionType
@@ -43,8 +42,7 @@ class Body:
 
     def _faults(self, raw: bytes, error: Exception, *, msgpack: bool) -> list[Fault]:
         try:
-            # The standard library's reader takes numbers of any size: msgspec's would stop at them, and name no field.
-            parsed = msgspec.msgpack.decode(raw) if msgpack else json.loads(raw)
+            parsed = msgspec.msgpack.decode(raw) if msgpack else msgspec.json.decode(raw)
             faults = faults_of(self.kind, parsed)
         except MALFORMED:
             faults = []
@@ -126,7 +124,7 @@ def _name_of(value: object) -> str:
 
 
 def _fault_of(error: Exception, *, msgpack: bool) -> Fault:
-    """What the decoder itself said, where the request cannot even be taken apart."""
+    """What the decoder itself said, where the request cannot even be taken apart (numbers out of all range, say)."""
     if isinstance(error, RecursionError):
         return Fault(_WHOLE, "is nested too deeply")
     if isinstance(error, msgspec.ValidationError):

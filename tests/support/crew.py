@@ -15,6 +15,9 @@ from support.workers import Worker
 
 #: The answers after which a message is done for good.
 _DONE = {"late", "already_settled"}
+#: Short: an answer that a dying worker had under way is lost with its leases.
+_ACK_WAIT_MS = 2000
+_PAUSE = 0.05
 
 
 class Crew:
@@ -54,31 +57,33 @@ class Crew:
 
     async def _pull_at(self, client: Client, worker: Worker) -> None:
         try:
-            pulled = await client.pull(at=worker, wait_ms=200, max_messages=20)
+            pulled = await client.pull(at=worker, wait_ms=200, max_messages=20, ack_wait_ms=_ACK_WAIT_MS)
         except aiohttp.ClientConnectionError:
             # It is on its way out, or has just gone: the next turn asks those that are left.
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_PAUSE)
             return
         self.handed_out[worker] += len(pulled.messages)
         self.came_again += [one for one in pulled.messages if (one.partition, one.offset) in self.acked]
-        if pulled.messages:
-            await self._ack(client, worker, pulled.messages)
+        left = {message.lease: message for message in pulled.messages}
+        self._book.acking(*pulled.messages)
+        while left:
+            # First where they came from; a partition that has moved is somebody else's to settle.
+            for asked in [worker, *(other for other in self._workers if other is not worker)]:
+                if left:
+                    await self._ack(client, asked, left)
+            if left:
+                await asyncio.sleep(_PAUSE)
 
-    async def _ack(self, client: Client, worker: Worker, messages: list[Delivery]) -> None:
-        self._book.acking(*messages)
-        left = {message.lease: message for message in messages}
-        # First where they came from; a partition that has moved is somebody else's to settle.
-        for asked in [worker, *(other for other in self._workers if other is not worker)]:
-            try:
-                settled = await client.ack(*left, at=asked)
-            except aiohttp.ClientConnectionError:
-                continue
-            for lease, message in list(left.items()):
-                status = settled.results.get(lease)
-                if status is not None:
-                    self.statuses[status] += 1
-                if status is None or status in _DONE:
-                    self.acked.add((message.partition, message.offset))
-                    del left[lease]
-            if not left:
-                return
+    async def _ack(self, client: Client, asked: Worker, left: dict[str, Delivery]) -> None:
+        """Ack at one worker, and take out of ``left`` what it has taken."""
+        try:
+            settled = await client.ack(*left, at=asked)
+        except aiohttp.ClientConnectionError:
+            return
+        for lease, message in list(left.items()):
+            status = settled.results.get(lease)
+            if status is not None:
+                self.statuses[status] += 1
+            if status is None or status in _DONE:
+                self.acked.add((message.partition, message.offset))
+                del left[lease]

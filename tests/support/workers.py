@@ -1,4 +1,7 @@
-"""Real worker processes: started by the commands that people use, watched through HTTP, ended by their pid."""
+"""Real worker processes: started by the commands that people use, watched through HTTP, ended by their pid.
+
+With ``TESTS_VERBOSE=1`` in the environment they log every decision.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 
 #: From the command to the first answer; a busy machine with two cores needs 3 s.
 READY = 10.0
-_LOG_SHOWN = 20_000
+_LOG_SHOWN = 40_000
 
 Command = Literal["fanout", "faust"]
 
@@ -208,7 +211,7 @@ class Workers:
             options={"commit_interval": "100ms", "session_timeout": "3s", **options},
             command=command,
             faults=faults,
-            environment=environment or {},
+            environment={"FANOUT_VERBOSE": os.environ.get("TESTS_VERBOSE", "0"), **(environment or {})},
             port=self._reserve_port(),
             folder=self._folder,
             log=self._folder / f"worker-{len(self.all) + 1}.log",

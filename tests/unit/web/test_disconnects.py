@@ -7,7 +7,9 @@ import json
 from asyncio import StreamReader, StreamWriter
 
 import pytest
-from web_harness import FakeRuntime, Served, eventually, serving
+
+from support.eventually import eventually
+from unit.web.harness import FakeRuntime, Served, serving
 
 LARGE = b"x" * (12 << 20)
 
@@ -44,7 +46,9 @@ async def test_a_connection_that_closes_while_it_waits_ends_the_wait(path: str) 
 
 
 @pytest.mark.parametrize("path", ["/v1/pull", "/v1/next?wait_ms=0"])
-async def test_a_message_for_a_client_found_gone_is_not_written_but_released(path: str) -> None:
+async def test_a_message_for_a_client_found_gone_is_not_written_but_released(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Without cancellation nothing but the look at the connection tells."""
     async with serving(handler_cancellation=False) as there:
         at_the_door, go_on = asyncio.Event(), asyncio.Event()
@@ -67,6 +71,7 @@ async def test_a_message_for_a_client_found_gone_is_not_written_but_released(pat
         there.runtime.before_answer = None
         (message,) = (await there.pull(client="ann"))["messages"]
         assert (message["offset"], message["delivery_count"]) == (0, 1)
+        assert caplog.text == ""
 
 
 @pytest.mark.parametrize("handler_cancellation", [True, False])

@@ -8,12 +8,13 @@ import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
-from web_harness import Served, serving
 
 from fanout_app.web.problems import Fault, Kind, Problem, from_http_exception, invalid
+from unit.web.harness import DEADLINE, Served, serving
 
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 
@@ -108,6 +109,7 @@ async def test_what_is_not_served_is_404(there: Served, path: str) -> None:
         ("text/html", 406),
         ("application/json;q=0", 406),
         ("*/*, application/json;q=0, application/msgpack;q=0", 406),
+        ("application/json;q=0, application/msgpack;q=0, */*", 406),
         ("", 406),
         (";;q=,,", 406),
     ],
@@ -118,20 +120,41 @@ async def test_accept_is_looked_at(there: Served, accept: str | None, status: in
     assert got == status
 
 
-async def _raw(there: Served, request: bytes) -> tuple[int, str, dict[str, object]]:
-    """Exactly these bytes to the worker, for what no client library would send."""
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("application/msgpack", "msgpack"),
+        ("application/x-msgpack", "msgpack"),
+        ("application/json;q=0.1, */*;q=0.9", "msgpack"),
+        ("application/msgpack;q=0.1, */*;q=0.9", "json"),
+        ("application/msgpack; q=0.5, application/json; q=0.4", "msgpack"),
+        ("application/msgpack, application/json", "json"),
+        ("APPLICATION/*", "json"),
+    ],
+)
+async def test_the_form_liked_best_is_served(there: Served, accept: str, form: str) -> None:
+    _, headers, _ = await there.ask("POST", "/v1/settle", json={}, headers={"Accept": accept})
+    assert headers["Content-Type"] == f"application/{form}"
+
+
+async def _raw(there: Served, request: bytes, *, to_the_end: bool = False) -> tuple[int, dict[str, Any]]:
+    """Exactly these bytes to the worker, for what no client library would send.
+
+    With ``to_the_end`` the answer is what comes until the worker hangs up.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
     try:
         writer.write(request)
-        async with asyncio.timeout(10):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            length = re.search(r"Content-Length: (\d+)", head)
-            body = await reader.readexactly(int(length[1]) if length else 0)
+        async with asyncio.timeout(DEADLINE):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"Content-Length: (\d+)", head)
+            assert length
+            body = await (reader.read() if to_the_end else reader.readexactly(int(length[1])))
     finally:
         writer.close()
         await writer.wait_closed()
-    content_type = re.search(r"Content-Type: (.*)\r", head)
-    return int(head.split()[1]), content_type[1] if content_type else "", json.loads(body)
+    assert b"Content-Type: application/problem+json\r\n" in head
+    return int(head.split()[1]), json.loads(body)
 
 
 @pytest.mark.parametrize(
@@ -151,22 +174,38 @@ async def test_broken_requests_are_the_clients_fault(
     there: Served, headers: bytes, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     there.runtime.offer(b"a")
-    status, content_type, problem = await _raw(
-        there, b"POST /v1/pull HTTP/1.1\r\nHost: here\r\n" + headers + b"\r\n\r\n" + body
-    )
+    status, problem = await _raw(there, b"POST /v1/pull HTTP/1.1\r\nHost: here\r\n" + headers + b"\r\n\r\n" + body)
     assert 400 <= status < 500, problem
-    assert content_type == "application/problem+json"
     assert there.runtime.free() == [0]
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"nonsense\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"BREW /v1/pull HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: here\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"POST /v1/pull HTTP/1.1\r\nHost: here\r\nContent-Length: -1\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_told_so_and_hung_up_on(
+    there: Served, request_: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    status, problem = await _raw(there, request_, to_the_end=True)
+    assert (status, problem["errors"][0]["field"]) == (400, "request")
+    assert caplog.text == ""
+
+
 async def test_a_body_announced_with_expect_is_asked_for(there: Served) -> None:
-    there.runtime.offer(b"a")
     reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
     writer.write(b"POST /v1/pull HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    # What went out so far is no part of an answer: even a fault of ours can still be told.
+    there.runtime.offer(b"a", headers=[("\ud800", b"x")])
     writer.write(b"{}")
-    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 500")
     writer.close()
     await writer.wait_closed()
 
@@ -182,3 +221,4 @@ async def test_a_body_that_unpacks_to_too_much_is_refused(there: Served) -> None
     headers = {"Content-Encoding": "gzip"}
     status, _, body = await there.ask("POST", "/v1/pull", data=gzip.compress(b" " * (64 << 20)), headers=headers)
     assert (status, body["type"]) == (413, "urn:fanout:problem:too-large")
+    assert "send fewer entries" in body["detail"]

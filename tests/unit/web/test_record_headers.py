@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
-from web_harness import FakeRuntime, Record, serving
 
 from fanout_app.web.record_headers import MOST_CHARS, MOST_LINES, describe
+from unit.web.harness import FakeRuntime, Record, serving
 
 #: RFC 9110, 5.5: visible ASCII with single spaces and tabs inside.
 VALID = re.compile(r"[!-~](?:[ \t!-~]*[!-~])?|")
@@ -87,6 +87,10 @@ def test_a_content_type_that_is_none_is_left_to_the_record(content: bytes) -> No
     assert _described(Record(offset=0, headers=[("content-type", content)]))["Content-Type"] == (
         "application/octet-stream"
     )
+
+
+def test_space_around_a_content_type_is_not_part_of_it() -> None:
+    assert _described(Record(offset=0, headers=[("content-type", b"a/b ")]))["Content-Type"] == "a/b"
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"00-" + b"a" * 32, b"00-%s-%s-01\r\nX: y" % (b"a" * 32, b"b" * 16)])

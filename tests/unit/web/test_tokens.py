@@ -9,12 +9,12 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from web_harness import Record
 
 from fanout_app.core.errors import OptionError
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.requests import BatchRef, LeaseRef
 from fanout_app.web.tokens import LeaseKeys, TokenCodec, UnknownKey
+from unit.web.harness import Record
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
 CODEC = TokenCodec(LeaseKeys([b"first key"]), "id", "topic")
@@ -121,6 +121,18 @@ def test_tokens_of_another_id_or_topic_are_unknown_whatever_their_key(id: str, t
     theirs = TokenCodec(LeaseKeys([key]), id, topic)
     assert CODEC.read(theirs.leases(_run([5]))[0]) is None
     assert CODEC.read(_batch_of(_run([5]), theirs)) is None
+
+
+def test_a_key_shared_by_topics_does_not_make_their_tokens_alike() -> None:
+    """The stamp needs no key, so anybody can put ours on a token of theirs: its tags are still those of their topic."""
+    theirs = TokenCodec(LeaseKeys([b"first key"]), "id", "other")
+    for ours, token in (
+        (CODEC.leases(_run([5]))[0], theirs.leases(_run([5]))[0]),
+        (_batch_of(_run([5])), _batch_of(_run([5]), theirs)),
+    ):
+        raw = bytearray(urlsafe_b64decode(token))
+        raw[:2] = urlsafe_b64decode(ours)[:2]
+        assert CODEC.read(urlsafe_b64encode(raw).decode()) is None
 
 
 def test_a_key_not_read_yet_is_told_from_a_forgery() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from web_harness import START_UNIX_MS, FakeRuntime, Served, serving
 
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.settling import TABLE, Case
 from fanout_app.web.tokens import LeaseKeys, TokenCodec
+from unit.web.harness import START_UNIX_MS, FakeRuntime, Served, serving
 
 VERBS = {
     "ack": ("DELETE", ""),

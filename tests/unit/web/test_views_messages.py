@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from web_harness import START_UNIX_MS, FakeRuntime, Served, eventually, serving
 
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.web.tokens import LeaseKeys, TokenCodec
+from support.eventually import eventually
+from unit.web.harness import START_UNIX_MS, FakeRuntime, Served, serving
 
 TRACE = b"00-%s-%s-01" % (b"a" * 32, b"b" * 16)
 
@@ -75,6 +76,7 @@ async def test_msgpack_carries_bytes_both_ways(there: Served) -> None:
     answer = msgspec.msgpack.decode(raw)
     (message,) = answer["messages"]
     assert (message["key"], message["value"], message["headers"]) == (b"k", b"\xff", [["a", b"\xfe"], ["b", None]])
+    assert "encoding" not in message
     body = msgspec.msgpack.encode({"ack": [message["lease"]]})
     status, _, raw = await there.ask("POST", "/v1/settle", data=body, headers=headers)
     assert (status, msgspec.msgpack.decode(raw)["acked"]) == (200, 1)

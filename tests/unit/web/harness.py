@@ -214,10 +214,3 @@ async def serving(
 
 def _open(server: web.Server) -> int:
     return sum(connection.transport is not None for connection in server.connections)
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until something is so; fail if it does not become so in time."""
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - the state of a socket is no event
-            await asyncio.sleep(0.001)

@@ -1,0 +1,148 @@
+"""The Faust app of one worker: its services, its life, and which adapter serves the runtime for what."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from fanout_app.core.dispatcher import Limits
+from fanout_app.kafka.dead_letters import DeadLetters
+from fanout_app.kafka.ledger_rows import LedgerRows
+from fanout_app.kafka.ledger_table import LedgerTable
+from fanout_app.kafka.membership import Membership
+from fanout_app.kafka.prepare import Prepared
+from fanout_app.kafka.source import ConsumerSource
+from fanout_app.kafka.start_offsets import NoMirror, StartOffsets
+from fanout_app.kafka.transport import BatchTransport, partitions_of
+from fanout_app.metrics import Metrics
+from fanout_app.options import Options
+from fanout_app.runtime import Runtime
+from fanout_app.settings import settings
+from fanout_app.web.server import FanoutWeb
+from fanout_app.web.tokens import LeaseKeys, TokenCodec
+from fanout_app.zookeeper.mirror import Mirror, Mirrored
+from fanout_app.zookeeper.session import Session
+
+_WATCH_LOG_EVERY = 2.0
+_MIRROR_EVERY = 1.0
+
+
+class Fanout(faust.App):
+    """The Faust app of one worker."""
+
+    ledgers: LedgerTable
+
+    def __init__(self, options: Options, prepared: Prepared) -> None:
+        self.options = options
+        self.source = prepared.source
+        self.isolation_level = options.isolation_level
+        self.runtime = Runtime(options, worker=_worker_name(), limits=_limits(options))
+        #: What the transport asks and tells, see `fanout_app.kafka.transport.Intake`.
+        self.intake = self.runtime
+        self.tokens = TokenCodec(LeaseKeys(prepared.lease_keys), options.id, options.topic)
+        self.metrics = Metrics(self.runtime)
+        self.membership = Membership(options.session_timeout, lambda: self.consumer.confirmed_at)
+        super().__init__(options.name, **settings(options, prepared))
+        self.source_topic = self.topic(options.topic, key_type=bytes, value_type=bytes, value_serializer="raw")
+        self.changelog_topic = self.topic(
+            f"{options.name}-ledgers-changelog",
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            partitions=prepared.source.partitions,
+            compacting=True,
+            deleting=False,
+            internal=True,
+            acks=False,
+        )
+        self._first_starts = prepared.first_starts
+        self._zookeeper = Session(options.zookeepers) if options.zookeepers else None
+        self._mirror = Mirror(self._zookeeper, options.id, options.topic) if self._zookeeper else None
+        self.on_partitions_revoked.connect(self._on_revoked)
+        self.on_partitions_assigned.connect(self._on_assigned)
+        self.task(self._watch_log)
+        if self._mirror is not None:
+            self.task(self._write_mirror)
+
+    def _new_transport(self) -> Any:
+        return BatchTransport(self.conf.broker_consumer, self, loop=self.loop)
+
+    def _new_producer_transport(self) -> Any:
+        return BatchTransport(self.conf.broker_producer, self, loop=self.loop)
+
+    def _new_web(self) -> Any:
+        return FanoutWeb(self)
+
+    # Life ------------------------------------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        if self._zookeeper is not None:
+            self._zookeeper.start()
+        rejected = self.options.dead_letter_topic or f"{self.options.name}-parked"
+        self.runtime.connect(
+            source=ConsumerSource(self, self.options.topic),
+            starts=StartOffsets(self.options, self.ledgers, self._first_starts, self._mirror or NoMirror()),
+            terms=self.membership,
+            store=LedgerRows(self, self.options),
+            dead_letters=DeadLetters(self, rejected, self.options.topic),
+        )
+        self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
+
+    async def on_stop(self) -> None:
+        await self.runtime.drain()
+        self.membership.rebalance_began()
+        self.runtime.close()
+        await super().on_stop()
+        await self.runtime.stop()
+        if self._mirror is not None and self._zookeeper is not None:
+            await self._mirror.write(self._floors())
+            await self._zookeeper.stop()
+
+    def _create_directories(self) -> None:
+        """Faust would make a data folder where it was started; nothing of ours is kept on disk."""
+
+    def on_rebalance_start(self) -> None:
+        # In the consumer's thread: ownership ends here and now, the rest follows in the main loop.
+        self.membership.rebalance_began()
+        super().on_rebalance_start()
+        self.loop.call_soon_threadsafe(self.runtime.suspend)
+
+    async def _on_revoked(self, sender: Any, revoked: set[TP], **_: Any) -> None:
+        await self.runtime.give_up()
+
+    async def _on_assigned(self, sender: Any, assigned: set[TP], **_: Any) -> None:
+        self.runtime.assigned(partitions_of(assigned, self.options.topic), self.consumer_generation_id)
+
+    async def _watch_log(self) -> None:
+        async for _ in self.itertimer(_WATCH_LOG_EVERY, name="watch-log"):
+            await self.runtime.watch_log()
+
+    async def _write_mirror(self) -> None:
+        assert self._mirror is not None
+        async for _ in self.itertimer(_MIRROR_EVERY, name="mirror"):
+            await self._mirror.write(self._floors())
+
+    def _floors(self) -> dict[int, Mirrored]:
+        partitions = self.runtime.dispatcher.partitions
+        floors = self.runtime.committable()
+        return {number: Mirrored(partitions[number].ledger.era, floor) for number, floor in floors.items()}
+
+
+def _worker_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def _limits(options: Options) -> Limits:
+    return Limits(
+        max_ack_pending=options.max_ack_pending,
+        buffer_bytes=int(options.buffer_bytes),
+        client_limit=options.client_limit,
+        client_ttl=options.client_ttl,
+    )
