@@ -99,9 +99,12 @@ class Answer:
     def __len__(self) -> int:
         return sum(len(run.messages) for run in self.runs)
 
-    def holds(self, partition: int, offset: int) -> bool:
-        """Whether this message was handed out with it."""
-        return any(run.partition == partition and run.find(offset) is not None for run in self.runs)
+    def holds(self, partition: int, offset: int, delivery_count: int) -> bool:
+        """Whether this delivery was one of it."""
+        return any(
+            (run.partition, run.delivery_count) == (partition, delivery_count) and run.find(offset) is not None
+            for run in self.runs
+        )
 
 
 class Deadlines(Generic[T]):

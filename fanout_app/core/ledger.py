@@ -95,7 +95,8 @@ class PartitionLedger:
             self.floor = stop
         else:
             self.settled.add_range(start, stop)
-        self._forget_failures(start, stop)
+        if self.failures:
+            self._forget_failures(start, stop)
         self._advance()
         self.version += 1
 

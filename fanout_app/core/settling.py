@@ -217,10 +217,10 @@ def case_of(dispatcher: Dispatcher, ref: LeaseRef | None, now: float) -> tuple[C
         # A later era than ours: somebody else owned the partition meanwhile, and we do not know it yet.
         return Case.MOVING, None
     run = partition.in_flight.get(ref.offset)
-    if run is not None and run.batch == ref.batch:
+    if run is not None and (run.batch, run.delivery_count) == (ref.batch, ref.delivery_count):
         return (Case.LIVE if run.deadline > now else Case.ENDED), run
     answer = dispatcher.answers.get(ref.batch)
-    if answer is not None and not answer.holds(ref.partition, ref.offset):
+    if answer is not None and not answer.holds(ref.partition, ref.offset, ref.delivery_count):
         # One MAC covers all offsets of an answer: this one lies among them and was not handed out with them.
         return Case.UNKNOWN, None
     return Case.ENDED, run

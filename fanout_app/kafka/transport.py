@@ -111,7 +111,7 @@ class BatchConsumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         topic = self._intake.topic
         wanted = {tp for tp in self._get_active_partitions() if tp.topic != topic or self._intake.wants(tp.partition)}
-        fetches, others, positions = await self._thread.fetch(wanted, timeout)
+        fetches, others, positions = await self._thread.fetch(wanted, timeout, generation)
         for tp, message in self._messages(fetches, others):
             if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
                 # What is dropped here is missed by the chain of positions and fetched again.
@@ -242,20 +242,22 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     # Called from the main loop ---------------------------------------------------------------------------------------
 
-    async def fetch(self, wanted: set[TP], timeout: float) -> Poll:
-        return await self.call_thread(self._fetch, wanted, timeout)  # type: ignore[no-any-return]
+    async def fetch(self, wanted: set[TP], timeout: float, generation: int) -> Poll:
+        return await self.call_thread(self._fetch, wanted, timeout, generation)  # type: ignore[no-any-return]
 
     async def seek_source(self, offsets: Mapping[TP, int]) -> None:
         await self.call_thread(self._seek_source, offsets)
 
     # Run in the thread -----------------------------------------------------------------------------------------------
 
-    async def _fetch(self, wanted: set[TP], timeout: float) -> Poll:
-        fetches, others = await self._poll(wanted, timeout)
+    async def _fetch(self, wanted: set[TP], timeout: float, generation: int) -> Poll:
+        fetches, others = await self._poll(wanted, timeout, generation)
         positions = self._source_positions(self._ensure_consumer()._fetcher)
         return Poll(fetches, others, {tp.partition: position for tp, position in positions.items()})
 
-    async def _poll(self, wanted: set[TP], timeout: float) -> tuple[list[FetchedBatch], Mapping[TP, list[Any]]]:
+    async def _poll(
+        self, wanted: set[TP], timeout: float, generation: int
+    ) -> tuple[list[FetchedBatch], Mapping[TP, list[Any]]]:
         consumer = self._ensure_consumer()
         fetcher = consumer._fetcher
         deadline = monotonic() + timeout
@@ -264,7 +266,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             while True:
                 if consumer._closed or fetcher._closed:
                     raise driver.ConsumerStoppedError
-                if not self.consumer.flow_active:
+                if not self.consumer.flow_active or self.app.consumer_generation_id != generation:
+                    # A poll that outlives a rebalance: what it took would be dropped, and a row of the changelog that
+                    # is dropped after the recovery has sought to it is waited for without end.
                     return [], {}
                 if tps and not fetcher._subscriptions.reassignment_in_progress:
                     fetches, others = await self._take(fetcher, tps)

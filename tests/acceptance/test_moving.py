@@ -66,7 +66,7 @@ async def test_nothing_is_missing_when_a_worker_joins_and_leaves_in_the_middle(
 
         produced = {(record.partition, record.offset) for record in records}
         await eventually(lambda: len(crew.acked) == len(produced), 15.0)
-        assert crew.acked == produced
+        assert crew.acked.keys() == produced
 
         async def all_committed() -> bool:
             assert await kafka.committed(ID, topic) == await kafka.ends(topic, range(PARTITIONS))

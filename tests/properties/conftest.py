@@ -7,7 +7,7 @@ import os
 from hypothesis import HealthCheck, Phase, settings
 
 # Read while pytest loads its plug-ins: a moment later tests/conftest.py clears the product's variables away.
-_EXAMPLES = int(os.environ.get("FANOUT_HYPOTHESIS_EXAMPLES", "300"))
+_EXAMPLES = int(os.environ.get("FANOUT_HYPOTHESIS_EXAMPLES", "600"))
 
 settings.register_profile(
     "fanout",

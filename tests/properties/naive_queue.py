@@ -346,11 +346,11 @@ class NaiveQueue:
             return Status.ALREADY_SETTLED
         if partition.suspended:
             return Status.RETRY
+        if self.batch_lives(ref.batch) and ref not in self.batches[ref.batch].refs:
+            return Status.LEASE_UNKNOWN
         held = self.held_under(ref)
         if held is not None and held.at > now:
             return Status.DONE
-        if held is None and self.batch_lives(ref.batch) and ref not in self.batches[ref.batch].refs:
-            return Status.LEASE_UNKNOWN
         return Status.LATE if verb is Verb.ACK else Status.LEASE_LOST
 
     def _settled(self, number: int, offset: int, now: float) -> None:

@@ -13,7 +13,7 @@ from dataclasses import astuple
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer, LeaseRun
@@ -59,6 +59,19 @@ class Written(NamedTuple):
     era: int
     settled: frozenset[int]
     failures: dict[int, int]
+
+
+class Round(NamedTuple):
+    """A fetch and a pull."""
+
+    number: int
+    new: list[int | None]
+    client: str
+    max_messages: int
+    ack_wait: float
+
+
+rounds = st.builds(Round, numbers, records, st.sampled_from("ABC"), st.integers(1, 4), waits)
 
 
 class Log:
@@ -206,11 +219,22 @@ class QueueMachine(RuleBasedStateMachine):
                 assert waiting <= {held.client}, "another client waits for what one has failed"
                 assert not waiting or self.now < held.at, "nobody else came, and the time is over"
 
-    @rule(number=numbers, new=records, client=st.sampled_from("ABC"), max_messages=st.integers(1, 4), ack_wait=waits)
-    def round(self, number: int, new: list[int | None], client: str, max_messages: int, ack_wait: float) -> None:
+    @rule(wish=rounds)
+    def round(self, wish: Round) -> None:
         """What goes on most of the time, so that the other rules find something to disturb."""
-        self.fetch(number, new, len(new))
-        self.pull(client, "stable", max_messages, 1000, ack_wait, True)
+        self.fetch(wish.number, wish.new, len(wish.new))
+        self.pull(wish.client, "stable", wish.max_messages, 1000, wish.ack_wait, True)
+
+    @initialize(wishes=st.lists(rounds, min_size=1, max_size=6))
+    def first_rounds(self, wishes: list[Round]) -> None:
+        """Hypothesis leaves each rule out of some runs: these have something to do all the same."""
+        for wish in wishes:
+            self.round(wish)
+
+    @rule(wishes=st.lists(rounds, min_size=1, max_size=2), seconds=st.sampled_from((0.25, 0.5, 30.0)))
+    def a_while_later(self, wishes: list[Round], seconds: float) -> None:
+        self.time_passes(seconds, False)
+        self.first_rounds(wishes)
 
     # Settling --------------------------------------------------------------------------------------------------------
 

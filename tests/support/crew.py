@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from time import monotonic
 
 import aiohttp
 
@@ -26,8 +27,9 @@ class Crew:
     def __init__(self, book: Book) -> None:
         self._book = book
         self._workers: list[Worker] = []
-        self.acked: set[tuple[int, int]] = set()
-        #: Deliveries after the ack of the same message had been answered.
+        #: Message -> when its ack was answered.
+        self.acked: dict[tuple[int, int], float] = {}
+        #: Messages that were handed out by a pull which was sent after their ack had been answered.
         self.came_again: list[Delivery] = []
         #: Worker -> how many messages it handed out.
         self.handed_out: Counter[Worker] = Counter()
@@ -56,6 +58,7 @@ class Crew:
             await asyncio.gather(*pulls)
 
     async def _pull_at(self, client: Client, worker: Worker) -> None:
+        sent = monotonic()
         try:
             pulled = await client.pull(at=worker, wait_ms=200, max_messages=20, ack_wait_ms=_ACK_WAIT_MS)
         except aiohttp.ClientConnectionError:
@@ -63,7 +66,9 @@ class Crew:
             await asyncio.sleep(_PAUSE)
             return
         self.handed_out[worker] += len(pulled.messages)
-        self.came_again += [one for one in pulled.messages if (one.partition, one.offset) in self.acked]
+        self.came_again += [
+            message for message in pulled.messages if self.acked.get((message.partition, message.offset), sent) < sent
+        ]
         left = {message.lease: message for message in pulled.messages}
         self._book.acking(*pulled.messages)
         while left:
@@ -85,5 +90,5 @@ class Crew:
             if status is not None:
                 self.statuses[status] += 1
             if status is None or status in _DONE:
-                self.acked.add((message.partition, message.offset))
+                self.acked.setdefault((message.partition, message.offset), monotonic())
                 del left[lease]
