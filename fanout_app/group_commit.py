@@ -167,6 +167,8 @@ class GroupCommit:
         return line.durable < version or any(not waiter.done() for _, waiter in line.waiters)
 
     async def _write(self, number: int, line: _Line) -> None:
+        if self._lines.get(number) is not line:
+            return  # given up since this write was planned
         ledger = self._dispatcher.partitions[number].ledger
         version, floor, term, began = ledger.version, ledger.floor, self._ownership.term(), monotonic()
         try:

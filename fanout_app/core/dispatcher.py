@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fanout_app.core.client import Client, Clients
-from fanout_app.core.lease import Answer, Deadlines, LeaseRun
+from fanout_app.core.deadlines import Deadlines
+from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.message import Message, size_of
 from fanout_app.core.partition import PartitionQueue
@@ -65,17 +66,6 @@ class _Waiting(NamedTuple):
     client: Client
 
 
-class _Timer:
-    """A deadline that is not the end of a lease. Without ``fire`` it only wakes the one who waits for deadlines."""
-
-    __slots__ = ("deadline", "fire", "live")
-
-    def __init__(self, deadline: float, fire: Callable[[float], None] | None = None) -> None:
-        self.deadline = deadline
-        self.fire = fire
-        self.live = 1
-
-
 _REMEMBERED_BATCHES = 10_000
 
 
@@ -99,7 +89,7 @@ class Dispatcher:
         self._pulls = 0
         self._new_batch = new_batch
         self._jitter = jitter
-        self._deadlines: Deadlines[LeaseRun | _Timer] = Deadlines()
+        self._deadlines = Deadlines()
         self._turn_of_partition: deque[int] = deque()
         self._forgetting = False
         self._waking_at: float | None = None
@@ -279,7 +269,7 @@ class Dispatcher:
                     ack_wait=pull.ack_wait,
                 )
                 partition.lease(run)
-                self._deadlines.add(run)
+                self._ends_at(run, run.deadline)
                 self.clients.took(client, len(part))
                 self.counters.delivered += len(part)
                 if count > 1:
@@ -311,16 +301,18 @@ class Dispatcher:
 
     def expire(self, now: float) -> None:
         """End the leases whose time is up, and do whatever else is due."""
-        for item in self._deadlines.due(now):
-            if isinstance(item, LeaseRun):
-                messages = self.live_messages(item)
-                self.clients.let_expire(self.clients[item.client], len(messages))
-                self.counters.expired += len(messages)
-                self._fail(item, messages, now, delay=0.0)
-            else:
-                item.live = 0
-                if item.fire is not None:
-                    item.fire(now)
+        self._deadlines.ring(now)
+
+    def _ends_at(self, run: LeaseRun, deadline: float) -> None:
+        run.alarm.cancel()
+        run.deadline = deadline
+        run.alarm = self._deadlines.set(deadline, lambda now: self._expired(run, now))
+
+    def _expired(self, run: LeaseRun, now: float) -> None:
+        messages = self.live_messages(run)
+        self.clients.let_expire(self.clients[run.client], len(messages))
+        self.counters.expired += len(messages)
+        self._fail(run, messages, now, delay=0.0)
 
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
@@ -344,7 +336,7 @@ class Dispatcher:
         offsets = [message.offset for message in messages]
         client = run.client
         self._end(run, len(messages), now)
-        self._deadlines.add(_Timer(now + delay, lambda at: self._delay_over(partition, offsets, client, at)))
+        self._deadlines.set(now + delay, lambda at: self._delay_over(partition, offsets, client, at))
 
     @staticmethod
     def _delay_over(partition: PartitionQueue, offsets: list[int], failed_by: str, now: float) -> None:
@@ -361,9 +353,9 @@ class Dispatcher:
             del partition.in_flight[message.offset]
             partition.give_back(message, barred=run.client if barred else None, until=until)
         if barred and self._waking_at != until:
-            # Once for all that fail at one time.
+            # Once for all that fail at one time: there is nothing to do then but to look again who may have what.
             self._waking_at = until
-            self._deadlines.add(_Timer(until))
+            self._deadlines.set(until, _nothing)
         self._end(run, len(messages), now)
 
     def settle_leased(self, run: LeaseRun, messages: Sequence[Message], now: float) -> None:
@@ -391,8 +383,7 @@ class Dispatcher:
         """Let leases of one run end ``ack_wait`` from now."""
         if len(messages) == run.live:
             run.ack_wait = ack_wait
-            run.deadline = now + ack_wait
-            self._deadlines.add(run)
+            self._ends_at(run, now + ack_wait)
         else:
             for message in messages:
                 self.split(run, message.offset, ack_wait, now)
@@ -411,29 +402,29 @@ class Dispatcher:
             delivered_at=run.delivered_at,
             ack_wait=ack_wait,
         )
-        single.deadline = now + ack_wait
+        self._ends_at(single, now + ack_wait)
         partition.in_flight[offset] = single
         splits = self.answers[run.batch].splits
         run.live -= 1
-        if not run.live and run in splits:
-            splits.remove(run)
+        if not run.live:
+            run.alarm.cancel()
+            if run in splits:
+                splits.remove(run)
         splits.append(single)
-        self._deadlines.add(single)
         return single
 
     def _end(self, run: LeaseRun, count: int, now: float) -> None:
         """Leases of a run are over; its messages have been moved elsewhere."""
         run.live -= count
+        if not run.live:
+            run.alarm.cancel()
         client = self.clients[run.client]
         self.clients.gave_up(client, count, now)
         self._reconsider(client)
         answer = self.answers[run.batch]
         answer.live -= count
         if not answer.live:
-            # The deadlines may refer to the runs for a while yet, and must not hold their bodies.
             del self.answers[run.batch]
-            for ended in answer.runs:
-                ended.messages = ()
 
     def remember_acked(self, answer: Answer) -> None:
         self.acked_batches[answer.batch] = tuple({run.partition for run in answer.runs})
@@ -465,7 +456,7 @@ class Dispatcher:
 
     def _forget_later(self, now: float) -> None:
         self._forgetting = True
-        self._deadlines.add(_Timer(now + self.limits.client_ttl, self._forget_dead))
+        self._deadlines.set(now + self.limits.client_ttl, self._forget_dead)
 
     def _forget_dead(self, now: float) -> None:
         """Who is not alive has no place in the rotation. Looked at once a ttl, and whenever such a one comes back."""
@@ -479,6 +470,10 @@ class Dispatcher:
         self.clients.forget(client)
         for rotation in self._rotations.values():
             rotation.leave(client.name)
+
+
+def _nothing(now: float) -> None:
+    pass
 
 
 def _by_delivery_count(ledger: PartitionLedger, messages: list[Message]) -> Iterable[tuple[int, list[Message]]]:

@@ -7,34 +7,26 @@ by itself) simply leaves its run.
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import Generic, Protocol, TypeVar
 
+from fanout_app.core.deadlines import Alarm
 from fanout_app.core.message import Message
 
 _offset = attrgetter("offset")
 
 
-class Timed(Protocol):
-    """What can be filed under its deadline: something that knows whether that still matters."""
-
-    @property
-    def deadline(self) -> float: ...
-    @property
-    def live(self) -> int: ...
-
-
-T = TypeVar("T", bound=Timed)
+_NO_ALARM = Alarm()
 
 
 class LeaseRun:
     """The leases that one answer gave on one partition and that end together."""
 
-    __slots__ = ("ack_wait", "batch", "client", "deadline", "delivered_at", "delivery_count", "era", "group", "live",
-                 "messages", "partition")  # fmt: skip
+    __slots__ = (
+        "ack_wait", "alarm", "batch", "client", "deadline", "delivered_at", "delivery_count", "era", "group", "live",
+        "messages", "partition",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -61,6 +53,8 @@ class LeaseRun:
         self.delivered_at = delivered_at
         self.ack_wait = ack_wait
         self.deadline = delivered_at + ack_wait
+        #: Rings at the deadline.
+        self.alarm = _NO_ALARM
         #: How many of ``messages`` are still under this lease.
         self.live = len(messages)
 
@@ -105,46 +99,3 @@ class Answer:
             (run.partition, run.delivery_count) == (partition, delivery_count) and run.find(offset) is not None
             for run in self.runs
         )
-
-
-class Deadlines(Generic[T]):
-    """Times at which something ends, earliest first.
-
-    Most leases are acked long before they end, and an extended one is filed anew: both leave entries behind that mean
-    nothing any more. They are dropped when they come up, and all of them whenever the heap has doubled, which keeps it
-    within twice what was live then at a constant cost for each entry.
-    """
-
-    _SMALL = 1024
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, T]] = []
-        self._sequence = 0
-        self._full = self._SMALL
-
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    def add(self, item: T) -> None:
-        """File an item under its deadline, once more if that has changed."""
-        if len(self._heap) >= self._full:
-            self._heap = [entry for entry in self._heap if _matters(entry)]
-            heapq.heapify(self._heap)
-            self._full = max(self._SMALL, 2 * len(self._heap))
-        self._sequence += 1
-        heapq.heappush(self._heap, (item.deadline, self._sequence, item))
-
-    def next(self) -> float | None:
-        while self._heap and not _matters(self._heap[0]):
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
-
-    def due(self, now: float) -> Iterator[T]:
-        """Take out what is due. What is added meanwhile and is due as well comes too."""
-        while (at := self.next()) is not None and at <= now:
-            yield heapq.heappop(self._heap)[2]
-
-
-def _matters(entry: tuple[float, int, T]) -> bool:
-    at, _, item = entry
-    return bool(item.live) and item.deadline == at

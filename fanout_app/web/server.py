@@ -7,10 +7,11 @@ import logging
 import socket
 from typing import Any
 
-from aiohttp.web import AppRunner, BaseSite, SockSite
+from aiohttp.web import BaseSite, SockSite
 from faust.web.drivers.aiohttp import Web
 
 from fanout_app.core.errors import StartError
+from fanout_app.web.protocol import ProblemRunner
 from fanout_app.web.views import routes
 
 logger = logging.getLogger("fanout.web.server")
@@ -28,7 +29,9 @@ class FanoutWeb(Web):
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
         # Without cancellation a handler whose client is gone would go on waiting, and be given messages.
-        self._runner = AppRunner(self.web_app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
+        self._runner = ProblemRunner(
+            self.web_app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN
+        )
         #: Where this worker answers, once it does.
         self.address = ""
 

@@ -79,13 +79,11 @@ async def test_an_ack_that_was_answered_survives_a_kill_9_in_the_same_moment(
     assert (await two.pull(wait_ms=500)).messages == []
 
 
-async def test_holes_left_by_compaction_count_as_settled(
-    kafka: Kafka, workers: Workers, client: MakeClient
-) -> None:
+async def test_holes_left_by_compaction_count_as_settled(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
     topic = await kafka.new_topic(
         1, cleanup_policy="compact", segment_ms="1000", min_cleanable_dirty_ratio="0.001", max_compaction_lag_ms="50"
     )
-    # Of 2 to 5 and of 6 to 9 only the last stays. Compaction spares the open segment, so a record from later begins one.
+    # Of 2 to 5 and of 6 to 9 only the last stays. Compaction spares the open segment: a record from later begins one.
     keys = ["a", "b", *"cccc", *"dddd"]
     await kafka.produce(topic, *keys, keys=keys)
     await kafka.produce(topic, "e", keys=["e"], timestamp_ms=int(time.time() * 1000) + 10_000)

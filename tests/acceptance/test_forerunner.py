@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from support.clients import MakeClient
+from support.clients import Delivery, MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.workers import Workers
@@ -34,9 +34,7 @@ async def test_one_client_gets_all_three(topic: str, workers: Workers, client: M
     assert (await alone.pull(wait_ms=500)).messages == []
 
 
-async def test_two_clients_that_pull_in_turn_share_the_three(
-    topic: str, workers: Workers, client: MakeClient
-) -> None:
+async def test_two_clients_that_pull_in_turn_share_the_three(topic: str, workers: Workers, client: MakeClient) -> None:
     worker = await workers.start(topic)
     first, second = client(worker, "first"), client(worker, "second")
 
@@ -82,7 +80,7 @@ async def test_what_a_client_does_not_ack_goes_to_the_one_that_lives(
     dead, alive = client(worker, "dead"), client(worker, "alive")
     taken = (await dead.pull(ack_wait_ms=300)).one
 
-    received = []
+    received: list[Delivery] = []
     while len(received) < 3:
         message = (await alive.pull(wait_ms=3000)).one
         await alive.ack(message.lease)

@@ -47,7 +47,7 @@ async def test_nothing_is_missing_when_a_worker_joins_and_leaves_in_the_middle(
         asyncio.TaskGroup() as group,
         crew.working([client(first, "one"), client(first, "two")]),
     ):
-        group.create_task(produce())
+        producing = group.create_task(produce())
         await eventually(lambda: crew.handed_out[first] > 100)
 
         second = await workers.start(topic)
@@ -63,6 +63,7 @@ async def test_nothing_is_missing_when_a_worker_joins_and_leaves_in_the_middle(
         await eventually(partial(has_all_partitions, first), 10.0)
         await eventually(lambda: crew.handed_out[first] > before + 100)
         enough.set()
+        await producing
 
         produced = {(record.partition, record.offset) for record in records}
         await eventually(lambda: len(crew.acked) == len(produced), 15.0)

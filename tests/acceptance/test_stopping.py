@@ -81,5 +81,3 @@ async def test_sigterm_before_the_worker_is_ready_ends_it_too(kafka: Kafka, work
     await eventually(lambda: "serving" in worker.text())
     exit = await worker.terminate(10.0)
     assert exit.code == 0
-
-

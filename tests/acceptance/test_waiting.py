@@ -16,9 +16,7 @@ ACK_WAIT = 1.0
 WAITING_CLIENTS = 50
 
 
-async def test_a_waiting_pull_is_woken_by_an_expired_lease(
-    kafka: Kafka, workers: Workers, client: MakeClient
-) -> None:
+async def test_a_waiting_pull_is_woken_by_an_expired_lease(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
     topic = await kafka.new_topic(1)
     await kafka.produce(topic, "once")
     worker = await workers.start(topic)

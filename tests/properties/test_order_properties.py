@@ -2,79 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import count
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout_app.core.lease import Deadlines
+from fanout_app.core.deadlines import Alarm, Deadlines, Fire
 from fanout_app.core.rotation import Rotation
 
-
-@dataclass(slots=True, eq=False)
-class Item:
-    deadline: float
-    live: int = 1
-
-
 times = st.integers(0, 50).map(float)
-which = st.integers(0, 30)
-deadline_steps = st.lists(st.tuples(st.sampled_from(("add", "add", "end", "move", "pass")), which, times), max_size=80)
+steps = st.lists(
+    st.tuples(st.sampled_from(("set", "set", "set", "cancel", "ring")), st.integers(0, 30), times), max_size=80
+)
 
 
-@given(deadline_steps, st.sampled_from((2, 4, 1024)))
-def test_deadlines_come_in_order_and_only_what_lives(steps: list[tuple[str, int, float]], small: int) -> None:
-    deadlines: Deadlines[Item] = Deadlines()
-    deadlines._SMALL = deadlines._full = small
-    items: list[Item] = []
-    for step, number, at in steps:
-        if step == "add":
-            items.append(Item(at))
-            deadlines.add(items[-1])
-        elif step == "pass":
-            found = []
-            for item in deadlines.due(at):
-                found.append(item.deadline)
-                item.live = 0
-            due = [item for item in items if item.deadline <= at and item.live]
-            assert not due
-            assert found == sorted(found)
-            items = [item for item in items if item.live]
-        elif items:
-            item = items[number % len(items)]
-            if step == "move":
-                item.deadline = at
-                deadlines.add(item)
-                else:
-                item.live = 0
-                items.remove(item)
-        assert deadlines.next() == min((item.deadline for item in items), default=None)
+@given(steps, st.sampled_from((2, 4, 1024)))
+def test_alarms_ring_in_order_and_once(steps: list[tuple[str, int, float]], small: int) -> None:
+    deadlines = Deadlines()
+    deadlines._SMALL = deadlines._full = small  # so that it is tidied up within a few steps
+    alarms: dict[int, tuple[float, Alarm]] = {}
+    rung: list[int] = []
+
+    def follow_up(number: int, at: float) -> Fire:
+        return lambda now: set_one(number + 1000, at)
+
+    def set_one(number: int, at: float) -> None:
+        alarms[number] = at, deadlines.set(at, lambda now: rung.append(number))
+
+    for number, (step, other, at) in enumerate(steps):
+        if step == "set" and other % 4:
+            set_one(number, at)
+        elif step == "set":
+            # What rings may set the next one, which may be due by then.
+            alarms[number] = at, deadlines.set(at, follow_up(number, at))
+        elif step == "cancel" and alarms:
+            _, alarm = alarms.pop(list(alarms)[other % len(alarms)])
+            alarm.cancel()
+        elif step == "ring":
+            due = {number: alarm_at for number, (alarm_at, _) in alarms.items() if alarm_at <= at}
+            rung.clear()
+            deadlines.ring(at)
+            assert [alarms[number][0] for number in rung] == sorted(alarms[number][0] for number in rung)
+            assert len(rung) == len(due)
+            assert {number % 1000 for number in rung} == {number % 1000 for number in due}
+            for number in (*due, *rung):
+                alarms.pop(number, None)
+        assert deadlines.next() == min((at for at, _ in alarms.values()), default=None)
 
 
-@given(st.lists(times, min_size=1, max_size=40))
-def test_each_comes_once(at: list[float]) -> None:
-    deadlines: Deadlines[Item] = Deadlines()
-    items = [Item(one) for one in at]
-    for item in items:
-        deadlines.add(item)
-    came = []
-    for item in deadlines.due(25.0):
-        item.live = 0
-        came.append(item)
-    assert sorted(map(id, came)) == sorted(id(item) for item in items if item.deadline <= 25.0)
-
-
-def test_ended_deadlines_do_not_pile_up() -> None:
-    deadlines: Deadlines[Item] = Deadlines()
-    living = [Item(1e6) for _ in range(3000)]
-    for item in living:
-        deadlines.add(item)
+def test_alarms_that_are_off_do_not_pile_up() -> None:
+    deadlines = Deadlines()
+    for _ in range(3000):
+        deadlines.set(1e6, lambda now: None)
     for number in range(100_000):
-        ended = Item(float(number))
-        deadlines.add(ended)
-        ended.live = 0
-    assert len(deadlines) <= 2 * len(living) + 1
+        deadlines.set(float(number), lambda now: None).cancel()
+    assert len(deadlines) <= 2 * 3000 + 1
 
 
 clients = st.sampled_from("ABCDE")

@@ -18,6 +18,7 @@ from support.workers import Worker
 #: On top of what a pull may wait: an answer that takes longer hangs (`docs/api.md` allows 5 s).
 _GRACE = 8.0
 _DEFAULT_WAIT_MS = 20_000
+_VERBS = ("extend", "nack", "reject", "ack")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +51,7 @@ class Settled:
     @classmethod
     def of(cls, status: int, wire: dict[str, Any]) -> Self:
         counts = {name: wire.get(name, 0) for name in ("acked", "nacked", "extended", "rejected")}
-        return cls(
-            status=status, results={row["lease"]: row["status"] for row in wire.get("results", [])}, **counts
-        )
+        return cls(status=status, results={row["lease"]: row["status"] for row in wire.get("results", [])}, **counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +126,14 @@ class Client:
         url = f"{(at or self._worker).url}/v1/settle"
         async with self._session.post(url, json=fields, timeout=timeout) as response:
             answer = await response.json(content_type=None)
-        assert response.status in (200, 503), answer
-        return Settled.of(response.status, answer)
+        if response.status == 503:
+            # No entry could be tried: the same as "retry" for each of them.
+            named = [
+                entry if isinstance(entry, str) else entry["lease"] for verb in _VERBS for entry in fields.get(verb, [])
+            ]
+            return Settled(status=503, results=dict.fromkeys(named, "retry"))
+        assert response.status == 200, answer
+        return Settled.of(200, answer)
 
     async def ack(self, *leases: str, at: Worker | None = None, durable: bool = True) -> Settled:
         return await self.settle(at=at, ack=list(leases), durable=durable)

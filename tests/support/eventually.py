@@ -6,12 +6,20 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], deadline: float = 10.0, every: float = 0.05) -> T:
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], deadline: float = 10.0, every: float = 0.05) -> T: ...
+
+
+@overload
+async def eventually(condition: Callable[[], T], deadline: float = 10.0, every: float = 0.05) -> T: ...
+
+
+async def eventually(condition: Callable[[], Any], deadline: float = 10.0, every: float = 0.05) -> Any:
     """Ask again and again until the answer is true, and return it.
 
     A condition may also fail with an AssertionError as long as it does not hold; the last one is what a test that
@@ -20,7 +28,7 @@ async def eventually(condition: Callable[[], T | Awaitable[T]], deadline: float 
     ends = monotonic() + deadline
     while True:
         failure: AssertionError | None = None
-        answer: T | None = None
+        answer: Any = None
         try:
             asked = condition()
             answer = await asked if inspect.isawaitable(asked) else asked

@@ -44,15 +44,20 @@ class Kafka:
     def __init__(self, brokers: str) -> None:
         self.brokers = brokers
         self._producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all")
+        self._transactional = AIOKafkaProducer(
+            bootstrap_servers=brokers, acks="all", transactional_id=f"tests-{secrets.token_hex(4)}"
+        )
         self._admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
 
     async def __aenter__(self) -> Kafka:
         await self._admin.start()
         await self._producer.start()
+        await self._transactional.start()
         await eventually(self._has_coordinator)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        await self._transactional.stop()
         await self._producer.stop()
         await self._admin.close()
 
@@ -100,9 +105,7 @@ class Kafka:
 
     @asynccontextmanager
     async def _consumer(self, **settings: Any) -> AsyncIterator[Any]:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.brokers, group_id=None, enable_auto_commit=False, **settings
-        )
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.brokers, group_id=None, enable_auto_commit=False, **settings)
         await consumer.start()
         try:
             yield consumer
@@ -137,17 +140,15 @@ class Kafka:
 
         Kafka writes the markers a moment after it has answered; this returns when they are in the log.
         """
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self.brokers, acks="all", transactional_id=f"tests-{secrets.token_hex(4)}"
-        )
-        await producer.start()
+        producer = self._transactional
+        await producer.begin_transaction()
+        transaction = Transaction(producer, topic)
         try:
-            await producer.begin_transaction()
-            transaction = Transaction(producer, topic)
             yield transaction
-            await (producer.abort_transaction() if abort else producer.commit_transaction())
-        finally:
-            await producer.stop()
+        except BaseException:
+            await producer.abort_transaction()
+            raise
+        await (producer.abort_transaction() if abort else producer.commit_transaction())
         last = {record.partition: record.offset for record in transaction.records}
         await eventually(lambda: self._is_ended(topic, last))
 

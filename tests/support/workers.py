@@ -6,6 +6,7 @@ With ``TESTS_VERBOSE=1`` in the environment they log every decision.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -187,6 +188,7 @@ class Workers:
 
     def __init__(self, brokers: str, folder: Path, session: aiohttp.ClientSession) -> None:
         self.all: list[Worker] = []
+        self.faults_report = folder / "faults.jsonl"
         self._ports: list[socket.socket] = []
         self._brokers = brokers
         self._folder = folder
@@ -211,7 +213,11 @@ class Workers:
             options={"commit_interval": "100ms", "session_timeout": "3s", **options},
             command=command,
             faults=faults,
-            environment={"FANOUT_VERBOSE": os.environ.get("TESTS_VERBOSE", "0"), **(environment or {})},
+            environment={
+                "FANOUT_VERBOSE": os.environ.get("TESTS_VERBOSE", "0"),
+                "TESTS_FAULTS_REPORT": str(self.faults_report),
+                **(environment or {}),
+            },
             port=self._reserve_port(),
             folder=self._folder,
             log=self._folder / f"worker-{len(self.all) + 1}.log",
@@ -229,6 +235,14 @@ class Workers:
         launch: Callable[..., Worker] = self.launch
         workers = [launch(topic, **how) for _ in range(count)]
         return list(await asyncio.gather(*(worker.ready() for worker in workers)))
+
+    def dropped(self) -> list[dict[str, int]]:
+        """The fetches that a fault was done to and that never reached the runtime of a worker."""
+        if not self.faults_report.exists():
+            return []
+        events = [json.loads(line) for line in self.faults_report.read_text().splitlines()]
+        arrived = {event["fetch"] for event in events if event["event"] == "arrived"}
+        return [event for event in events if event["event"] == "hit" and event["fetch"] not in arrived]
 
     def close(self) -> None:
         for worker in self.all:

@@ -1,0 +1,135 @@
+"""Fetches that Faust drops after aiokafka has moved on: at every place where it does, nothing may be missing.
+
+The log holds transactions, aborted ones among them, so that a hole may also be one that never had a message.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+import pytest_asyncio
+
+from support.book import Book, watched_commits
+from support.clients import Client, MakeClient
+from support.crew import Crew
+from support.eventually import eventually
+from support.kafka import Kafka, Record
+from support.workers import Worker, Workers
+
+PARTITIONS = 2
+ROUNDS = 5
+
+
+@dataclass(slots=True)
+class Log:
+    """A topic, what is to be handed out of it, and where it ends."""
+
+    topic: str
+    expected: list[Record] = field(default_factory=list)
+    ends: dict[int, int] = field(default_factory=dict)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def log(kafka: Kafka) -> Log:
+    """Plain records one by one, and between them transactions of both kinds. Each test reads it with an id of its own."""
+    log = Log(await kafka.new_topic(PARTITIONS))
+    for round in range(ROUNDS):
+        for partition in range(PARTITIONS):
+            for number in range(10):
+                log.expected += await kafka.produce(log.topic, f"plain {round}.{number}", partition=partition)
+            async with kafka.transaction(log.topic, abort=True) as aborted:
+                await aborted.produce(f"never {round}", f"never {round}", partition=partition)
+            async with kafka.transaction(log.topic) as committed:
+                await committed.produce(f"first {round}", f"second {round}", partition=partition)
+            log.expected += committed.records
+    log.ends = await kafka.ends(log.topic, range(PARTITIONS))
+    return log
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "flow-stopped",
+        "generation-changed",
+        "hand-over-cancelled",
+        "queues-cleared",
+        "skipped-by-the-stream",
+        "dropped-at-random=0.3",
+    ],
+)
+async def test_what_was_dropped_is_fetched_again(
+    fault: str, log: Log, kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    worker = await workers.start(log.topic, id=fault.partition("=")[0], faults=[fault])
+    await everything_comes_once(log, kafka, worker, client(worker, "one"))
+    assert sum(fetch["messages"] for fetch in workers.dropped()) > 0
+
+
+async def test_what_faust_skips_in_its_own_python_is_fetched_again_too(
+    log: Log, kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    # Faust's loop over a stream exists twice, and the slow one acks what it skips.
+    environment = {"NO_CYTHON": "1"}
+    worker = await workers.start(log.topic, id="no-cython", faults=["skipped-by-the-stream"], environment=environment)
+    await everything_comes_once(log, kafka, worker, client(worker, "one"))
+    assert sum(fetch["messages"] for fetch in workers.dropped()) > 0
+
+
+async def test_a_dropped_last_fetch_is_noticed_though_nothing_follows_it(
+    log: Log, kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    ends = ",".join(str(log.ends[partition]) for partition in range(PARTITIONS))
+    worker = await workers.start(log.topic, id="last", faults=[f"last-dropped={ends}"])
+    await everything_comes_once(log, kafka, worker, client(worker, "one"))
+    assert Counter(fetch["after"] for fetch in workers.dropped()) == Counter(2 * list(log.ends.values()))
+
+
+async def everything_comes_once(log: Log, kafka: Kafka, worker: Worker, one: Client) -> None:
+    """Every committed record and no other, once, with the floor never ahead of what is acked; then all is committed."""
+    book = Book(log.expected)
+    async with watched_commits(kafka, book, id=worker.id, topic=log.topic):
+        came: list[Record] = []
+        while len(came) < len(log.expected):
+            pulled = await one.pull(max_messages=20, wait_ms=8000)
+            assert pulled.messages, f"{len(came)} of {len(log.expected)} came"
+            came += [Record(message.partition, message.offset, message.value or "") for message in pulled.messages]
+            book.acking(*pulled.messages)
+            assert (await one.ack(*pulled.leases)).acked == len(pulled.messages)
+        assert sorted(came, key=place) == sorted(log.expected, key=place)
+        await eventually(partial(all_is_committed, log, kafka, worker.id))
+        assert (await one.pull(wait_ms=200)).messages == []
+
+
+def place(record: Record) -> tuple[int, int]:
+    return record.partition, record.offset
+
+
+async def all_is_committed(log: Log, kafka: Kafka, id: str) -> bool:
+    assert await kafka.committed(id, log.topic) == log.ends
+    return True
+
+
+async def test_a_rebalance_in_the_middle_of_a_fetch_loses_nothing(
+    log: Log, kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    id = "rebalance"
+    book = Book(log.expected)
+    crew = Crew(book)
+    held_up = {"id": id, "faults": ["held-up=0.3"]}
+    first = await workers.start(log.topic, **held_up)
+    crew.join(first)
+    async with (
+        watched_commits(kafka, book, id=id, topic=log.topic),
+        crew.working([client(first, "one"), client(first, "two")]),
+    ):
+        await eventually(lambda: crew.handed_out[first] > 5)
+        second = await workers.start(log.topic, **held_up)
+        crew.join(second)
+        await eventually(lambda: len(crew.acked) == len(log.expected), 20.0)
+        assert crew.acked.keys() == {(record.partition, record.offset) for record in log.expected}
+        await eventually(partial(all_is_committed, log, kafka, id))
+    assert crew.came_again == []
+    assert workers.dropped(), "no fetch was under way in the rebalance"
