@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -13,9 +14,13 @@ import pytest_asyncio
 from support.clients import Client, MakeClient
 from support.kafka import Kafka
 from support.stack import Stack, running_stack
-from support.workers import Workers
+from support.workers import Worker, Workers
 
-_WORKERS = pytest.StashKey[Workers]()
+_WORKERS = pytest.StashKey[list[Worker]]()
+
+#: Several that start at once share two cores.
+_READY_TOGETHER = 40.0
+_FRESH_PARTITIONS = 3
 
 
 def pytest_configure() -> None:
@@ -46,10 +51,39 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 def workers(
     stack: Stack, session: aiohttp.ClientSession, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Workers]:
+    """Starts workers, and ends them with the test."""
     workers = Workers(stack.brokers, tmp_path, session)
-    request.node.stash[_WORKERS] = workers
+    request.node.stash[_WORKERS] = workers.all
     yield workers
     workers.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def fresh_workers(
+    stack: Stack,
+    kafka: Kafka,
+    session: aiohttp.ClientSession,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> AsyncIterator[Iterator[Worker]]:
+    """The workers of all tests of a module that ask for `fresh`, started at once: most of a start is waiting."""
+    count = sum("fresh" in item.fixturenames for item in request.session.items if item.path == request.path)  # type: ignore[attr-defined]
+    workers = Workers(stack.brokers, tmp_path_factory.mktemp("fresh"), session)
+    try:
+        launched = [workers.launch(await kafka.new_topic(_FRESH_PARTITIONS)) for _ in range(count)]
+        await asyncio.gather(*(worker.ready(_READY_TOGETHER) for worker in launched))
+        yield iter(launched)
+    finally:
+        workers.close()
+
+
+@pytest.fixture
+def fresh(fresh_workers: Iterator[Worker], request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """A worker of this test alone that is ready, with a topic of three empty partitions of its own."""
+    worker = next(fresh_workers)
+    request.node.stash[_WORKERS] = [worker]
+    yield worker
+    worker.close()
 
 
 @pytest.fixture
@@ -64,8 +98,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failure what the workers of the test logged."""
     report = yield
-    workers = item.stash.get(_WORKERS, None)
-    if report.failed and report.when == "call" and workers is not None:
-        for worker in workers.all:
+    if report.failed and report.when == "call":
+        for worker in item.stash.get(_WORKERS, []):
             report.sections.append((f"log of {worker!r}", worker.text()))
     return report

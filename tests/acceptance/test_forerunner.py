@@ -10,20 +10,18 @@ import pytest
 from support.clients import Delivery, MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
-from support.workers import Workers
+from support.workers import Worker
 
 
 @pytest.fixture
-async def topic(kafka: Kafka) -> str:
-    """Three partitions with one message each."""
-    topic = await kafka.new_topic(3)
+async def worker(fresh: Worker, kafka: Kafka) -> Worker:
+    """With a topic of three partitions that holds one message in each."""
     for partition, value in enumerate("ABC"):
-        await kafka.produce(topic, value, partition=partition)
-    return topic
+        await kafka.produce(fresh.topic, value, partition=partition)
+    return fresh
 
 
-async def test_one_client_gets_all_three(topic: str, workers: Workers, client: MakeClient) -> None:
-    worker = await workers.start(topic)
+async def test_one_client_gets_all_three(worker: Worker, client: MakeClient) -> None:
     alone = client(worker, "alone")
 
     pulled = [(await alone.pull()).one for _ in range(3)]
@@ -34,8 +32,7 @@ async def test_one_client_gets_all_three(topic: str, workers: Workers, client: M
     assert (await alone.pull(wait_ms=500)).messages == []
 
 
-async def test_two_clients_that_pull_in_turn_share_the_three(topic: str, workers: Workers, client: MakeClient) -> None:
-    worker = await workers.start(topic)
+async def test_two_clients_that_pull_in_turn_share_the_three(worker: Worker, client: MakeClient) -> None:
     first, second = client(worker, "first"), client(worker, "second")
 
     pulled = [(await one.pull()).one for one in (first, second, first)]
@@ -45,14 +42,12 @@ async def test_two_clients_that_pull_in_turn_share_the_three(topic: str, workers
 
 
 async def test_two_clients_that_wait_get_messages_in_the_order_in_which_they_came(
-    kafka: Kafka, workers: Workers, client: MakeClient
+    fresh: Worker, kafka: Kafka, client: MakeClient
 ) -> None:
-    topic = await kafka.new_topic(3)
-    worker = await workers.start(topic)
     served: list[tuple[str, str | None]] = []
 
     async def work(name: str) -> None:
-        one = client(worker, name)
+        one = client(fresh, name)
         while True:
             message = (await one.pull()).one
             await one.ack(message.lease)
@@ -61,11 +56,11 @@ async def test_two_clients_that_wait_get_messages_in_the_order_in_which_they_cam
     async with asyncio.TaskGroup() as group:
         # The second to come has the name that sorts first: the order is that of coming.
         working = [group.create_task(work("z"))]
-        await eventually(partial(worker.has_waiting, 1))
+        await eventually(partial(fresh.has_waiting, 1))
         working.append(group.create_task(work("a")))
         for number, value in enumerate("ABCD"):
-            await eventually(partial(worker.has_waiting, 2))
-            await kafka.produce(topic, value, partition=number % 3)
+            await eventually(partial(fresh.has_waiting, 2))
+            await kafka.produce(fresh.topic, value, partition=number % 3)
             await eventually(lambda: len(served) > number)  # noqa: B023 - awaited in this very turn
         for task in working:
             task.cancel()
@@ -73,10 +68,7 @@ async def test_two_clients_that_wait_get_messages_in_the_order_in_which_they_cam
     assert served == [("z", "A"), ("a", "B"), ("z", "C"), ("a", "D")]
 
 
-async def test_what_a_client_does_not_ack_goes_to_the_one_that_lives(
-    topic: str, workers: Workers, client: MakeClient
-) -> None:
-    worker = await workers.start(topic)
+async def test_what_a_client_does_not_ack_goes_to_the_one_that_lives(worker: Worker, client: MakeClient) -> None:
     dead, alive = client(worker, "dead"), client(worker, "alive")
     taken = (await dead.pull(ack_wait_ms=300)).one
 

@@ -50,7 +50,7 @@ async def test_nothing_is_missing_when_a_worker_joins_and_leaves_in_the_middle(
         producing = group.create_task(produce())
         await eventually(lambda: crew.handed_out[first] > 100)
 
-        second = await workers.start(topic)
+        second = await workers.start(topic, drain="500ms")
         crew.join(second)
         await eventually(lambda: crew.handed_out[second] > 100)
 
@@ -69,11 +69,8 @@ async def test_nothing_is_missing_when_a_worker_joins_and_leaves_in_the_middle(
         await eventually(lambda: len(crew.acked) == len(produced), 15.0)
         assert crew.acked.keys() == produced
 
-        async def all_committed() -> bool:
-            assert await kafka.committed(ID, topic) == await kafka.ends(topic, range(PARTITIONS))
-            return True
-
-        await eventually(all_committed)
+        ends = await kafka.ends(topic, range(PARTITIONS))
+        await eventually(lambda: kafka.has_committed(ID, topic, ends))
     assert crew.came_again == []
     assert set(crew.statuses) <= DEFINITE
 
@@ -95,7 +92,7 @@ async def test_tokens_from_before_a_move_count_at_the_new_owner_and_back_at_the_
         one = client(first, "one")
         held = {(message.partition, message.offset): message for message in await one.take(2 * PARTITIONS)}
 
-        second = await workers.start(topic)
+        second = await workers.start(topic, drain="500ms")
         await eventually(partial(share_all_partitions, first, second))
         moved = sorted(await second.partitions())
         assert 0 < len(moved) < PARTITIONS
@@ -119,12 +116,7 @@ async def test_tokens_from_before_a_move_count_at_the_new_owner_and_back_at_the_
         settled = await one.ack(*(message.lease for message in stayed), at=first)
         assert settled.acked == len(stayed)
         assert (await client(first, "other").pull(wait_ms=500)).messages == []
-
-        async def all_committed() -> bool:
-            assert await kafka.committed(ID, topic) == dict.fromkeys(range(PARTITIONS), 2)
-            return True
-
-        await eventually(all_committed)
+        await eventually(lambda: kafka.has_committed(ID, topic, dict.fromkeys(range(PARTITIONS), 2)))
 
 
 async def share_all_partitions(first: Worker, second: Worker) -> bool:

@@ -12,22 +12,14 @@ from support.clients import MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.stack import Stack
-from support.workers import Worker, Workers
-
-ID = "service"
+from support.workers import Worker
 
 
 @pytest.fixture
-async def topic(kafka: Kafka) -> str:
-    """One partition with one message."""
-    topic = await kafka.new_topic(1)
-    await kafka.produce(topic, "v0")
-    return topic
-
-
-@pytest.fixture
-async def worker(topic: str, workers: Workers) -> Worker:
-    return await workers.start(topic)
+async def worker(fresh: Worker, kafka: Kafka) -> Worker:
+    """With one message in partition 0."""
+    await kafka.produce(fresh.topic, "v0")
+    return fresh
 
 
 async def test_a_nacked_message_goes_to_another_client_at_once(worker: Worker, client: MakeClient) -> None:
@@ -71,7 +63,7 @@ async def test_an_extended_lease_keeps_the_message(worker: Worker, client: MakeC
 
 
 async def test_a_late_ack_counts_though_somebody_else_has_the_message(
-    kafka: Kafka, topic: str, worker: Worker, client: MakeClient
+    kafka: Kafka, worker: Worker, client: MakeClient
 ) -> None:
     one, other = client(worker, "one"), client(worker, "other")
     first = (await one.pull(ack_wait_ms=200)).one
@@ -84,12 +76,12 @@ async def test_a_late_ack_counts_though_somebody_else_has_the_message(
     assert (lost.nacked, lost.results) == (0, {first.lease: "lease_lost"})
     assert (late.acked, late.results) == (1, {first.lease: "late"})
     assert (settled_already.acked, settled_already.results) == (0, {second.lease: "already_settled"})
-    await eventually(lambda: committed_is(kafka, topic, {0: 1}))
+    await eventually(lambda: kafka.has_committed(worker.id, worker.topic, {0: 1}))
     assert (await other.pull(wait_ms=300)).messages == []
 
 
-async def test_a_settle_rides_on_a_pull(kafka: Kafka, topic: str, worker: Worker, client: MakeClient) -> None:
-    await kafka.produce(topic, "v1")
+async def test_a_settle_rides_on_a_pull(kafka: Kafka, worker: Worker, client: MakeClient) -> None:
+    await kafka.produce(worker.topic, "v1")
     one = client(worker, "one")
     first = (await one.pull()).one
 
@@ -101,13 +93,11 @@ async def test_a_settle_rides_on_a_pull(kafka: Kafka, topic: str, worker: Worker
     last = await one.pull(settle={"ack": [pulled.one.lease]}, wait_ms=200)
     assert last.settled is not None
     assert (last.status, last.messages, last.empty, last.settled.acked) == (200, [], "no-message", 1)
-    await eventually(lambda: committed_is(kafka, topic, {0: 2}))
+    await eventually(lambda: kafka.has_committed(worker.id, worker.topic, {0: 2}))
 
 
-async def test_a_batch_is_acked_but_for_what_was_nacked(
-    kafka: Kafka, topic: str, worker: Worker, client: MakeClient
-) -> None:
-    await kafka.produce(topic, *(f"v{number}" for number in range(1, 5)))
+async def test_a_batch_is_acked_but_for_what_was_nacked(kafka: Kafka, worker: Worker, client: MakeClient) -> None:
+    await kafka.produce(worker.topic, *(f"v{number}" for number in range(1, 5)))
     one, other = client(worker, "one"), client(worker, "other")
     # The first pull opens the intake and may come back with less than there is.
     first = (await one.pull()).one
@@ -124,9 +114,9 @@ async def test_a_batch_is_acked_but_for_what_was_nacked(
 
 
 async def test_a_settle_that_need_not_be_durable_does_not_wait_for_kafka(
-    kafka: Kafka, topic: str, worker: Worker, client: MakeClient, stack: Stack
+    kafka: Kafka, worker: Worker, client: MakeClient, stack: Stack
 ) -> None:
-    await kafka.produce(topic, "v1")
+    await kafka.produce(worker.topic, "v1")
     one = client(worker, "one")
     first, second = await one.take(2)
     stack.pause("kafka-1")
@@ -140,11 +130,11 @@ async def test_a_settle_that_need_not_be_durable_does_not_wait_for_kafka(
     assert (loose.acked, loose.results) == (1, {})
     settled = await durable
     assert (settled.acked, settled.results) == (1, {})
-    await eventually(lambda: committed_is(kafka, topic, {0: 2}))
+    await eventually(lambda: kafka.has_committed(worker.id, worker.topic, {0: 2}))
 
 
 async def test_one_message_at_a_time_needs_no_body_and_no_json(
-    topic: str, worker: Worker, client: MakeClient, session: aiohttp.ClientSession
+    worker: Worker, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:
     async with session.post(f"{worker.url}/v1/next?client=curl&wait_ms=5000") as response:
         assert (response.status, await response.read()) == (200, b"v0")
@@ -157,8 +147,3 @@ async def test_one_message_at_a_time_needs_no_body_and_no_json(
 
 async def all_but_one_are_buffered(worker: Worker) -> bool:
     return (await worker.status())["buffered"] == 4
-
-
-async def committed_is(kafka: Kafka, topic: str, offsets: dict[int, int]) -> bool:
-    assert await kafka.committed(ID, topic) == offsets
-    return True

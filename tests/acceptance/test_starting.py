@@ -18,7 +18,7 @@ async def test_a_worker_is_ready_in_ten_seconds_from_another_folder(
     topic = await kafka.new_topic(3)
     await kafka.produce(topic, "first", partition=1)
     began = time.monotonic()
-    worker = await workers.start(topic, command=command)
+    worker = await workers.start(topic, command=command, drain="0s")
     message = (await client(worker, "one").pull()).one
     assert time.monotonic() - began < 10.0
     assert message.value == "first"

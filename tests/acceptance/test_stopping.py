@@ -77,7 +77,7 @@ async def test_a_stopping_worker_says_so_at_once_and_serves_on_for_the_drain(
 
 async def test_sigterm_before_the_worker_is_ready_ends_it_too(kafka: Kafka, workers: Workers) -> None:
     topic = await kafka.new_topic(1)
-    worker = workers.launch(topic)
+    worker = workers.launch(topic, drain="0s")
     await eventually(lambda: "serving" in worker.text())
     exit = await worker.terminate(10.0)
     assert exit.code == 0

@@ -6,7 +6,7 @@ from support.book import Book, watched_commits
 from support.clients import MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
-from support.workers import Workers
+from support.workers import Worker, Workers
 
 ID = "service"
 
@@ -39,12 +39,7 @@ async def test_aborted_records_never_come_and_the_floor_passes_them(
             book.acking(message)
             assert (await one.ack(message.lease)).acked == 1
         ends = await kafka.ends(topic, range(2))
-
-        async def all_committed() -> bool:
-            assert await kafka.committed(ID, topic) == ends
-            return True
-
-        await eventually(all_committed)
+        await eventually(lambda: kafka.has_committed(ID, topic, ends))
 
 
 async def test_a_topic_that_holds_nothing_but_aborted_records_is_passed(
@@ -59,21 +54,14 @@ async def test_a_topic_that_holds_nothing_but_aborted_records_is_passed(
 
     # Nothing is fetched while nobody asks, so somebody does.
     assert (await client(worker, "one").pull(wait_ms=1500)).messages == []
-
-    async def all_committed() -> bool:
-        assert await kafka.committed(ID, topic) == {0: end}
-        return True
-
-    await eventually(all_committed)
+    await eventually(lambda: kafka.has_committed(ID, topic, {0: end}))
 
 
-async def test_an_open_transaction_is_waited_for(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
-    topic = await kafka.new_topic(1)
-    worker = await workers.start(topic)
-    one = client(worker, "one")
-    async with kafka.transaction(topic) as open_one:
+async def test_an_open_transaction_is_waited_for(fresh: Worker, kafka: Kafka, client: MakeClient) -> None:
+    one = client(fresh, "one")
+    async with kafka.transaction(fresh.topic) as open_one:
         await open_one.produce("in transaction")
-        behind = await kafka.produce(topic, "behind it")
+        behind = await kafka.produce(fresh.topic, "behind it")
         assert behind[0].offset == 1
         assert (await one.pull(wait_ms=700)).messages == []
     first, second = [(await one.pull()).one for _ in range(2)]

@@ -10,17 +10,15 @@ import pytest
 from support.clients import Hangup, MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
-from support.workers import Worker, Workers
+from support.workers import Worker
 
 ACK_WAIT = 1.0
 WAITING_CLIENTS = 50
 
 
-async def test_a_waiting_pull_is_woken_by_an_expired_lease(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
-    topic = await kafka.new_topic(1)
-    await kafka.produce(topic, "once")
-    worker = await workers.start(topic)
-    silent, other = client(worker, "silent"), client(worker, "other")
+async def test_a_waiting_pull_is_woken_by_an_expired_lease(fresh: Worker, kafka: Kafka, client: MakeClient) -> None:
+    await kafka.produce(fresh.topic, "once")
+    silent, other = client(fresh, "silent"), client(fresh, "other")
     taken = (await silent.pull(ack_wait_ms=int(ACK_WAIT * 1000))).one
     began = monotonic()
 
@@ -31,12 +29,10 @@ async def test_a_waiting_pull_is_woken_by_an_expired_lease(kafka: Kafka, workers
 
 
 async def test_a_client_that_is_alone_gets_back_what_it_let_expire(
-    kafka: Kafka, workers: Workers, client: MakeClient
+    fresh: Worker, kafka: Kafka, client: MakeClient
 ) -> None:
-    topic = await kafka.new_topic(1)
-    await kafka.produce(topic, "once")
-    worker = await workers.start(topic)
-    alone = client(worker, "alone")
+    await kafka.produce(fresh.topic, "once")
+    alone = client(fresh, "alone")
     await alone.pull(ack_wait_ms=300)
     began = monotonic()
     again = (await alone.pull(wait_ms=10_000)).one
@@ -45,39 +41,35 @@ async def test_a_client_that_is_alone_gets_back_what_it_let_expire(
     assert again.delivery_count == 2
 
 
-async def test_a_waiting_pull_is_woken_by_a_new_message(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
-    topic = await kafka.new_topic(2)
-    worker = await workers.start(topic)
-    one = client(worker, "one")
+async def test_a_waiting_pull_is_woken_by_a_new_message(fresh: Worker, kafka: Kafka, client: MakeClient) -> None:
+    one = client(fresh, "one")
     for number in range(4):
         waiting = asyncio.create_task(one.pull(wait_ms=10_000))
-        await eventually(lambda: worker.has_waiting(1))
+        await eventually(lambda: fresh.has_waiting(1))
         began = monotonic()
-        await kafka.produce(topic, f"v{number}", partition=number % 2)
+        await kafka.produce(fresh.topic, f"v{number}", partition=number % 2)
         assert (await waiting).one.value == f"v{number}"
         assert monotonic() - began < 0.5
 
 
 @pytest.mark.parametrize("leave", [Hangup.close, Hangup.reset, Hangup.close_half])
 async def test_a_client_that_hangs_up_while_it_waits_gets_nothing(
-    leave: object, kafka: Kafka, workers: Workers, client: MakeClient
+    leave: object, fresh: Worker, kafka: Kafka, client: MakeClient
 ) -> None:
-    topic = await kafka.new_topic(1)
-    worker = await workers.start(topic)
-    gone = [await Hangup.pulling(worker, f"gone {number}") for number in range(WAITING_CLIENTS)]
-    await eventually(lambda: worker.has_waiting(WAITING_CLIENTS))
+    gone = [await Hangup.pulling(fresh, f"gone {number}") for number in range(WAITING_CLIENTS)]
+    await eventually(lambda: fresh.has_waiting(WAITING_CLIENTS))
     assert callable(leave)
     for one in gone:
         leave(one)
-    await eventually(lambda: worker.has_waiting(0), 2.0)
+    await eventually(lambda: fresh.has_waiting(0), 2.0)
 
     began = monotonic()
-    await kafka.produce(topic, "for the next")
-    message = (await client(worker, "next").pull(wait_ms=5000)).one
+    await kafka.produce(fresh.topic, "for the next")
+    message = (await client(fresh, "next").pull(wait_ms=5000)).one
 
     assert monotonic() - began < 0.5
     assert (message.value, message.delivery_count) == ("for the next", 1)
-    await eventually(lambda: nothing_is_left(worker), 2.0)
+    await eventually(lambda: nothing_is_left(fresh), 2.0)
     for one in gone:
         await one.gone()
 
@@ -90,24 +82,20 @@ async def nothing_is_left(worker: Worker) -> bool:
 
 
 async def test_hanging_up_in_the_moment_of_delivery_loses_nothing(
-    kafka: Kafka, workers: Workers, client: MakeClient
+    fresh: Worker, kafka: Kafka, client: MakeClient
 ) -> None:
-    topic = await kafka.new_topic(1)
-    worker = await workers.start(topic)
     values = {f"v{number}" for number in range(20)}
     for number, value in enumerate(sorted(values)):
-        gone = await Hangup.pulling(worker, f"gone {number}", ack_wait_ms=500)
-        await eventually(lambda: worker.has_waiting(1), every=0.005)
-        await asyncio.gather(kafka.produce(topic, value), gone.gone())
+        gone = await Hangup.pulling(fresh, f"gone {number}", ack_wait_ms=500)
+        await eventually(lambda: fresh.has_waiting(1), every=0.005)
+        await asyncio.gather(kafka.produce(fresh.topic, value), gone.gone())
 
-    received = await client(worker, "alive").take(len(values))
+    received = await client(fresh, "alive").take(len(values))
     assert {message.value for message in received} == values
 
 
-async def test_a_pull_without_wait_answers_at_once(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
-    topic = await kafka.new_topic(1)
-    worker = await workers.start(topic)
+async def test_a_pull_without_wait_answers_at_once(fresh: Worker, kafka: Kafka, client: MakeClient) -> None:
     began = monotonic()
-    answer = await client(worker, "one").pull(wait_ms=0)
+    answer = await client(fresh, "one").pull(wait_ms=0)
     assert monotonic() - began < 0.5
     assert (answer.status, answer.empty) == (204, "no-message")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -21,6 +20,14 @@ from support.workers import Worker, Workers
 
 PARTITIONS = 2
 ROUNDS = 5
+FAULTS = [
+    "flow-stopped",
+    "generation-changed",
+    "hand-over-cancelled",
+    "queues-cleared",
+    "skipped-by-the-stream",
+    "dropped-at-random",
+]
 
 
 @dataclass(slots=True)
@@ -34,7 +41,7 @@ class Log:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def log(kafka: Kafka) -> Log:
-    """Plain records one by one, and between them transactions of both kinds. Each test reads it with an id of its own."""
+    """Plain records one by one, and between them transactions of both kinds. Each test reads it with its own id."""
     log = Log(await kafka.new_topic(PARTITIONS))
     for round in range(ROUNDS):
         for partition in range(PARTITIONS):
@@ -49,21 +56,11 @@ async def log(kafka: Kafka) -> Log:
     return log
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        "flow-stopped",
-        "generation-changed",
-        "hand-over-cancelled",
-        "queues-cleared",
-        "skipped-by-the-stream",
-        "dropped-at-random=0.3",
-    ],
-)
+@pytest.mark.parametrize("fault", FAULTS)
 async def test_what_was_dropped_is_fetched_again(
     fault: str, log: Log, kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
-    worker = await workers.start(log.topic, id=fault.partition("=")[0], faults=[fault])
+    worker = await workers.start(log.topic, id=fault, faults=[fault])
     await everything_comes_once(log, kafka, worker, client(worker, "one"))
     assert sum(fetch["messages"] for fetch in workers.dropped()) > 0
 
@@ -72,8 +69,9 @@ async def test_what_faust_skips_in_its_own_python_is_fetched_again_too(
     log: Log, kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     # Faust's loop over a stream exists twice, and the slow one acks what it skips.
-    environment = {"NO_CYTHON": "1"}
-    worker = await workers.start(log.topic, id="no-cython", faults=["skipped-by-the-stream"], environment=environment)
+    worker = await workers.start(
+        log.topic, id="python", faults=["skipped-by-the-stream"], environment={"NO_CYTHON": "1"}
+    )
     await everything_comes_once(log, kafka, worker, client(worker, "one"))
     assert sum(fetch["messages"] for fetch in workers.dropped()) > 0
 
@@ -99,7 +97,7 @@ async def everything_comes_once(log: Log, kafka: Kafka, worker: Worker, one: Cli
             book.acking(*pulled.messages)
             assert (await one.ack(*pulled.leases)).acked == len(pulled.messages)
         assert sorted(came, key=place) == sorted(log.expected, key=place)
-        await eventually(partial(all_is_committed, log, kafka, worker.id))
+        await eventually(lambda: kafka.has_committed(worker.id, log.topic, log.ends))
         assert (await one.pull(wait_ms=200)).messages == []
 
 
@@ -107,29 +105,22 @@ def place(record: Record) -> tuple[int, int]:
     return record.partition, record.offset
 
 
-async def all_is_committed(log: Log, kafka: Kafka, id: str) -> bool:
-    assert await kafka.committed(id, log.topic) == log.ends
-    return True
-
-
 async def test_a_rebalance_in_the_middle_of_a_fetch_loses_nothing(
     log: Log, kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
-    id = "rebalance"
     book = Book(log.expected)
     crew = Crew(book)
-    held_up = {"id": id, "faults": ["held-up=0.3"]}
-    first = await workers.start(log.topic, **held_up)
+    first = await workers.start(log.topic, id="rebalance", faults=["held-up=0.6"])
     crew.join(first)
+    second = workers.launch(log.topic, id="rebalance", faults=["held-up=0.6"])
     async with (
-        watched_commits(kafka, book, id=id, topic=log.topic),
+        watched_commits(kafka, book, id="rebalance", topic=log.topic),
         crew.working([client(first, "one"), client(first, "two")]),
     ):
-        await eventually(lambda: crew.handed_out[first] > 5)
-        second = await workers.start(log.topic, **held_up)
-        crew.join(second)
+        crew.join(await second.ready())
         await eventually(lambda: len(crew.acked) == len(log.expected), 20.0)
         assert crew.acked.keys() == {(record.partition, record.offset) for record in log.expected}
-        await eventually(partial(all_is_committed, log, kafka, id))
+        await eventually(lambda: kafka.has_committed("rebalance", log.topic, log.ends))
     assert crew.came_again == []
-    assert workers.dropped(), "no fetch was under way in the rebalance"
+    assert crew.handed_out[second] > 0
+    assert sum(fetch["messages"] for fetch in workers.dropped()) > 0, "no fetch was under way in the rebalance"

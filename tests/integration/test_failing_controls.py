@@ -1,6 +1,8 @@
-"""Faust as it comes, where fanout replaces it: the losses and hangs that other tests look for, seen by the same means."""
+"""Faust as it comes, where fanout replaces it: the losses and hangs that other tests look for, seen to happen."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import pytest
 
@@ -23,11 +25,7 @@ async def test_fausts_own_commits_lose_what_was_not_acked_on_a_first_start(
     last = (await one.take(6))[5]
     book.acking(last)
     await one.ack(last.lease)
-
-    async def committed() -> bool:
-        return await kafka.committed(ID, topic) == {0: 6}
-
-    await eventually(committed)
+    await eventually(lambda: kafka.has_committed(ID, topic, {0: 6}))
     with pytest.raises(AssertionError, match=r"committed 6, but \[0, 1, 2, 3, 4\] are not settled"):
         book.check(await kafka.committed(ID, topic))
 
@@ -48,11 +46,7 @@ async def test_fausts_own_commits_pass_the_message_at_the_committed_offset(
     for acked, expected in ((messages[:10], 10), (messages[11:], 12)):
         book.acking(*acked)
         await one.ack(*(message.lease for message in acked))
-
-        async def committed(expected: int = expected) -> bool:
-            return await kafka.committed(ID, topic) == {0: expected}
-
-        await eventually(committed)
+        await eventually(partial(kafka.has_committed, ID, topic, {0: expected}))
     with pytest.raises(AssertionError, match=r"committed 12, but \[10\] are not settled"):
         book.check(await kafka.committed(ID, topic))
 

@@ -1,8 +1,8 @@
 """Faults to build into a worker. Runs in the worker's process, and is the only part of the tests that knows its code.
 
-Faust drops fetched records in several places (`docs` call them by what happens there). Each fault makes exactly that
-happen, to every few fetches, and leaves the dropping to the code that does it. A fetch is reported as hit when the
-fault is done to it and as arrived when it reaches the runtime all the same: what is hit and never arrives was dropped.
+Faust drops fetched records in several places. Most faults here make happen what leads to it, to every few fetches, and
+leave the dropping to the code that does it. A fetch is reported as hit when the fault is done to it, and as arrived
+when it reaches the runtime all the same: what is hit and never arrives was dropped.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from faust.types import TP, ConsumerMessage
+
+from fanout_app import faust_app
 from fanout_app.core.requests import LeaseRef, Settle, SettleOutcome
-from fanout_app.kafka import transport
 from fanout_app.kafka.transport import BatchConsumer, BatchConsumerThread, FetchedBatch, Poll
 from fanout_app.runtime import Runtime
 
@@ -23,6 +25,7 @@ from fanout_app.runtime import Runtime
 _FETCH_BYTES = 700
 _ONE_IN = 3
 _FLOW_STOPS_FOR = 0.03
+_DROPPED = 0.3
 _SEED = 20150727
 
 
@@ -97,7 +100,7 @@ def _after_fetch(report: Report, then: AfterFetch) -> None:
     async def fetch_then(self: BatchConsumerThread, *args: Any) -> Poll:
         return await then(self, await fetch(self, *args))
 
-    BatchConsumerThread.fetch = fetch_then  # type: ignore[method-assign]
+    BatchConsumerThread.fetch = fetch_then  # type: ignore[method-assign, assignment]
 
 
 def _at_hand_over(report: Report, instead: HandOver) -> None:
@@ -151,12 +154,12 @@ def generation_changed(report: Report, _: str) -> None:
     _after_fetch(report, then)
 
 
-def dropped_at_random(report: Report, ratio: str) -> None:
+def dropped_at_random(report: Report, _: str) -> None:
     """Fetches just vanish."""
     dice = random.Random(_SEED)
 
     async def then(thread: BatchConsumerThread, poll: Poll) -> Poll:
-        dropped = [fetch for fetch in poll.fetches if dice.random() < float(ratio)]
+        dropped = [fetch for fetch in poll.fetches if dice.random() < _DROPPED]
         report.hit(dropped)
         return poll._replace(fetches=[fetch for fetch in poll.fetches if fetch not in dropped])
 
@@ -238,7 +241,7 @@ def stock_commits(report: Report, _: str) -> None:
     """Faust's own tracker decides what is committed, told of each ack of a client as Faust tells it of an event's."""
     for name in ("_new_offset", "_filter_tps_with_pending_acks", "_should_commit", "_add_gap"):
         delattr(BatchConsumer, name)
-    settle = Runtime.settle
+    stock = Runtime.settle
     consumers: list[BatchConsumer] = []
     init = BatchConsumer.__init__
 
@@ -246,9 +249,9 @@ def stock_commits(report: Report, _: str) -> None:
         init(self, *args, **kwargs)
         consumers.append(self)
 
-    async def settle_and_ack(self: Runtime, body: Settle) -> SettleOutcome:
-        outcome = await settle(self, body)
-        for entry in body.ack:
+    async def settle_and_ack(self: Runtime, settle: Settle) -> SettleOutcome:
+        outcome = await stock(self, settle)
+        for entry in settle.ack:
             if isinstance(entry.ref, LeaseRef):
                 consumers[0].ack(_event_message(self.topic, entry.ref))
         return outcome
@@ -258,16 +261,14 @@ def stock_commits(report: Report, _: str) -> None:
 
 
 def _event_message(topic: str, ref: LeaseRef) -> Any:
-    tp = transport.TP(topic, ref.partition)
-    return transport.ConsumerMessage(topic, ref.partition, ref.offset, 0.0, 0, (), None, None, None, 0, 0, tp)
+    tp = TP(topic, ref.partition)
+    return ConsumerMessage(topic, ref.partition, ref.offset, 0.0, 0, (), None, None, None, 0, 0, tp)
 
 
 def wait_empty(report: Report, _: str) -> None:
     """Faust's default: a worker stops when every event is acked."""
-    from fanout_app import faust_app
-
-    settings = faust_app.settings
-    faust_app.settings = lambda *args: {**settings(*args), "stream_wait_empty": True}
+    stock = vars(faust_app)["settings"]
+    vars(faust_app)["settings"] = lambda *args: {**stock(*args), "stream_wait_empty": True}
 
 
 FAULTS: dict[str, Callable[[Report, str], None]] = {

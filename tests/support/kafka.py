@@ -165,6 +165,16 @@ class Kafka:
         found = await self._admin.list_consumer_group_offsets(group)
         return {tp.partition: meta.offset for tp, meta in found.items() if tp.topic == topic and meta.offset >= 0}
 
+    async def has_committed(self, id: str, topic: str, offsets: dict[int, int]) -> bool:
+        """For `eventually`: whether these partitions stand at these offsets.
+
+        Raises:
+            AssertionError: they do not.
+        """
+        committed = await self.committed(id, topic)
+        assert {partition: committed.get(partition) for partition in offsets} == offsets
+        return True
+
     async def members(self, id: str, topic: str) -> int:
         """How many members the group of this id has."""
         (described,) = await self._admin.describe_consumer_groups([f"fanout_{id}_{topic}"])

@@ -1,0 +1,167 @@
+"""The ledger and its rows: what an example shows better than a property."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from fanout_app.core.errors import RowError
+from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger, Witness, join
+from fanout_app.core.ledger_row import FORMAT, LedgerRow, decode_row, encode_row
+from unit.core.desk import ledger
+
+
+def row(snapshot: LedgerSnapshot) -> bytes:
+    return encode_row(snapshot, id="orders", topic="in", generation=7, counter=3)
+
+
+def read(data: bytes) -> LedgerRow:
+    return decode_row(data, id="orders", topic="in")
+
+
+def test_floor_is_the_lowest_unsettled_and_moves_over_what_is_settled_above() -> None:
+    one = PartitionLedger()
+    one.settle((1, 2, 4))
+    assert (one.floor, list(one.settled)) == (0, [1, 2, 4])
+    one.settle((0,))
+    assert (one.floor, list(one.settled)) == (3, [4])
+    one.settle((3,))
+    assert (one.floor, list(one.settled)) == (5, [])
+
+
+def test_version_rises_with_what_must_not_be_forgotten_only() -> None:
+    one = PartitionLedger(ledger(5))
+    changes: list[Callable[[], object]] = [
+        lambda: one.settle((7,)),
+        lambda: one.settle((7, 9)),
+        lambda: one.settle_range(10, 12),
+        lambda: one.failed(5),
+        lambda: one.begin_era(3),
+    ]
+    nothings: list[Callable[[], object]] = [
+        lambda: one.settle(()),
+        lambda: one.settle((0, 1, 2)),
+        lambda: one.settle_range(1, 3),
+    ]
+    for change in changes:
+        version = one.version
+        change()
+        assert one.version > version
+    version = one.version
+    for nothing in nothings:
+        nothing()
+        assert one.version == version
+
+
+def test_failures_are_counted_until_the_offset_is_settled() -> None:
+    one = PartitionLedger()
+    assert [one.failed(3), one.failed(3), one.failed(9)] == [1, 2, 1]
+    assert [one.delivery_count(offset) for offset in (3, 9, 4)] == [3, 2, 1]
+    one.settle((1, 3))
+    assert one.failures == {9: 1}
+    one.settle_range(0, 100)
+    assert one.failures == {}
+
+
+def test_a_settled_run_costs_no_more_than_the_failures_in_it_or_around_it() -> None:
+    one = PartitionLedger()
+    for offset in range(0, 1000, 2):
+        one.failed(offset)
+    one.settle((10, 11))
+    assert len(one.failures) == 499
+
+
+def test_an_era_begins_empty() -> None:
+    one = PartitionLedger(
+        LedgerSnapshot(
+            era=2, floor=10, settled=frozenset({12}), failures={11: 1}, committed=10, witness=Witness(9, 5, 1)
+        )
+    )
+    one.begin_era(4)
+    assert (one.era, one.floor, list(one.settled), one.failures, one.witness) == (3, 4, [], {}, None)
+
+
+def test_a_row_above_a_settled_floor_starts_at_the_next_unsettled_one() -> None:
+    assert PartitionLedger(ledger(5, 5, 6, 8)).floor == 7
+    assert list(PartitionLedger(ledger(5, 2, 8)).settled) == [8]
+
+
+def test_a_snapshot_does_not_change_with_its_ledger() -> None:
+    one = PartitionLedger()
+    one.settle((4,))
+    one.failed(1)
+    before = one.snapshot()
+    one.settle((6,))
+    one.failed(1)
+    assert (list(before.settled), before.failures) == ([4], {1: 1})
+
+
+def test_no_rows_are_no_ledger() -> None:
+    assert join(()) is None
+
+
+def test_a_stale_row_costs_nothing_and_a_higher_era_wins_whole() -> None:
+    stale, fresh = ledger(3, 9, failures=[(4, 1)]), ledger(5, 7, failures=[(6, 2)])
+    joined = join((fresh, stale))
+    assert joined is not None
+    assert (joined.floor, list(joined.settled), joined.failures) == (5, [7, 9], {6: 2})
+    reset = join((fresh, stale, ledger(0, era=1)))
+    assert reset is not None
+    assert (reset.era, reset.floor, list(reset.settled), reset.failures) == (1, 0, [], {})
+
+
+def test_the_witness_and_the_commit_that_are_furthest_on_are_kept() -> None:
+    rows = [
+        LedgerSnapshot(witness=Witness(5, 100, 1), committed=5),
+        LedgerSnapshot(witness=Witness(9, 50, 2), committed=None),
+        LedgerSnapshot(witness=None, committed=7),
+    ]
+    joined = join(rows)
+    assert joined is not None
+    assert (joined.witness, joined.committed) == (Witness(9, 50, 2), 7)
+
+
+def test_a_row_with_a_hundred_thousand_gaps_is_small() -> None:
+    assert len(row(ledger(0, *range(1, 200_000, 2)))) < 30_000
+
+
+def test_a_row_says_who_wrote_it() -> None:
+    decoded = read(row(ledger(5, 7)))
+    assert (decoded.id, decoded.topic, decoded.generation, decoded.counter) == ("orders", "in", 7, 3)
+
+
+def test_a_row_with_more_fields_than_this_version_knows_is_read() -> None:
+    fields = msgspec.msgpack.decode(row(ledger(5, 7))[1:])
+    longer = bytes((FORMAT,)) + msgspec.msgpack.encode([*fields, "news", 1])
+    assert list(read(longer).snapshot().settled) == [7]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", bytes((FORMAT + 1,)) + row(ledger(5))[1:]])
+def test_a_row_of_another_format_is_refused(data: bytes) -> None:
+    with pytest.raises(RowError, match="start the version that wrote it"):
+        read(data)
+
+
+def test_a_row_that_is_no_row_is_refused() -> None:
+    with pytest.raises(RowError, match="damaged"):
+        read(bytes((FORMAT,)) + b"\xff\xfe")
+
+
+def test_a_row_whose_settled_offsets_are_damaged_is_refused_when_they_are_read() -> None:
+    fields = msgspec.msgpack.decode(row(ledger(5, 7))[1:])
+    damaged = [field if field != fields[6] else b"\x01\x02\x03" for field in fields]
+    decoded = read(bytes((FORMAT,)) + msgspec.msgpack.encode(damaged))
+    with pytest.raises(RowError, match="damaged"):
+        decoded.snapshot()
+
+
+def test_a_row_of_names_that_run_together_is_refused_with_the_remedy() -> None:
+    data = encode_row(ledger(5), id="a_b", topic="c", generation=1, counter=1)
+    with pytest.raises(RowError, match="choose another --id"):
+        decode_row(data, id="a", topic="b_c")
+
+
+def test_ledger_says_where_it_stands() -> None:
+    assert repr(PartitionLedger(ledger(5, 7, era=2))) == "<PartitionLedger era=2 floor=5 above=1 version=0>"
