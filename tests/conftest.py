@@ -14,12 +14,10 @@ import pytest_asyncio
 from support.clients import Client, MakeClient
 from support.kafka import Kafka
 from support.stack import Stack, running_stack
-from support.workers import Worker, Workers
+from support.workers import READY_TOGETHER, ShowLogs, Worker, Workers
 
 _WORKERS = pytest.StashKey[list[Worker]]()
 
-#: Several that start at once share two cores.
-_READY_TOGETHER = 40.0
 _FRESH_PARTITIONS = 3
 
 
@@ -71,7 +69,7 @@ async def fresh_workers(
     workers = Workers(stack.brokers, tmp_path_factory.mktemp("fresh"), session)
     try:
         launched = [workers.launch(await kafka.new_topic(_FRESH_PARTITIONS)) for _ in range(count)]
-        await asyncio.gather(*(worker.ready(_READY_TOGETHER) for worker in launched))
+        await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in launched))
         yield iter(launched)
     finally:
         workers.close()
@@ -84,6 +82,16 @@ def fresh(fresh_workers: Iterator[Worker], request: pytest.FixtureRequest) -> It
     request.node.stash[_WORKERS] = [worker]
     yield worker
     worker.close()
+
+
+@pytest.fixture
+def show_logs(request: pytest.FixtureRequest) -> ShowLogs:
+    """For a test that uses workers of its module: whose logs to show if it fails."""
+
+    def show(workers: Workers) -> None:
+        request.node.stash[_WORKERS] = workers.all
+
+    return show
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ class Settling:
 
     def __init__(self, dispatcher: Dispatcher, now: float) -> None:
         self._dispatcher = dispatcher
+        self._leases = dispatcher.leases
         self._now = now
         self._named: set[LeaseRef] = set()
         self.outcome = SettleOutcome()
@@ -85,9 +86,9 @@ class Settling:
         partition = self._dispatcher.partitions.get(run.partition)
         if partition is None or partition.ledger.era != run.era or partition.ledger.is_settled(offset):
             return
-        self._dispatcher.settle_one(run.partition, offset, self._now)
+        self._leases.settle_one(run.partition, offset, self._now)
         self.outcome.rejected += 1
-        self._dispatcher.counters.rejected += 1
+        self._leases.counters.rejected += 1
         self._hangs_on(entry, run.partition, 0)
 
     def _lease(self, verb: Verb, entry: Entry, ref: LeaseRef) -> None:
@@ -101,40 +102,40 @@ class Settling:
             return
         self.outcome.results.append((entry.token, status))
         if status is Status.LATE:
-            self._dispatcher.counters.late += 1
-            self._dispatcher.settle_one(ref.partition, ref.offset, self._now)
+            self._leases.counters.late += 1
+            self._leases.settle_one(ref.partition, ref.offset, self._now)
             self._acked(entry, ref.partition, 1)
         elif status is Status.ALREADY_SETTLED:
             self._hangs_on(entry, ref.partition, 0)
 
     def _do(self, verb: Verb, entry: Entry, run: LeaseRun, messages: list[Message]) -> None:
         """Do it to live leases of one run. Acks of whole runs are the hot path."""
-        dispatcher = self._dispatcher
-        clients = dispatcher.clients
+        leases = self._leases
+        clients = self._dispatcher.clients
         client = clients[run.client]
         if verb is Verb.ACK:
             clients.acked(client, len(messages))
-            dispatcher.settle_leased(run, messages, self._now)
+            leases.settle_leased(run, messages, self._now)
             self._acked(entry, run.partition, len(messages))
         elif verb is Verb.NACK:
             clients.nacked(client, len(messages))
-            dispatcher.fail(run, messages, self._now, entry.delay)
+            leases.fail(run, messages, self._now, entry.delay)
             self.outcome.nacked += len(messages)
-            dispatcher.counters.nacked += len(messages)
+            leases.counters.nacked += len(messages)
         elif verb is Verb.EXTEND:
-            dispatcher.extend(run, messages, entry.ack_wait, self._now)
+            leases.extend(run, messages, entry.ack_wait, self._now)
             self.outcome.extended += len(messages)
         else:
             clients.worked(client)
             for message in messages:
-                self.rejects.append((entry, dispatcher.split(run, message.offset, REJECT_WAIT, self._now)))
+                self.rejects.append((entry, leases.split(run, message.offset, REJECT_WAIT, self._now)))
 
     # A batch ---------------------------------------------------------------------------------------------------------
 
     def _batch(self, verb: Verb, entry: Entry, ref: BatchRef) -> None:
-        dispatcher = self._dispatcher
-        partition = dispatcher.partitions.get(ref.partition)
-        answer = dispatcher.answers.get(ref.batch)
+        leases = self._leases
+        partition = self._dispatcher.partitions.get(ref.partition)
+        answer = leases.answers.get(ref.batch)
         if partition is None or partition.suspended:
             self.outcome.results.append((entry.token, Status.RETRY))
         elif answer is not None:
@@ -147,10 +148,10 @@ class Settling:
                 if verb is not Verb.ACK:
                     self._named.update(_ref(run, message) for message in messages)
             if verb is Verb.ACK and not lost:
-                dispatcher.remember_acked(answer)
-        elif ref.batch in dispatcher.acked_batches:
+                leases.remember_acked(answer)
+        elif ref.batch in leases.acked_batches:
             self.outcome.results.append((entry.token, Status.ALREADY_SETTLED))
-            for number in dispatcher.acked_batches[ref.batch]:
+            for number in leases.acked_batches[ref.batch]:
                 self._hangs_on(entry, number, 0)
         else:
             self.outcome.results.append((entry.token, Status.LEASE_LOST))
@@ -160,7 +161,7 @@ class Settling:
         partition = self._dispatcher.partitions.get(run.partition)
         if partition is None or partition.suspended or run.deadline <= self._now:
             return []
-        messages = self._dispatcher.live_messages(run)
+        messages = self._leases.live_messages(run)
         if self._named:
             messages = [message for message in messages if _ref(run, message) not in self._named]
         return messages
@@ -188,7 +189,7 @@ class Settling:
 
     def _acked(self, entry: Entry, partition: int, count: int) -> None:
         self.outcome.acked += count
-        self._dispatcher.counters.acked += count
+        self._leases.counters.acked += count
         self._hangs_on(entry, partition, count)
 
     def _hangs_on(self, entry: Entry, partition: int, acked: int) -> None:

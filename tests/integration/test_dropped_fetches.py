@@ -5,9 +5,12 @@ The log holds transactions, aborted ones among them, so that a hole may also be 
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -16,7 +19,8 @@ from support.clients import Client, MakeClient
 from support.crew import Crew
 from support.eventually import eventually
 from support.kafka import Kafka, Record
-from support.workers import Worker, Workers
+from support.stack import Stack
+from support.workers import READY_TOGETHER, ShowLogs, Worker, Workers
 
 PARTITIONS = 2
 ROUNDS = 5
@@ -56,33 +60,55 @@ async def log(kafka: Kafka) -> Log:
     return log
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_what_was_dropped_is_fetched_again(
-    fault: str, log: Log, kafka: Kafka, workers: Workers, client: MakeClient
-) -> None:
-    worker = await workers.start(log.topic, id=fault, faults=[fault])
-    await everything_comes_once(log, kafka, worker, client(worker, "one"))
-    assert sum(fetch["messages"] for fetch in workers.dropped()) > 0
+@dataclass(slots=True)
+class Drain:
+    """A worker with a fault, and a client that takes all there is; the result is the fetches that were dropped."""
+
+    workers: Workers
+    dropped: asyncio.Task[list[dict[str, int]]]
 
 
-async def test_what_faust_skips_in_its_own_python_is_fetched_again_too(
-    log: Log, kafka: Kafka, workers: Workers, client: MakeClient
-) -> None:
-    # Faust's loop over a stream exists twice, and the slow one acks what it skips.
-    worker = await workers.start(
-        log.topic, id="python", faults=["skipped-by-the-stream"], environment={"NO_CYTHON": "1"}
-    )
-    await everything_comes_once(log, kafka, worker, client(worker, "one"))
-    assert sum(fetch["messages"] for fetch in workers.dropped()) > 0
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def drains(
+    log: Log, kafka: Kafka, stack: Stack, session: aiohttp.ClientSession, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[dict[str, Drain]]:
+    """All of them at once: most of what they do is waiting for what was dropped to be missed."""
+
+    async def drain(workers: Workers, case: str, fault: str, environment: dict[str, str]) -> list[dict[str, int]]:
+        worker = workers.launch(log.topic, id=case, faults=[fault], environment=environment)
+        await worker.ready(READY_TOGETHER)
+        await everything_comes_once(log, kafka, worker, Client(session, worker, "one"))
+        return workers.dropped()
+
+    ends = ",".join(str(log.ends[partition]) for partition in range(PARTITIONS))
+    cases: list[tuple[str, str, dict[str, str]]] = [(fault, fault, {}) for fault in FAULTS]
+    cases.append(("skipped-in-python", "skipped-by-the-stream", {"NO_CYTHON": "1"}))
+    cases.append(("last-dropped", f"last-dropped={ends}", {}))
+    drains = {}
+    for case, fault, environment in cases:
+        workers = Workers(stack.brokers, tmp_path_factory.mktemp(case), session)
+        drains[case] = Drain(workers, asyncio.create_task(drain(workers, case, fault, environment)))
+    yield drains
+    for one in drains.values():
+        one.dropped.cancel()
+        one.workers.close()
+    await asyncio.gather(*(one.dropped for one in drains.values()), return_exceptions=True)
+
+
+# In Faust's own Python too: its loop over a stream exists twice, and the slow one acks what it skips.
+@pytest.mark.parametrize("case", [*FAULTS, "skipped-in-python"])
+async def test_what_was_dropped_is_fetched_again(case: str, drains: dict[str, Drain], show_logs: ShowLogs) -> None:
+    show_logs(drains[case].workers)
+    dropped = await drains[case].dropped
+    assert sum(fetch["messages"] for fetch in dropped) > 0
 
 
 async def test_a_dropped_last_fetch_is_noticed_though_nothing_follows_it(
-    log: Log, kafka: Kafka, workers: Workers, client: MakeClient
+    log: Log, drains: dict[str, Drain], show_logs: ShowLogs
 ) -> None:
-    ends = ",".join(str(log.ends[partition]) for partition in range(PARTITIONS))
-    worker = await workers.start(log.topic, id="last", faults=[f"last-dropped={ends}"])
-    await everything_comes_once(log, kafka, worker, client(worker, "one"))
-    assert Counter(fetch["after"] for fetch in workers.dropped()) == Counter(2 * list(log.ends.values()))
+    show_logs(drains["last-dropped"].workers)
+    dropped = await drains["last-dropped"].dropped
+    assert Counter(fetch["after"] for fetch in dropped) == Counter(2 * list(log.ends.values()))
 
 
 async def everything_comes_once(log: Log, kafka: Kafka, worker: Worker, one: Client) -> None:

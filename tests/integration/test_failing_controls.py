@@ -1,4 +1,4 @@
-"""Faust as it comes, where fanout replaces it: the losses and hangs that other tests look for, seen to happen."""
+"""Faust as it comes, where fanout replaces it: the losses and hangs that other tests look for happen and are seen."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ With ``TESTS_VERBOSE=1`` in the environment they log every decision.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -27,6 +26,8 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 
 #: From the command to the first answer; a busy machine with two cores needs 3 s.
 READY = 10.0
+#: The same where several start at once.
+READY_TOGETHER = 40.0
 _LOG_SHOWN = 40_000
 
 Command = Literal["fanout", "faust"]
@@ -231,11 +232,6 @@ class Workers:
         launch: Callable[..., Worker] = self.launch
         return await launch(topic, **how).ready()
 
-    async def start_together(self, topic: str, count: int, **how: object) -> list[Worker]:
-        launch: Callable[..., Worker] = self.launch
-        workers = [launch(topic, **how) for _ in range(count)]
-        return list(await asyncio.gather(*(worker.ready() for worker in workers)))
-
     def dropped(self) -> list[dict[str, int]]:
         """The fetches that a fault was done to and that never reached the runtime of a worker."""
         if not self.faults_report.exists():
@@ -262,3 +258,6 @@ class Workers:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         port: int = reserved.getsockname()[1]
         return port
+
+
+ShowLogs = Callable[[Workers], None]

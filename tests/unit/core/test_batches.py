@@ -105,7 +105,7 @@ def test_only_the_latest_batches_are_remembered() -> None:
     assert desk.ack(first) == [Status.ALREADY_SETTLED]
     desk.ack(batch(desk.pull("A")))
     assert desk.ack(first) == [Status.LEASE_LOST]
-    assert len(desk.queue.acked_batches) == 10_000
+    assert len(desk.queue.leases.acked_batches) == 10_000
 
 
 @pytest.mark.parametrize("verb", Verb)

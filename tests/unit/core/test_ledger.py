@@ -165,3 +165,14 @@ def test_a_row_of_names_that_run_together_is_refused_with_the_remedy() -> None:
 
 def test_ledger_says_where_it_stands() -> None:
     assert repr(PartitionLedger(ledger(5, 7, era=2))) == "<PartitionLedger era=2 floor=5 above=1 version=0>"
+
+
+def test_how_many_are_unsettled_in_a_stretch() -> None:
+    one = PartitionLedger(ledger(5, 7, 9))
+    assert [one.unsettled_in(*stretch) for stretch in ((0, 5), (0, 6), (5, 10), (20, 30), (9, 9))] == [0, 1, 3, 10, 0]
+    assert [one.any_settled_in(*stretch) for stretch in ((0, 6), (5, 7), (5, 8), (20, 30))] == [
+        True,
+        False,
+        True,
+        False,
+    ]

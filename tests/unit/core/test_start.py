@@ -120,3 +120,9 @@ def test_a_floor_at_the_end_of_the_log_is_an_ordinary_one() -> None:
 
 def test_the_decided_snapshot_makes_a_ledger_with_that_floor() -> None:
     assert PartitionLedger(start(row=row(10, 10, 11), committed=10).snapshot).floor == 12
+
+
+def test_what_retention_deleted_after_it_was_settled_is_nothing_to_report() -> None:
+    """Rows joined: the floor is that of one, what lies on it was settled in the other."""
+    decided = start(row=row(5, *range(5, 20)), log_start=10)
+    assert (decided.lost, decided.snapshot.floor, decided.remarks) == (0, 20, [])

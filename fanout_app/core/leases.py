@@ -1,0 +1,241 @@
+"""The leases of all partitions: how they begin, and the ways in which they end.
+
+A lease ends by being settled, by failing (nacked, or its time is up) or by being taken back as if it had never been.
+Whoever ends one moves the message first, then calls `_end`, which keeps the counts of run, client and answer.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from fanout_app.core.client import Client, Clients
+from fanout_app.core.deadlines import Deadlines
+from fanout_app.core.lease import Answer, LeaseRun
+from fanout_app.core.ledger import PartitionLedger
+from fanout_app.core.limits import Counters, Limits
+from fanout_app.core.message import Message, size_of
+from fanout_app.core.partition import PartitionQueue
+from fanout_app.core.requests import Pull
+
+_REMEMBERED_BATCHES = 10_000
+
+
+class Leases:
+    """All leases of one worker. The partitions are the dispatcher's; which message is under which lease, they know."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        partitions: Mapping[int, PartitionQueue],
+        clients: Clients,
+        *,
+        deadlines: Deadlines,
+        jitter: Callable[[], float],
+        holds_more_or_less: Callable[[Client], None],
+    ) -> None:
+        self.counters = Counters()
+        self.answers: dict[int, Answer] = {}
+        #: Batches acked whole, latest last, with their partitions: a client whose answer was lost on the way sends its
+        #: ack again, and is answered when all of these are in the changelog.
+        self.acked_batches: OrderedDict[int, tuple[int, ...]] = OrderedDict()
+        self._limits = limits
+        self._partitions = partitions
+        self._clients = clients
+        self._deadlines = deadlines
+        self._jitter = jitter
+        self._holds_more_or_less = holds_more_or_less
+        self._waking_at: float | None = None
+
+    def hand_out(
+        self, batch: int, pull: Pull, client: Client, taken: list[tuple[PartitionQueue, list[Message]]], now: float
+    ) -> Answer:
+        """Lease what was taken to who waited for it."""
+        runs: list[LeaseRun] = []
+        for partition, messages in taken:
+            for count, part in _by_delivery_count(partition.ledger, messages):
+                run = LeaseRun(
+                    batch=batch,
+                    partition=partition.number,
+                    era=partition.ledger.era,
+                    client=pull.client,
+                    group=pull.group,
+                    messages=part,
+                    delivery_count=count,
+                    delivered_at=now,
+                    ack_wait=pull.ack_wait,
+                )
+                partition.lease(run)
+                self._ends_at(run, run.deadline)
+                self._clients.took(client, len(part))
+                self.counters.delivered += len(part)
+                if count > 1:
+                    self.counters.redelivered += len(part)
+                runs.append(run)
+        self._holds_more_or_less(client)
+        answer = self.answers[batch] = Answer(batch=batch, client=pull.client, group=pull.group, runs=runs)
+        return answer
+
+    def live_messages(self, run: LeaseRun) -> list[Message]:
+        """The messages of a run that are still under its lease."""
+        partition = self._partitions.get(run.partition)
+        if partition is None or not run.live:
+            return []
+        if run.live == len(run.messages):
+            return list(run.messages)
+        return [message for message in run.messages if partition.in_flight.get(message.offset) is run]
+
+    def release(self, answer: Answer, now: float) -> None:
+        """The answer could not be written: its messages go back as if they had never been handed out."""
+        for run in (*answer.runs, *answer.splits):
+            messages = self.live_messages(run)
+            if messages:
+                self._take_back(run, messages, now, barred=False)
+                self.counters.released += len(messages)
+
+    def _ends_at(self, run: LeaseRun, deadline: float) -> None:
+        run.alarm.cancel()
+        run.deadline = deadline
+        run.alarm = self._deadlines.set(deadline, lambda now: self._expired(run, now))
+
+    def _expired(self, run: LeaseRun, now: float) -> None:
+        messages = self.live_messages(run)
+        self._clients.let_expire(self._clients[run.client], len(messages))
+        self.counters.expired += len(messages)
+        self._fail(run, messages, now, delay=0.0)
+
+    def fail(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float | None) -> None:
+        """Nacked: the next client gets them after ``delay`` seconds, by default those of the backoff."""
+        if delay is None:
+            delay = self._limits.backoff.delay(run.delivery_count, self._jitter())
+        self._fail(run, messages, now, delay)
+
+    def _fail(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float) -> None:
+        partition = self._partitions[run.partition]
+        for message in messages:
+            partition.ledger.failed(message.offset)
+        if delay <= 0:
+            self._take_back(run, messages, now, barred=True)
+            return
+        for message in messages:
+            del partition.in_flight[message.offset]
+            partition.delayed[message.offset] = message
+        offsets = [message.offset for message in messages]
+        client = run.client
+        self._end(run, len(messages), now)
+        self._deadlines.set(now + delay, lambda at: self._delay_over(partition, offsets, client, at))
+
+    @staticmethod
+    def _delay_over(partition: PartitionQueue, offsets: list[int], failed_by: str, now: float) -> None:
+        for offset in offsets:
+            message = partition.delayed.pop(offset, None)
+            if message is not None:
+                # Others had the delay to come: who failed it has no longer to wait for them, only to stand back.
+                partition.give_back(message, barred=failed_by, until=now)
+
+    def _take_back(self, run: LeaseRun, messages: Sequence[Message], now: float, *, barred: bool) -> None:
+        partition = self._partitions[run.partition]
+        until = now + self._limits.other_client_wait
+        for message in messages:
+            del partition.in_flight[message.offset]
+            partition.give_back(message, barred=run.client if barred else None, until=until)
+        if barred and self._waking_at != until:
+            # Once for all that fail at one time: there is nothing to do then but to look again who may have what.
+            self._waking_at = until
+            self._deadlines.set(until, _nothing)
+        self._end(run, len(messages), now)
+
+    def settle_leased(self, run: LeaseRun, messages: Sequence[Message], now: float) -> None:
+        """These messages of one run, ascending and all live, are done."""
+        partition = self._partitions[run.partition]
+        in_flight = partition.in_flight
+        offsets = [message.offset for message in messages]
+        for offset in offsets:
+            del in_flight[offset]
+        partition.bytes_held -= sum(map(size_of, messages))
+        partition.ledger.settle(offsets)
+        self._end(run, len(messages), now)
+
+    def settle_one(self, number: int, offset: int, now: float) -> None:
+        """This message is done, whoever has it at the moment, and even if it was not fetched yet."""
+        partition = self._partitions[number]
+        run = partition.in_flight.get(offset)
+        if run is not None:
+            self.settle_leased(run, [run.message(offset)], now)
+        else:
+            partition.forget(offset)
+            partition.ledger.settle((offset,))
+
+    def extend(self, run: LeaseRun, messages: Sequence[Message], ack_wait: float, now: float) -> None:
+        """Let leases of one run end ``ack_wait`` from now."""
+        if len(messages) == run.live:
+            run.ack_wait = ack_wait
+            self._ends_at(run, now + ack_wait)
+        else:
+            for message in messages:
+                self.split(run, message.offset, ack_wait, now)
+
+    def split(self, run: LeaseRun, offset: int, ack_wait: float, now: float) -> LeaseRun:
+        """Give one message of a run a lease with an end of its own."""
+        partition = self._partitions[run.partition]
+        single = LeaseRun(
+            batch=run.batch,
+            partition=run.partition,
+            era=run.era,
+            client=run.client,
+            group=run.group,
+            messages=[run.message(offset)],
+            delivery_count=run.delivery_count,
+            delivered_at=run.delivered_at,
+            ack_wait=ack_wait,
+        )
+        self._ends_at(single, now + ack_wait)
+        partition.in_flight[offset] = single
+        splits = self.answers[run.batch].splits
+        run.live -= 1
+        if not run.live:
+            run.alarm.cancel()
+            if run in splits:
+                splits.remove(run)
+        splits.append(single)
+        return single
+
+    def _end(self, run: LeaseRun, count: int, now: float) -> None:
+        """Leases of a run are over; its messages have been moved elsewhere."""
+        run.live -= count
+        if not run.live:
+            run.alarm.cancel()
+        client = self._clients[run.client]
+        self._clients.gave_up(client, count, now)
+        self._holds_more_or_less(client)
+        answer = self.answers[run.batch]
+        answer.live -= count
+        if not answer.live:
+            del self.answers[run.batch]
+
+    def remember_acked(self, answer: Answer) -> None:
+        self.acked_batches[answer.batch] = tuple({run.partition for run in answer.runs})
+        if len(self.acked_batches) > _REMEMBERED_BATCHES:
+            self.acked_batches.popitem(last=False)
+
+    def drop(self, partition: PartitionQueue, now: float) -> None:
+        """The partition is somebody else's: its leases end, uncounted."""
+        for run in set(partition.in_flight.values()):
+            self._end(run, run.live, now)
+        # What was settled there may not have reached the changelog: the next ledger decides, whoever reads it.
+        for batch in [batch for batch, numbers in self.acked_batches.items() if partition.number in numbers]:
+            del self.acked_batches[batch]
+
+
+def _nothing(now: float) -> None:
+    pass
+
+
+def _by_delivery_count(ledger: PartitionLedger, messages: list[Message]) -> Iterable[tuple[int, list[Message]]]:
+    """Group messages by what this delivery of them is counted as; ascending offsets stay ascending."""
+    if not ledger.failures:
+        return ((1, messages),)
+    groups: dict[int, list[Message]] = {}
+    for message in messages:
+        groups.setdefault(ledger.delivery_count(message.offset), []).append(message)
+    return groups.items()
