@@ -39,6 +39,19 @@ async def test_a_nacked_message_goes_to_another_client_at_once(worker: Worker, c
     assert (await also_waiting).messages == []
 
 
+async def test_a_client_does_not_get_back_what_it_nacked_while_another_one_comes(
+    worker: Worker, client: MakeClient
+) -> None:
+    one, other = client(worker, "one"), client(worker, "other")
+    message = (await one.pull()).one
+    waiting = asyncio.create_task(one.pull(wait_ms=700))
+    await eventually(lambda: worker.has_waiting(1))
+    await one.nack(message.lease)
+    again = (await other.pull(wait_ms=500)).one
+    assert (again.offset, again.delivery_count) == (message.offset, 2)
+    assert (await waiting).messages == []
+
+
 async def test_a_nack_with_a_delay_keeps_the_message_back(worker: Worker, client: MakeClient) -> None:
     one, other = client(worker, "one"), client(worker, "other")
     message = (await one.pull()).one

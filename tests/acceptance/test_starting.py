@@ -7,6 +7,7 @@ import time
 import pytest
 
 from support.clients import MakeClient
+from support.eventually import eventually
 from support.kafka import Kafka
 from support.workers import Command, Workers
 
@@ -57,3 +58,17 @@ async def test_from_latest_remembers_its_first_start_though_nobody_ever_pulled(
     two = client(await workers.start(topic, start_from="latest"), "two")
     assert (await two.pull()).one.value == "meanwhile"
     assert (await two.pull(wait_ms=500)).messages == []
+
+
+async def test_from_latest_counts_from_a_first_start_that_never_got_ready(
+    kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(1)
+    await kafka.produce(topic, "before")
+    worker = workers.launch(topic, start_from="latest")
+    await eventually(lambda: "serving" in worker.text(), every=0.01)
+    worker.kill9()
+    await kafka.produce(topic, "meanwhile")
+    two = client(await workers.start(topic, start_from="latest"), "two")
+    assert (await two.pull()).one.value == "meanwhile"
+    assert (await two.pull(wait_ms=300)).messages == []

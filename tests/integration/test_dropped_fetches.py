@@ -150,3 +150,23 @@ async def test_a_rebalance_in_the_middle_of_a_fetch_loses_nothing(
     assert crew.came_again == []
     assert crew.handed_out[second] > 0
     assert sum(fetch["messages"] for fetch in workers.dropped()) > 0, "no fetch was under way in the rebalance"
+
+
+async def test_a_poll_that_outlives_a_rebalance_takes_no_row_away_from_the_recovery(
+    log: Log, workers: Workers, client: MakeClient
+) -> None:
+    """A row of the changelog is fetched once only: one that got lost would be waited for without end."""
+    # The first follows the second's part of the changelog, as its standby, until it takes that over.
+    first = await workers.start(log.topic, id="outlived", faults=["polls-outlive-rebalances"])
+    second = await workers.start(log.topic, id="outlived", drain="0s")
+    await eventually(second.partitions)
+    one = client(second, "one")
+    for message in await one.take(5):
+        assert (await one.ack(message.lease)).acked == 1
+    await second.terminate()
+
+    async def has_everything() -> bool:
+        assert (await first.status())["degraded"] == []
+        return sorted(await first.partitions()) == list(range(PARTITIONS))
+
+    await eventually(has_everything, 8.0)

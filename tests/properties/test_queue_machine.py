@@ -10,22 +10,38 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple
-from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fanout_app.core.dispatcher import Dispatcher, Limits
-from fanout_app.core.lease import Answer, LeaseRun
+from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger, join
 from fanout_app.core.ledger_row import decode_row, encode_row
-from fanout_app.core.message import Message, size_of
-from fanout_app.core.partition import PartitionQueue
 from fanout_app.core.redelivery import Backoff
-from fanout_app.core.requests import BatchRef, Entry, LeaseRef, Pull, Settle, SettleOutcome, Verb
+from fanout_app.core.requests import BatchRef, Entry, LeaseRef, Pull, Settle, Verb
 from fanout_app.core.settling import Settling
-from properties.naive_queue import CLIENT_LIMIT, HOARDING, OTHER_CLIENT_WAIT, TTL, NaiveQueue, Outcome, Place
-from support.messages import FakeMessage
+from properties.machine_parts import (
+    GENERATIONS,
+    NUMBERS,
+    WEIGHTS,
+    Log,
+    Round,
+    Written,
+    delays,
+    described,
+    described_naively,
+    numbers,
+    places_of,
+    recent,
+    records,
+    refs,
+    refs_of,
+    rounds,
+    waits,
+)
+from properties.naive_queue import CLIENT_LIMIT, HOARDING, OTHER_CLIENT_WAIT, TTL, Place
+from properties.naive_settling import NaiveSettlingQueue
 
 LIMITS = Limits(
     max_ack_pending=12,
@@ -36,57 +52,6 @@ LIMITS = Limits(
     other_client_wait=OTHER_CLIENT_WAIT,
     backoff=Backoff(first=0.25, longest=2.0),
 )
-NUMBERS = (0, 1)
-#: Rows of one generation share a key, so that a late owner cannot shadow its successor's row.
-GENERATIONS = 8
-WEIGHTS = ({"stable": 100}, {"stable": 95, "canary": 5}, {"stable": 0, "canary": 1})
-
-numbers = st.sampled_from(NUMBERS)
-# Multiples of powers of two, so that sums of times are exact.
-waits = st.sampled_from((0.5, 2.0, 30.0))
-delays = st.sampled_from((None, 0.0, 0.5, 3.0))
-#: One record or hole each: the size of the record's value, None for an offset without a record.
-records = st.lists(st.sampled_from((0, 1, 1, 1, 10, 100, None)), min_size=1, max_size=6)
-recent = st.integers(0, 4) | st.integers(0, 60)
-refs = st.tuples(st.sampled_from(("live lease", "live lease", "lease", "batch")), recent)
-
-
-class Written(NamedTuple):
-    """A row, and what it holds by the naive queue."""
-
-    row: bytes
-    generation: int
-    era: int
-    settled: frozenset[int]
-    failures: dict[int, int]
-
-
-class Round(NamedTuple):
-    """A fetch and a pull."""
-
-    number: int
-    new: list[int | None]
-    client: str
-    max_messages: int
-    ack_wait: float
-
-
-rounds = st.builds(Round, numbers, records, st.sampled_from("ABC"), st.integers(1, 4), waits)
-
-
-class Log:
-    """One partition of the topic, and the consumer's place in it."""
-
-    def __init__(self) -> None:
-        self.sizes: list[int | None] = []
-        self.position = 0
-
-    def grow(self, offset: int) -> None:
-        self.sizes.extend([1] * (offset - len(self.sizes)))
-
-    def read(self, asked: int, after: int) -> tuple[list[FakeMessage], dict[int, int]]:
-        sizes = {o: size for o in range(asked, after) if (size := self.sizes[o]) is not None}
-        return [FakeMessage(offset, b"x" * size) for offset, size in sizes.items()], sizes
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -101,7 +66,6 @@ class QueueMachine(RuleBasedStateMachine):
         #: By partition: era, start and what rows acknowledged so far hold of it.
         self.durable: dict[int, tuple[int, int, set[int], dict[int, int]]] = {n: (0, 0, set(), {}) for n in NUMBERS}
         self.batches: tuple[itertools.count[int], itertools.count[int]] = (itertools.count(1), itertools.count(1))
-        self.pull_of: dict[int, int] = {}
         self.handed: list[LeaseRef] = []
         self.whole: list[BatchRef] = []
         self.anonymous = itertools.count(1)
@@ -110,7 +74,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def start_worker(self) -> None:
         self.queue = Dispatcher(LIMITS, new_batch=self.batches[0].__next__, jitter=lambda: 0.0)
-        self.naive = NaiveQueue(self.batches[1])
+        self.naive = NaiveSettlingQueue(self.batches[1])
         self.answers: list[Answer] = []
         self.pulls = 0
         for number in NUMBERS:
@@ -469,39 +433,6 @@ class QueueMachine(RuleBasedStateMachine):
             woken = self.queue.next_deadline()
             assert woken is not None
             assert woken <= min(due)
-
-
-def places_of(partition: PartitionQueue) -> dict[int, tuple[Place, str | None, int]]:
-    """Every message with its only place; one that stands in two fails here."""
-    found: list[tuple[Message, Place, str | None]] = [(m, Place.FRESH, None) for m in partition._fresh]
-    found += [(run.message(o), Place.IN_FLIGHT, run.client) for o, run in partition.in_flight.items()]
-    found += [(message, Place.DELAYED, None) for message in partition.delayed.values()]
-    for offset in partition.returned:
-        entry = partition.returned.get(offset)
-        assert entry is not None
-        found.append((entry.message, Place.RETURNED, entry.barred))
-    places = {message.offset: (place, client, size_of(message)) for message, place, client in found}
-    assert len(found) == len(places)
-    return places
-
-
-def refs_of(answer: Answer) -> list[LeaseRef]:
-    return [ref for run in answer.runs for ref in refs_of_run(run)]
-
-
-def refs_of_run(run: LeaseRun) -> list[LeaseRef]:
-    return [LeaseRef(run.partition, run.era, m.offset, run.delivery_count, run.batch) for m in run.messages]
-
-
-def described(settling: Settling, outcome: SettleOutcome) -> Any:
-    counts = Counter({what: getattr(outcome, what) for what in ("acked", "nacked", "extended", "rejected")})
-    pending = {number: pending.acked for number, pending in settling.pending.items()}
-    rejects = [(run.partition, message.offset) for _, run in settling.rejects for message in run.messages]
-    return +counts, sorted(map(repr, outcome.results)), pending, sorted(rejects)
-
-
-def described_naively(outcome: Outcome) -> Any:
-    return +outcome.counts, sorted(map(repr, outcome.results)), dict(outcome.pending), sorted(outcome.rejects)
 
 
 TestQueue = QueueMachine.TestCase

@@ -26,6 +26,7 @@ _FETCH_BYTES = 700
 _ONE_IN = 3
 _FLOW_STOPS_FOR = 0.03
 _DROPPED = 0.3
+_OUTLIVES = 10.0
 _SEED = 20150727
 
 
@@ -197,6 +198,31 @@ def held_up(report: Report, seconds: str) -> None:
     _after_fetch(report, then)
 
 
+def polls_outlive_rebalances(report: Report, _: str) -> None:
+    """A poll of the changelog that has begun when a rebalance begins goes on until the flow does, and beyond."""
+    _watch(report)
+    stock = BatchConsumerThread._wait_for_records
+
+    async def wait(self: BatchConsumerThread, fetcher: Any, timeout: float) -> bool:
+        app, generation = self.app, self.app.consumer_generation_id
+        began_before = not app.rebalancing
+        came = await stock(self, fetcher, timeout)
+        while began_before and app.rebalancing:
+            if self.consumer.flow_active and app.consumer_generation_id != generation:
+                return True
+            await asyncio.sleep(0.001)
+        return came
+
+    BatchConsumerThread._wait_for_records = wait  # type: ignore[method-assign]
+    fetch = BatchConsumerThread.fetch
+
+    async def fetch_for_long(self: BatchConsumerThread, wanted: set[Any], timeout: float, *args: Any) -> Poll:
+        of_the_changelog = any(tp.topic != self.consumer._intake.topic for tp in wanted)
+        return await fetch(self, wanted, _OUTLIVES if of_the_changelog else timeout, *args)
+
+    BatchConsumerThread.fetch = fetch_for_long  # type: ignore[method-assign, assignment]
+
+
 def hand_over_cancelled(report: Report, _: str) -> None:
     """The agent's queue is full, and the flow stops while the fetch waits for room in it."""
     some = _Some()
@@ -274,6 +300,7 @@ def wait_empty(report: Report, _: str) -> None:
 FAULTS: dict[str, Callable[[Report, str], None]] = {
     "flow-stopped": flow_stopped,
     "generation-changed": generation_changed,
+    "polls-outlive-rebalances": polls_outlive_rebalances,
     "hand-over-cancelled": hand_over_cancelled,
     "queues-cleared": queues_cleared,
     "skipped-by-the-stream": skipped_by_the_stream,
