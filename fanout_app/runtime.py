@@ -253,8 +253,10 @@ class Runtime:
             return  # the next rebalance has begun already, and will start it anew
         self.dispatcher.assign(number, start.snapshot).suspended = True
         self.commit.assign(number)
-        for level, remark in start.remarks:
-            logger.log(level, "partition %d: %s", number, remark)
+        for warning in start.warnings:
+            logger.warning("partition %d: %s", number, warning)
+        for error in start.errors:
+            logger.error("partition %d: %s", number, error)
         self.dispatcher.counters.lost_to_retention += start.lost
         logger.debug("partition %d: starting at %d, era %d", number, start.snapshot.floor, start.snapshot.era)
 
@@ -270,7 +272,7 @@ class Runtime:
         for number, offset in offsets.items():
             partition = self.dispatcher.partitions.get(number)
             if partition is not None:
-                partition.ledger.committed = offset
+                partition.ledger.note_committed(offset)
 
     # Pulls -----------------------------------------------------------------------------------------------------------
 

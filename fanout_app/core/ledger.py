@@ -111,6 +111,12 @@ class PartitionLedger:
         """What the delivery that comes next is counted as; the first is 1."""
         return self.failures.get(offset, 0) + 1
 
+    def note_committed(self, offset: int) -> None:
+        """The group's offset is this now. Only one that went back matters enough to be written for its own sake."""
+        if self.committed is not None and offset < self.committed:
+            self.version += 1
+        self.committed = offset
+
     def begin_era(self, floor: int) -> None:
         """Forget what was settled and start at ``floor``: a seek, a reset, a topic made anew."""
         self.era += 1

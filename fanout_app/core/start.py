@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field, replace
 
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
@@ -26,7 +25,7 @@ class Known:
 
 @dataclass(slots=True)
 class Start:
-    """The decision: the ledger to go on with, and what an operator should be told, with its log level."""
+    """The decision: the ledger to go on with, and what an operator should be told."""
 
     snapshot: LedgerSnapshot
     #: The start was not read from a row as it stands, so a row must be written before the first message is offered.
@@ -34,7 +33,8 @@ class Start:
     lost: int = 0
     #: The floor lay beyond the end of the log.
     beyond_end: bool = False
-    remarks: list[tuple[int, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 def decide(known: Known) -> Start:
@@ -46,16 +46,14 @@ def decide(known: Known) -> Start:
     start = _from_records(known)
     if start.snapshot.floor > known.log_end:
         start.beyond_end = True
-        start.remarks.append(
-            (
-                logging.ERROR,
-                f"the floor {start.snapshot.floor} is beyond the end of the log {known.log_end}: the topic was made "
-                f"anew or truncated; starting a new era at {known.log_start}",
-            )
+        start.errors.append(
+            f"the floor {start.snapshot.floor} is beyond the end of the log {known.log_end}: the topic was made anew "
+            f"or truncated; starting a new era at {known.log_start}"
         )
         ledger = PartitionLedger(start.snapshot)
         ledger.begin_era(known.log_start)
-        start.snapshot = replace(ledger.snapshot(), committed=None)
+        # The group still has the offset of the log that is gone: remembered, so that it is not taken for a new one.
+        start.snapshot = replace(ledger.snapshot(), committed=known.committed)
         start.write = True
     elif start.snapshot.floor < known.log_start:
         ledger = PartitionLedger(start.snapshot)
@@ -64,12 +62,9 @@ def decide(known: Known) -> Start:
         start.snapshot = ledger.snapshot()
         start.write = True
         if start.lost:
-            start.remarks.append(
-                (
-                    logging.ERROR,
-                    f"{start.lost} messages below offset {known.log_start} were deleted by retention before anyone "
-                    "settled them",
-                )
+            start.errors.append(
+                f"{start.lost} messages below offset {known.log_start} were deleted by retention before anyone settled "
+                "them"
             )
     return start
 
@@ -82,7 +77,7 @@ def _from_records(known: Known) -> Start:
         if known.mirror is not None:
             era, floor = known.mirror
             remark = f"neither changelog nor group know an offset, starting at the mirrored {floor}"
-            return Start(LedgerSnapshot(era=era, floor=floor), write=True, remarks=[(logging.WARNING, remark)])
+            return Start(LedgerSnapshot(era=era, floor=floor), write=True, warnings=[remark])
         return Start(LedgerSnapshot(floor=known.first_start), write=True)
     if committed is None:
         return Start(row, write=False)
@@ -90,10 +85,10 @@ def _from_records(known: Known) -> Start:
         ledger = PartitionLedger(row)
         ledger.begin_era(committed)
         remark = f"the group's offset was set back from {row.committed} to {committed}: a new era begins there"
-        return Start(replace(ledger.snapshot(), committed=committed), write=True, remarks=[(logging.WARNING, remark)])
-    if committed > row.floor:
+        return Start(replace(ledger.snapshot(), committed=committed), write=True, warnings=[remark])
+    if committed > row.floor and committed != row.committed:
         ledger = PartitionLedger(row)
         ledger.settle_range(row.floor, committed)
         remark = f"the group's offset was set forward from {row.floor} to {committed}: what lies between is skipped"
-        return Start(replace(ledger.snapshot(), committed=committed), write=True, remarks=[(logging.WARNING, remark)])
+        return Start(replace(ledger.snapshot(), committed=committed), write=True, warnings=[remark])
     return Start(replace(row, committed=committed), write=False)

@@ -8,6 +8,7 @@ for an offset which compaction has removed would wait for ever.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -40,7 +41,8 @@ class LedgerTable(faust.Table):
         """
         partition = self.partition_for_key(key)
         acknowledged = await self.app.producer.send(self.changelog_topic_name, key, row, partition, None, None)
-        await acknowledged
+        # Who gives up waiting must not cancel the producer's own future: the row is on its way all the same.
+        await asyncio.shield(acknowledged)
         self.data[key] = row
 
     def joined(self, partition: int, *, id: str, topic: str) -> LedgerSnapshot | None:

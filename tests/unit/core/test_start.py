@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
@@ -35,15 +33,16 @@ def row(floor: int, *settled: int, committed: int | None = None, era: int = 0) -
     return LedgerSnapshot(era=era, floor=floor, settled=frozenset(settled), committed=committed)
 
 
-def levels(decided: Start) -> list[int]:
-    return [level for level, _ in decided.remarks]
+def told(decided: Start) -> tuple[int, int]:
+    """How many warnings and errors there are."""
+    return len(decided.warnings), len(decided.errors)
 
 
 def test_a_partition_that_nothing_knows_begins_at_the_first_start_and_writes_that_down() -> None:
     decided = start(first_start=70)
     assert decided.snapshot.floor == 70
     assert decided.write, "started again before any ack it must begin here, not at what latest is then"
-    assert not decided.remarks
+    assert told(decided) == (0, 0)
 
 
 def test_a_row_is_taken_as_it_stands() -> None:
@@ -66,13 +65,13 @@ def test_the_mirror_counts_where_neither_row_nor_group_know_anything() -> None:
     decided = start(mirror=(3, 20), first_start=0)
     assert (decided.snapshot.era, decided.snapshot.floor) == (3, 20)
     assert decided.write
-    assert levels(decided) == [logging.WARNING]
+    assert told(decided) == (1, 0)
 
 
 def test_a_floor_that_lags_behind_the_row_is_no_reset() -> None:
     decided = start(row=row(50, committed=40), committed=45)
     assert (decided.snapshot.era, decided.snapshot.floor) == (0, 50)
-    assert not decided.remarks
+    assert told(decided) == (0, 0)
 
 
 def test_an_offset_set_back_by_an_operator_begins_an_era_there() -> None:
@@ -80,14 +79,14 @@ def test_an_offset_set_back_by_an_operator_begins_an_era_there() -> None:
     assert (decided.snapshot.era, decided.snapshot.floor) == (3, 30)
     assert not decided.snapshot.settled, "what was settled comes again: that is what was asked for"
     assert decided.write
-    assert levels(decided) == [logging.WARNING]
+    assert told(decided) == (1, 0)
 
 
 def test_an_offset_set_forward_by_an_operator_skips_what_lies_between() -> None:
     decided = start(row=row(50, 60, 80, committed=50), committed=70)
     assert (decided.snapshot.era, decided.snapshot.floor) == (0, 70)
     assert set(decided.snapshot.settled) == {80}
-    assert levels(decided) == [logging.WARNING]
+    assert told(decided) == (1, 0)
 
 
 @pytest.mark.parametrize("width", [400, 50_000_000])
@@ -96,20 +95,20 @@ def test_what_retention_deleted_is_counted_and_passed_whatever_its_width(width: 
     assert decided.snapshot.floor == 100 + width
     assert decided.lost == width - 1, "103 was settled, so it is not lost"
     assert decided.write
-    assert levels(decided) == [logging.ERROR]
+    assert told(decided) == (0, 1)
 
 
 def test_retention_is_noticed_without_a_row_too() -> None:
     decided = start(committed=100, log_start=500, log_end=510)
-    assert (decided.snapshot.floor, decided.lost, levels(decided)) == (500, 400, [logging.ERROR])
+    assert (decided.snapshot.floor, decided.lost, told(decided)) == (500, 400, (0, 1))
 
 
 def test_a_floor_beyond_the_log_means_the_topic_was_made_anew() -> None:
     decided = start(row=row(100, 105, committed=100, era=1), committed=100, log_start=0, log_end=7)
     assert decided.beyond_end
-    assert (decided.snapshot.era, decided.snapshot.floor, decided.snapshot.committed) == (2, 0, None)
+    assert (decided.snapshot.era, decided.snapshot.floor, decided.snapshot.committed) == (2, 0, 100)
     assert decided.write
-    assert levels(decided) == [logging.ERROR]
+    assert told(decided) == (0, 1)
 
 
 def test_a_floor_at_the_end_of_the_log_is_an_ordinary_one() -> None:
@@ -125,4 +124,20 @@ def test_the_decided_snapshot_makes_a_ledger_with_that_floor() -> None:
 def test_what_retention_deleted_after_it_was_settled_is_nothing_to_report() -> None:
     """Rows joined: the floor is that of one, what lies on it was settled in the other."""
     decided = start(row=row(5, *range(5, 20)), log_start=10)
-    assert (decided.lost, decided.snapshot.floor, decided.remarks) == (0, 20, [])
+    assert (decided.lost, decided.snapshot.floor, told(decided)) == (0, 20, (0, 0))
+
+
+def test_the_offset_of_a_log_that_is_gone_skips_nothing_of_the_new_one() -> None:
+    """Started anew before the first commit of the new era, when the new log has outgrown the old offset."""
+    first = start(row=row(100, committed=100), committed=100, log_end=7).snapshot
+    again = start(row=first, committed=100, log_end=500)
+    assert (again.snapshot.era, again.snapshot.floor) == (first.era, 0)
+    assert told(again) == (0, 0)
+
+
+def test_a_group_offset_that_went_back_is_worth_a_row() -> None:
+    ledger = PartitionLedger(row(3, committed=100))
+    ledger.note_committed(3)
+    assert (ledger.committed, ledger.version) == (3, 1)
+    ledger.note_committed(9)
+    assert (ledger.committed, ledger.version) == (9, 1)
