@@ -23,7 +23,7 @@ def by_offset(messages: list[Delivery]) -> dict[int, Delivery]:
 
 
 async def settled_above_floor(worker: Worker, count: int) -> bool:
-    return (await worker.partitions())[0]["settled_above_floor"] == count
+    return bool((await worker.partitions())[0]["settled_above_floor"] == count)
 
 
 async def test_after_kill_9_exactly_what_was_not_acked_comes_again(

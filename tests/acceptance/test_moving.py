@@ -119,6 +119,45 @@ async def test_tokens_from_before_a_move_count_at_the_new_owner_and_back_at_the_
         await eventually(lambda: kafka.has_committed(ID, topic, dict.fromkeys(range(PARTITIONS), 2)))
 
 
+async def test_a_worker_that_wakes_up_late_takes_no_ack_that_does_not_count(
+    kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(PARTITIONS)
+    first = await workers.start(topic)
+    second = await workers.start(topic)
+    await eventually(partial(share_all_partitions, first, second))
+    lost = min(await first.partitions())
+    book = Book(await kafka.produce(topic, "held", "also held", partition=lost))
+    async with watched_commits(kafka, book, id=ID, topic=topic):
+        one = client(first, "one")
+        held, also_held = await one.take(2, ack_wait_ms=60_000)
+        first.pause()
+        await eventually(partial(has_all_partitions, second))
+        new = await kafka.produce(topic, "new", partition=lost)
+        # Sent while it sleeps, so that they are the first things it sees when it wakes up.
+        book.acking(held)
+        acking = asyncio.create_task(one.ack(held.lease))
+        pulling = asyncio.create_task(client(first, "two").pull(wait_ms=500))
+        await asyncio.sleep(0)
+        first.resume()
+
+        # Late only once it is back in the group and has got the partition again.
+        status = (await acking).results.get(held.lease, "done")
+        assert status in {"retry", "late"}
+        due = {also_held.offset, new[0].offset} | ({held.offset} if status == "retry" else set())
+        came = [message.offset for message in (await pulling).messages]
+
+        async def all_came() -> bool:
+            for worker in (first, second):
+                pulled = await client(worker, "other").pull(wait_ms=200, max_messages=10)
+                came.extend(message.offset for message in pulled.messages)
+            assert due <= set(came)
+            return True
+
+        await eventually(all_came)
+        assert set(came) == due
+
+
 async def share_all_partitions(first: Worker, second: Worker) -> bool:
     """The rebalance is over, and each of them has some."""
     for worker in (first, second):

@@ -159,4 +159,4 @@ async def test_one_message_at_a_time_needs_no_body_and_no_json(
 
 
 async def all_but_one_are_buffered(worker: Worker) -> bool:
-    return (await worker.status())["buffered"] == 4
+    return bool((await worker.status())["buffered"] == 4)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import aiohttp
 
@@ -117,21 +117,18 @@ class Worker:
         except aiohttp.ClientConnectionError:
             return False
 
-    async def status(self) -> dict[str, object]:
+    async def status(self) -> dict[str, Any]:
         async with self._session.get(f"{self.url}/v1/status") as response:
             assert response.status == 200, await response.text()
-            status: dict[str, object] = await response.json()
+            status: dict[str, Any] = await response.json()
             return status
 
     async def has_waiting(self, pulls: int) -> bool:
         """Whether exactly so many pulls wait at the moment."""
-        return (await self.status())["waiting_pulls"] == pulls
+        return bool((await self.status())["waiting_pulls"] == pulls)
 
-    async def floors(self) -> dict[int, int]:
-        """The floors of the partitions this worker has at the moment."""
-        return {number: int(row["floor"]) for number, row in (await self.partitions()).items()}
-
-    async def partitions(self) -> dict[int, dict[str, int]]:
+    async def partitions(self) -> dict[int, dict[str, Any]]:
+        """The partitions this worker has at the moment, and how they stand."""
         async with self._session.get(f"{self.url}/v1/partitions") as response:
             assert response.status == 200, await response.text()
             rows = (await response.json())["partitions"]
