@@ -42,7 +42,7 @@ async def test_the_lines_of_the_readme_take_ack_and_take_more(kafka: Kafka, work
     location = re.search(r"^Location: (\S+)", answer, re.MULTILINE)
     assert location is not None
     assert await shell(ack.replace("/v1/leases/...", location[1])) == ""
-    assert (await worker.floors())[0] == 1
+    assert (await worker.partitions())[0]["floor"] == 1
 
     answer = await shell(more)
     batch = re.search(r'"batch":"([^"]+)"', answer)
@@ -50,4 +50,4 @@ async def test_the_lines_of_the_readme_take_ack_and_take_more(kafka: Kafka, work
     assert answer.count('"lease":') == 2
     answer = await shell(acked_more.replace("<batch>", batch[1]).replace("100", '1, "wait_ms": 0', 1))
     assert '"acked":2' in answer
-    assert (await worker.floors())[0] == 3
+    assert (await worker.partitions())[0]["floor"] == 3
