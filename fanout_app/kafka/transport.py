@@ -157,6 +157,8 @@ class BatchConsumer(driver.Consumer):
         positions = await self._intake.start(assigned)
         offsets = {TP(topic, partition): offset for partition, offset in positions.items()}
         await self._thread.seek_source(offsets)
+        # A poll that began during the recovery asks for the changelog only, and would go on doing so for a second.
+        self._thread.wake_up()
         return offsets
 
     async def seek_source(self, partition: int, offset: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
 
 from support.book import Book, watched_commits
-from support.clients import Delivery, MakeClient
+from support.clients import Delivery, MakeClient, Settled
 from support.crew import Crew
 from support.eventually import eventually
 from support.kafka import Kafka, Record
@@ -144,18 +145,22 @@ async def test_a_worker_that_wakes_up_late_takes_no_ack_that_does_not_count(
         # Late only once it is back in the group and has got the partition again.
         status = (await acking).results.get(held.lease, "done")
         assert status in {"retry", "late"}
-        due = {also_held.offset, new[0].offset} | ({held.offset} if status == "retry" else set())
-        came = [message.offset for message in (await pulling).messages]
+        came = {message.offset: message for message in (await pulling).messages}
 
         async def all_came() -> bool:
             for worker in (first, second):
                 pulled = await client(worker, "other").pull(wait_ms=200, max_messages=10)
-                came.extend(message.offset for message in pulled.messages)
-            assert due <= set(came)
-            return True
+                came.update((message.offset, message) for message in pulled.messages)
+            # Whether an ack that is to be sent again has counted, nobody knows.
+            return {also_held.offset, new[0].offset} <= came.keys()
 
         await eventually(all_came)
-        assert set(came) == due
+        assert status == "retry" or held.offset not in came
+        await acked_somewhere(one.ack, held, [first, second])
+        book.acking(*came.values())
+        for message in came.values():
+            await acked_somewhere(one.ack, message, [first, second])
+        await eventually(lambda: kafka.has_committed(ID, topic, {lost: new[0].offset + 1}))
 
 
 async def share_all_partitions(first: Worker, second: Worker) -> bool:
@@ -166,14 +171,12 @@ async def share_all_partitions(first: Worker, second: Worker) -> bool:
     return all(owned) and sorted(owned[0] | owned[1]) == list(range(PARTITIONS))
 
 
-async def acked_somewhere(ack: object, message: Delivery, workers: list[Worker]) -> None:
+async def acked_somewhere(ack: Callable[..., Awaitable[Settled]], message: Delivery, workers: list[Worker]) -> None:
     """Each worker gives a definite answer, and one of them takes the ack."""
-    assert callable(ack)
     statuses = []
     for worker in workers:
         settled = await ack(message.lease, at=worker)
         statuses.append(settled.results.get(message.lease, "done"))
-        if settled.acked:
+        if statuses[-1] != "retry":
             break
-    assert set(statuses) <= {"retry", "late", "done"}, statuses
-    assert statuses[-1] in {"late", "done"}, statuses
+    assert statuses[-1] in {"late", "done", "already_settled"}, statuses
