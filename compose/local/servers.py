@@ -107,7 +107,7 @@ def prepare(server: Server, peers: list[Server], folder: Path, cluster_id: str) 
     _write(folder / "server.properties", kafka_settings(server, peers, folder))
     if (folder / "data" / "meta.properties").exists():
         return None
-    tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(folder / "server.properties"))
+    tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(folder / "server.properties"))
     return subprocess.Popen(
         [*_java("kafka", "-Xmx128m", KAFKA_JVM[-1]), *tool],
         stdin=subprocess.DEVNULL,

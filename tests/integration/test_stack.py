@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -200,3 +201,25 @@ async def first_message(brokers: str, topic: str) -> bytes:
         return body
     finally:
         await consumer.stop()
+
+
+FORMAT_WITH_A_DASH = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import servers
+from state import Server
+broker = Server("kafka", 1, 21001, [21002], {})
+tool = servers.prepare(broker, [broker], Path(sys.argv[2]), "-" + "A" * 21)
+output, _ = tool.communicate(timeout=60)
+sys.exit(output if tool.returncode else 0)
+"""
+
+
+def test_a_cluster_id_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> None:
+    """One id in 64 does; a stack that drew one failed to start."""
+    local = ROOT / "compose/local"
+    run = subprocess.run(
+        [sys.executable, "-c", FORMAT_WITH_A_DASH, local, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
