@@ -17,3 +17,15 @@ class OptionError(FanoutError):
 
 class StartError(FanoutError):
     """The worker cannot start; the message is the one line a person sees."""
+
+
+class LeasesLiveError(FanoutError):
+    """A seek would take messages away from clients that hold them."""
+
+
+class NotOwnedError(FanoutError):
+    """The partition is not this worker's, or is moving at the moment."""
+
+
+class UnavailableError(FanoutError):
+    """Kafka does not take or does not answer what this needs; the same may go well a moment later."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,3 +106,25 @@ class SettleOutcome:
     extended: int = 0
     rejected: int = 0
     results: list[tuple[str | LeaseRef, Status]] = field(default_factory=list)
+
+
+class LiveLease(NamedTuple):
+    """One message under a lease that has not ended, for those who run a worker."""
+
+    ref: LeaseRef
+    client: str
+    group: str
+    #: Seconds of the monotonic clock, as the deadline.
+    delivered_at: float
+    deadline: float
+
+
+class Timestamp(NamedTuple):
+    """A place in a log: the first message of this time (of its own timestamp) or later."""
+
+    unix_ms: int
+
+
+#: Where to seek: an end of the log, an offset or a time. ``latest`` is after the last message, open transactions
+#: included.
+SeekTo = Literal["earliest", "latest"] | int | Timestamp
