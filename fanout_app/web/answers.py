@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from msgspec import UNSET, Struct, UnsetType
 
 from fanout_app.core.lease import Answer, LeaseRun
-from fanout_app.core.message import Message
 from fanout_app.core.requests import Empty, LeaseRef, SettleOutcome, Status
 from fanout_app.web.ports import Runtime
 from fanout_app.web.tokens import TokenCodec
@@ -90,11 +90,31 @@ class Answers:
     def _texts(self, run: LeaseRun) -> list[WireMessage]:
         messages = self._bytes(run)
         for wire, message in zip(messages, run.messages, strict=True):
-            _as_text(wire, message)
+            as_text(wire, message)
         return messages
 
 
-def _as_text(wire: WireMessage, message: Message) -> None:
+class Content(Protocol):
+    """What of a message is bytes."""
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+class WireContent(Protocol):
+    """The same as it goes out."""
+
+    key: Text
+    value: Text
+    headers: Sequence[tuple[str, Text]]
+    encoding: str | UnsetType
+
+
+def as_text(wire: WireContent, message: Content) -> None:
     """Turn bytes to text, all of a message or, where one of them is not UTF-8, nothing of it."""
     try:
         key, value = _text(message.key), _text(message.value)

@@ -12,6 +12,8 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
+from fanout_app.core.errors import NotOwnedError, UnavailableError
+from fanout_app.web.codecs import asked_in_msgpack
 from fanout_app.web.problems import (
     Fault,
     Kind,
@@ -24,13 +26,14 @@ from fanout_app.web.problems import (
 )
 from fanout_app.web.protocol import UNREADABLE
 from fanout_app.web.schemas import NoQuery
-from fanout_app.web.validation import query
+from fanout_app.web.validation import Body, query
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: Largest request body in bytes, for the application's ``client_max_size``: four full lists with short reasons are
 #: well under 1 MiB.
 MAX_BODY: Final = 4 << 20
+_NOTHING: Final = Body(NoQuery)
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +47,10 @@ def guarded(handler: Handler) -> Handler:
             return problem.response()
         except web.HTTPException as error:
             return from_http_exception(error)
+        except NotOwnedError as error:
+            return Problem(Kind.MOVING, f"{error}: ask the worker that /v1/partitions names, or again later").response()
+        except UnavailableError as error:
+            return Problem(Kind.KAFKA_UNREACHABLE, f"{error}: ask again later").response()
         except Exception as error:
             if isinstance(error, ConnectionError) and not is_there(request):
                 # Nobody is there to be answered; aiohttp finds that out by itself when it tries to.
@@ -84,6 +91,13 @@ def refuse_query(request: web.Request) -> None:
 async def refuse_body(request: web.Request) -> None:
     if request.body_exists and await read_body(request):
         raise invalid([Fault("body", "options go into the query here; send no body")])
+
+
+async def refuse_all(request: web.Request) -> None:
+    """There is nothing to choose here. ``{}`` is no body too, for those who always send one."""
+    refuse_query(request)
+    if request.body_exists and (raw := await read_body(request)):
+        _NOTHING.decode(raw, msgpack=asked_in_msgpack(request))
 
 
 async def expect(request: web.Request) -> web.StreamResponse | None:

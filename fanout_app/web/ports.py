@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.lease import Answer, LeaseRun
-from fanout_app.core.requests import Empty, LeaseRef, Pull, Settle, SettleOutcome
+from fanout_app.core.parked import Parked
+from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
 from fanout_app.core.settling import Case
 
 
@@ -48,3 +50,41 @@ class Runtime(Protocol):
 
     def status(self) -> dict[str, Any]: ...
     def partitions_status(self) -> list[dict[str, Any]]: ...
+
+    # For those who run it --------------------------------------------------------------------------------------------
+
+    @property
+    def parked(self) -> Parked: ...
+    @property
+    def paused(self) -> bool:
+        """Nothing is handed out because somebody said so; everything else goes on."""
+
+    async def pause(self) -> None:
+        """Hand nothing out until `resume`, here and after a restart. Waiting pulls go on waiting.
+
+        Raises:
+            UnavailableError: Kafka does not take it; nothing has changed.
+        """
+
+    async def resume(self) -> None:
+        """Raises UnavailableError as `pause` does."""
+
+    async def seek(self, partition: int | None, to: SeekTo, *, force: bool) -> dict[int, int]:
+        """Begin a new era of this partition, or of all of this worker's, at another offset.
+
+        Not cancelled when its client goes: what has begun is brought to an end.
+
+        Returns:
+            The offset that each partition stands at now.
+
+        Raises:
+            LeasesLiveError: there are live leases and no ``force``; nothing has changed.
+            NotOwnedError: the partition is not this worker's.
+            UnavailableError: Kafka does not take it.
+        """
+
+    def leave(self, client: str) -> bool:
+        """The client leaves now: its pulls end with nothing, its leases are freed uncounted. False: nobody knows it."""
+
+    def live_leases(self, min_age: float, limit: int) -> Sequence[LiveLease]:
+        """Up to ``limit`` leases that began at least ``min_age`` seconds ago, the oldest first."""

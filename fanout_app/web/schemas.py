@@ -14,7 +14,16 @@ WaitMs = Annotated[int, Meta(ge=0, le=50_000)]
 AckWaitMs = Annotated[int, Meta(ge=50, le=43_200_000)]
 DelayMs = Annotated[int, Meta(ge=0, le=86_400_000)]
 Reason = Annotated[str, Meta(max_length=4096)]
+MaxBytes = Annotated[int, Meta(ge=1, le=16 << 20)]
+Encoding = Literal["base64", "utf8"]
+#: How many entries a list shows.
+Limit = Annotated[int, Meta(ge=1, le=1000)]
 DEFAULT_WAIT_MS: Final = 20_000
+DEFAULT_MAX_BYTES: Final = 1 << 20
+DEFAULT_LIMIT: Final = 100
+#: Kafka's offsets and timestamps have 63 bits.
+HIGHEST: Final = (1 << 63) - 1
+Offset = Annotated[int, Meta(ge=0, le=HIGHEST)]
 
 
 class NackEntry(Struct, forbid_unknown_fields=True, gc=False):
@@ -46,9 +55,9 @@ class PullBody(Struct, forbid_unknown_fields=True):
     group: str = "stable"
     wait_ms: WaitMs = DEFAULT_WAIT_MS
     max_messages: Annotated[int, Meta(ge=1, le=1000)] = 1
-    max_bytes: Annotated[int, Meta(ge=1, le=16 << 20)] = 1 << 20
+    max_bytes: MaxBytes = DEFAULT_MAX_BYTES
     ack_wait_ms: AckWaitMs | UnsetType = UNSET
-    encoding: Literal["base64", "utf8"] = "base64"
+    encoding: Encoding = "base64"
     settle: SettleBody | UnsetType = UNSET
 
 
@@ -62,7 +71,7 @@ class NextQuery(Struct, forbid_unknown_fields=True):
 
 
 class NoQuery(Struct, forbid_unknown_fields=True):
-    """Where there is nothing to choose."""
+    """Where there is nothing to choose, neither in a query nor in a body."""
 
 
 class NackQuery(Struct, forbid_unknown_fields=True):
@@ -76,3 +85,33 @@ class ExtendQuery(Struct, forbid_unknown_fields=True):
 
 class RejectQuery(Struct, forbid_unknown_fields=True):
     reason: Reason = ""
+
+
+class LeasesQuery(Struct, forbid_unknown_fields=True):
+    min_age_ms: Annotated[int, Meta(ge=0, le=HIGHEST)] = 0
+    limit: Limit = DEFAULT_LIMIT
+
+
+class ParkedQuery(Struct, forbid_unknown_fields=True):
+    limit: Limit = DEFAULT_LIMIT
+    #: The last name of the page before; -1 is before the first.
+    after: Annotated[int, Meta(ge=-1, le=HIGHEST)] = -1
+    max_bytes: MaxBytes = DEFAULT_MAX_BYTES
+    encoding: Encoding = "base64"
+
+
+class RedriveBody(Struct, forbid_unknown_fields=True):
+    """One of the two, see `fanout_app.web.views_parked`: either all or those named."""
+
+    parked: Annotated[list[Offset], Meta(min_length=1, max_length=MAX_ENTRIES)] | UnsetType = UNSET
+    all: bool = False
+
+
+class SeekTime(Struct, forbid_unknown_fields=True):
+    timestamp_unix_ms: Offset
+
+
+class SeekBody(Struct, forbid_unknown_fields=True):
+    to: Literal["earliest", "latest"] | Offset | SeekTime
+    partition: Annotated[int, Meta(ge=0, le=(1 << 31) - 1)] | UnsetType = UNSET
+    force: bool = False

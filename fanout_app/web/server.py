@@ -12,7 +12,7 @@ from faust.web.drivers.aiohttp import Web
 
 from fanout_app.core.errors import StartError
 from fanout_app.web.protocol import ProblemRunner
-from fanout_app.web.views import routes
+from fanout_app.web.views import install
 
 logger = logging.getLogger("fanout.web.server")
 
@@ -40,14 +40,13 @@ class FanoutWeb(Web):
 
     async def on_start(self) -> None:
         app = self.app
-        self.web_app.add_routes(
-            routes(
-                app.runtime,
-                app.tokens,
-                render_metrics=app.metrics.render,
-                max_waiting=app.options.max_waiting,
-                ack_wait=app.options.ack_wait,
-            )
+        install(
+            self.web_app,
+            app.runtime,
+            app.tokens,
+            render_metrics=app.metrics.render,
+            max_waiting=app.options.max_waiting,
+            ack_wait=app.options.ack_wait,
         )
         await super().on_start()
 

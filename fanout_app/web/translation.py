@@ -62,6 +62,15 @@ def pull_of(body: PullBody | NextQuery, client_header: str | None, ack_wait: flo
     )
 
 
+def name_of(given: str, field: str) -> str:
+    """A name that is compared with those of pulls. Raises `Problem`."""
+    faults: list[Fault] = []
+    name = _name(given, field, faults)
+    if faults:
+        raise invalid(faults)
+    return name
+
+
 def _name(given: str, field: str, faults: list[Fault]) -> str:
     """The name in the one form that is compared, NFC; what does not pass is added to ``faults``."""
     name = given if given.isascii() else unicodedata.normalize("NFC", given)

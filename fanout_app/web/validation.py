@@ -7,7 +7,7 @@ taken apart again, field by field, by the same schema.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
@@ -34,7 +34,9 @@ class Body:
         self._msgpack = msgspec.msgpack.Decoder(kind)
 
     def decode(self, raw: bytes, *, msgpack: bool) -> Any:
-        """An instance of the schema. Raises `Problem`."""
+        """An instance of the schema; no bytes are an object without fields. Raises `Problem`."""
+        if not raw:
+            return self.decode(b"\x80" if msgpack else b"{}", msgpack=msgpack)
         try:
             return self._msgpack.decode(raw) if msgpack else self._json.decode(raw)
         except MALFORMED as error:
@@ -82,9 +84,10 @@ def faults_of(kind: type[Struct], value: object, at: str = "", *, strict: bool =
 
 
 def _faults_of_value(annotation: Any, value: object, at: str, strict: bool) -> list[Fault]:
-    bare = _bare(annotation)
-    if isinstance(bare, type) and issubclass(bare, Struct):
-        return faults_of(bare, value, at)
+    bare, *others = _choices(annotation)
+    for struct in (bare, *others):
+        if isinstance(struct, type) and issubclass(struct, Struct) and (not others or isinstance(value, dict)):
+            return faults_of(struct, value, at)
     try:
         msgspec.convert(value, annotation, strict=strict)
     except MALFORMED as error:
@@ -93,30 +96,35 @@ def _faults_of_value(annotation: Any, value: object, at: str, strict: bool) -> l
             (item,) = get_args(bare)
             for index, entry in enumerate(value):
                 found += _faults_of_value(item, entry, f"{at}[{index}]", strict)
-        return found or [Fault(at, _detail(str(error), bare, value))]
+        return found or [Fault(at, _detail(str(error), (bare, *others), value))]
     return []
 
 
-def _bare(annotation: Any) -> Any:
-    """The type inside ``Annotated[...]`` and ``... | UnsetType``."""
-    while True:
-        origin = get_origin(annotation)
-        if origin is Annotated:
-            annotation = get_args(annotation)[0]
-        elif origin in (Union, UnionType):
-            annotation = next(part for part in get_args(annotation) if part is not UnsetType)
-        else:
-            return annotation
+def _choices(annotation: Any) -> list[Any]:
+    """The types inside ``Annotated[...]`` and ``... | ...``, without `UnsetType`."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _choices(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return [choice for part in get_args(annotation) if part is not UnsetType for choice in _choices(part)]
+    return [annotation]
 
 
-def _detail(text: str, bare: Any, value: object) -> str:
+def _detail(text: str, choices: Sequence[Any], value: object) -> str:
     if text.startswith("Invalid enum value"):
-        return f"expected one of {', '.join(map(str, get_args(bare)))}"
+        words = [str(word) for choice in choices for word in get_args(choice)]
+        return ", or ".join([f"expected one of {', '.join(words)}", *map(_shape, choices[1:])])
     text = text.partition(" - at ")[0].replace("`", "")
     text = text[:1].lower() + text[1:]
     if isinstance(value, list):
         return f"{text}, got {len(value)}"
     return f"{text}, got {value}" if isinstance(value, int) and " got " not in text else text
+
+
+def _shape(choice: Any) -> str:
+    if issubclass(choice, Struct):
+        return f"an object with {', '.join(field.encode_name for field in msgspec.structs.fields(choice))}"
+    return str(choice.__name__)
 
 
 def _name_of(value: object) -> str:
@@ -130,6 +138,6 @@ def _fault_of(error: Exception, *, msgpack: bool) -> Fault:
     if isinstance(error, msgspec.ValidationError):
         match = _PLACE.fullmatch(str(error))
         place = match["place"] if match else None
-        return Fault(place or _WHOLE, _detail(str(error), None, None))
+        return Fault(place or _WHOLE, _detail(str(error), (), None))
     form = "msgpack" if msgpack else "JSON"
-    return Fault(_WHOLE, f"is not valid {form} ({_detail(str(error), None, None)})")
+    return Fault(_WHOLE, f"is not valid {form} ({_detail(str(error), (), None)})")

@@ -7,13 +7,13 @@ from typing import Final
 from aiohttp import web
 
 from fanout_app.core.lease import LeaseRun
-from fanout_app.core.requests import Entry, LeaseRef, Ref, Settle, SettleOutcome, Status, Verb
+from fanout_app.core.requests import Entry, LeaseRef, LiveLease, Ref, Settle, SettleOutcome, Status, Verb
 from fanout_app.core.settling import TABLE, Case
 from fanout_app.web.codecs import form_of
 from fanout_app.web.handlers import refuse_body, refuse_query
 from fanout_app.web.ports import Runtime
 from fanout_app.web.problems import Kind, Problem
-from fanout_app.web.schemas import ExtendQuery, NackQuery, RejectQuery
+from fanout_app.web.schemas import ExtendQuery, LeasesQuery, NackQuery, RejectQuery
 from fanout_app.web.tokens import TokenCodec, UnknownKey
 from fanout_app.web.translation import seconds
 from fanout_app.web.validation import query
@@ -33,7 +33,7 @@ _STATES: Final = {Case.SETTLED: "settled", Case.LIVE: "live", Case.ENDED: "ended
 
 
 class LeaseViews:
-    """/v1/leases/{lease} and what hangs on it."""
+    """/v1/leases, /v1/leases/{lease} and what hangs on it."""
 
     def __init__(self, runtime: Runtime, codec: TokenCodec, ack_wait: float) -> None:
         self._runtime = runtime
@@ -82,6 +82,29 @@ class LeaseViews:
         state = self._described(token, ref, case, run)
         return form.response(state)
 
+    async def index(self, request: web.Request) -> web.StreamResponse:
+        form = form_of(request)
+        options = query(LeasesQuery, request.query, list(request.query))
+        leases = self._runtime.live_leases(options.min_age_ms / 1000, options.limit)
+        now = self._runtime.now()
+        return form.response({"leases": [self._row(lease, now) for lease in leases]})
+
+    def _row(self, lease: LiveLease, now: float) -> dict[str, object]:
+        return {
+            "lease": self._codec.lease(lease.ref),
+            "partition": lease.ref.partition,
+            "offset": lease.ref.offset,
+            "client": lease.client,
+            "group": lease.group,
+            "delivery_count": lease.ref.delivery_count,
+            "age_ms": int((now - lease.delivered_at) * 1000),
+            "lease_ends_unix_ms": self._runtime.unix_ms(lease.deadline),
+            "time_left_ms": self._time_left_ms(lease.deadline),
+        }
+
+    def _time_left_ms(self, deadline: float) -> int:
+        return max(0, int((deadline - self._runtime.now()) * 1000))
+
     def _described(self, token: str, ref: LeaseRef, case: Case, run: LeaseRun | None) -> dict[str, object]:
         live = run if case is Case.LIVE else None
         return {
@@ -91,7 +114,7 @@ class LeaseViews:
             "offset": ref.offset,
             "delivery_count": ref.delivery_count,
             "lease_ends_unix_ms": self._runtime.unix_ms(live.deadline) if live else None,
-            "time_left_ms": max(0, int((live.deadline - self._runtime.now()) * 1000)) if live else 0,
+            "time_left_ms": self._time_left_ms(live.deadline) if live else 0,
         }
 
     def _ref(self, token: str) -> Ref | None:

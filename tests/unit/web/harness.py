@@ -13,15 +13,17 @@ import aiohttp
 from aiohttp import web
 
 from fanout_app.core.dispatcher import Dispatcher, Limits
+from fanout_app.core.errors import LeasesLiveError, NotOwnedError
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.ledger import LedgerSnapshot
-from fanout_app.core.requests import Empty, LeaseRef, Pull, Settle, SettleOutcome
+from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
 from fanout_app.core.settling import Case, Settling, case_of
 from fanout_app.metrics import Metrics
 from fanout_app.web.handlers import MAX_BODY
 from fanout_app.web.protocol import ProblemRunner
 from fanout_app.web.tokens import LeaseKeys, TokenCodec
-from fanout_app.web.views import routes
+from fanout_app.web.views import install
+from unit.web.fake_parked import FakeParked
 
 START = 1000.0
 START_UNIX_MS = 1_800_000_000_000
@@ -55,6 +57,11 @@ class FakeRuntime:
         self.released: list[Answer] = []
         self.settled: list[Settle] = []
         self.before_answer: Callable[[], Awaitable[None]] | None = None
+        self.paused = False
+        self.parked = FakeParked()
+        self.seeks: list[tuple[int | None, SeekTo, bool]] = []
+        #: What Kafka answers to whoever wants to change something.
+        self.kafka: Callable[[], Awaitable[None]] | None = None
         self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
         self.dispatcher.assign(0, LedgerSnapshot())
 
@@ -96,7 +103,8 @@ class FakeRuntime:
 
     async def pull(self, pull: Pull, *, wait: float, anonymous: bool = False) -> Answer | Empty:
         number = self.dispatcher.add_pull(self.clock, pull, anonymous=anonymous)
-        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
         self._serve()
         if not wait or self.stopping:
             self._end(number)
@@ -109,7 +117,9 @@ class FakeRuntime:
             if future.done() and not future.cancelled() and (answer := future.result()) is not None:
                 self.release(answer)
             raise
-        return self.dispatcher.why_empty(pull) if answer is None else answer
+        if answer is None:
+            return Empty.PAUSED if self.paused else self.dispatcher.why_empty(pull)
+        return answer
 
     def release(self, answer: Answer) -> None:
         self.released.append(answer)
@@ -146,7 +156,63 @@ class FakeRuntime:
     def partitions_status(self) -> list[dict[str, Any]]:
         return [{"partition": number} for number in self.dispatcher.partitions]
 
+    async def pause(self) -> None:
+        await self._asked_kafka()
+        self.paused = True
+
+    async def resume(self) -> None:
+        await self._asked_kafka()
+        self.paused = False
+        self._serve()
+
+    async def seek(self, partition: int | None, to: SeekTo, *, force: bool) -> dict[int, int]:
+        self.seeks.append((partition, to, force))
+        if partition is not None and partition not in self.dispatcher.partitions:
+            raise NotOwnedError(f"partition {partition} is not of this worker")
+        live = self.dispatcher.clients.in_flight
+        if live and not force:
+            raise LeasesLiveError(f"{live} leases are live")
+        await self._asked_kafka()
+        numbers = self.dispatcher.partitions if partition is None else [partition]
+        return dict.fromkeys(numbers, to if isinstance(to, int) else 5)
+
+    def leave(self, client: str) -> bool:
+        if self.dispatcher.clients.get(client) is None:
+            return False
+        for number in list(self._waiting):
+            pull = self.dispatcher.waiting_pull(number)
+            if pull is not None and pull.client == client:
+                self._end(number)
+        for answer in list(self.dispatcher.answers.values()):
+            if answer.client == client:
+                self.dispatcher.release(answer, self.clock)
+        self._serve()
+        return True
+
+    def live_leases(self, min_age: float, limit: int) -> list[LiveLease]:
+        runs = {id(run): run for part in self.dispatcher.partitions.values() for run in part.in_flight.values()}
+        leases = [
+            LiveLease(
+                LeaseRef(run.partition, run.era, message.offset, run.delivery_count, run.batch),
+                run.client,
+                run.group,
+                run.delivered_at,
+                run.deadline,
+            )
+            for run in runs.values()
+            for message in run.messages
+            if self.dispatcher.partitions[run.partition].in_flight.get(message.offset) is run
+            and run.delivered_at <= self.clock - min_age
+        ]
+        return sorted(leases, key=lambda lease: lease.delivered_at)[:limit]
+
+    async def _asked_kafka(self) -> None:
+        if self.kafka is not None:
+            await self.kafka()
+
     def _serve(self) -> None:
+        if self.paused:
+            return
         for number, answer in self.dispatcher.serve(self.clock):
             self._waiting.pop(number).set_result(answer)
 
@@ -188,6 +254,17 @@ class Served:
             is_json = got.content_type in ("application/json", "application/problem+json")
             return got.status, dict(got.headers), await got.json(content_type=None) if is_json else await got.read()
 
+    async def raw_status(self, method: str, path: str) -> int:
+        """The status for a path that is sent as it stands: client libraries rewrite what they take for a mistake."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                writer.write(f"{method} {path} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+                return int((await reader.readline()).split()[1])
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
 
 @asynccontextmanager
 async def serving(
@@ -197,7 +274,7 @@ async def serving(
     codec = TokenCodec(LeaseKeys([b"a key of the tests"]), runtime.id, runtime.topic)
     metrics = Metrics(runtime)
     app = web.Application(client_max_size=MAX_BODY)
-    app.add_routes(routes(runtime, codec, render_metrics=metrics.render, **limits))
+    install(app, runtime, codec, render_metrics=metrics.render, **limits)
     runner = ProblemRunner(app, handler_cancellation=handler_cancellation, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

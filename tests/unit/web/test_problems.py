@@ -82,6 +82,12 @@ def test_errors_of_the_library_take_our_form(error: web.HTTPException, end: str)
         ("PATCH", "/v1/leases/x", "DELETE, GET, HEAD"),
         ("POST", "/healthz", "GET, HEAD"),
         ("PROPFIND", "/metrics", "GET, HEAD"),
+        ("POST", "/v1/leases", "GET, HEAD"),
+        ("GET", "/v1/clients/x", "DELETE"),
+        ("GET", "/v1/parked/redrive", "POST"),
+        ("GET", "/v1/pause", "POST"),
+        ("GET", "/v1/resume", "POST"),
+        ("GET", "/v1/seek", "POST"),
     ],
 )
 async def test_the_wrong_method_is_told_the_right_ones(there: Served, method: str, path: str, allow: str) -> None:
@@ -90,7 +96,7 @@ async def test_the_wrong_method_is_told_the_right_ones(there: Served, method: st
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/v1/pull/", "/v2/pull", "/v1/leases", "/v1/canary", "/%ff", "/a%0d%0aX:%20y", "//"]
+    "path", ["/", "/v1", "/v1/", "/v1/pull/", "/v2/pull", "/v1/workers", "/v1/canary", "/%ff", "/a%0d%0aX:%20y", "//"]
 )
 async def test_what_is_not_served_is_404(there: Served, path: str) -> None:
     for method in ("GET", "POST"):

@@ -206,3 +206,49 @@ async def test_where_a_lease_has_no_state_asking_has_the_code_of_the_table(
 ) -> None:
     async with serving(FakeRuntime()) as there:
         assert (await there.ask("GET", f"/v1/leases/{await make(there)}"))[0] == code
+
+
+# All live leases -----------------------------------------------------------------------------------------------------
+
+
+async def test_live_leases_are_listed_oldest_first(there: Served) -> None:
+    there.runtime.offer(b"a", b"b", b"c")
+    old = (await there.pull(client="ann", max_messages=1, ack_wait_ms=60_000))["messages"][0]
+    there.runtime.after(2.0)
+    new = (await there.pull(client="bob", max_messages=1))["messages"][0]
+    there.runtime.after(0.5)
+    _, _, body = await there.ask("GET", "/v1/leases")
+    assert body["leases"] == [
+        {"lease": old["lease"], "partition": 0, "offset": 0, "client": "ann", "group": "stable", "delivery_count": 1,
+         "age_ms": 2500, "lease_ends_unix_ms": old["lease_ends_unix_ms"], "time_left_ms": 57_500},
+        {"lease": new["lease"], "partition": 0, "offset": 1, "client": "bob", "group": "stable", "delivery_count": 1,
+         "age_ms": 500, "lease_ends_unix_ms": new["lease_ends_unix_ms"], "time_left_ms": 29_500},
+    ]  # fmt: skip
+    _, _, body = await there.ask("GET", "/v1/leases?min_age_ms=501")
+    assert [row["offset"] for row in body["leases"]] == [0]
+    _, _, body = await there.ask("GET", "/v1/leases?limit=1")
+    assert [row["offset"] for row in body["leases"]] == [0]
+
+
+async def test_a_listed_lease_can_be_settled(there: Served) -> None:
+    there.runtime.offer(b"a")
+    await there.pull()
+    _, _, body = await there.ask("GET", "/v1/leases")
+    assert (await there.ask("DELETE", f"/v1/leases/{body['leases'][0]['lease']}"))[0] == 204
+    assert (await there.ask("GET", "/v1/leases"))[2] == {"leases": []}
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("min_age_ms=-1", "min_age_ms"),
+        ("min_age_ms=" + "9" * 400, "min_age_ms"),
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("age=1", "age"),
+    ],
+)
+async def test_every_fault_of_the_query_is_named(there: Served, query: str, field: str) -> None:
+    status, _, problem = await there.ask("GET", f"/v1/leases?{query}")
+    assert status == 400
+    assert [fault["field"] for fault in problem["errors"]] == [field]
