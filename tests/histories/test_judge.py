@@ -1,0 +1,89 @@
+"""The judge, judged: each rule sees what breaks it, lets pass what does not, and nothing else would have seen it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from histories.cases import CASES, Case
+from histories.handwritten import Script, handed
+from support.histories.duplicates import duplicates
+from support.histories.events import encode, read
+from support.histories.judge import RULES, judge
+from support.histories.verdict import judged
+from support.histories.view import History
+
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.name}")
+
+
+@each_case
+def test_a_wrong_history_is_a_fault_by_its_rule_and_no_other(case: Case) -> None:
+    faults = judge(case.script(wrong=True).events)
+    assert {fault.rule for fault in faults} == {case.rule}, faults
+
+
+@each_case
+def test_the_nearest_right_history_has_no_fault(case: Case) -> None:
+    assert judge(case.script(wrong=False).events) == []
+
+
+@each_case
+def test_without_its_rule_nobody_would_see_it(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(RULES, case.rule)
+    assert judge(case.script(wrong=True).events) == []
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {case.rule for case in CASES} == set(RULES)
+
+
+def test_a_fault_names_the_lines_that_prove_it() -> None:
+    script = Script()
+    script.produced(1.0, 0)
+    script.pull(2.0, 2.1, handed(1, 0))
+    came = script.line
+    script.ack(3.0, 3.1, 1)
+    acked = script.line
+    script.pull(4.0, 4.1, handed(2, 0))
+    again = script.line
+    script.drained(5.0, 6.0, {0: 1})
+
+    (fault,) = judge(script.events)
+
+    assert fault.lines == (came, acked - 1, acked, again - 1, again)
+
+
+def test_a_history_is_judged_again_from_its_file(tmp_path: Path) -> None:
+    script = CASES[-1].script(wrong=True)
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(b"".join(map(encode, script.events)))
+
+    verdict = judged(file)
+
+    assert read(file) == script.events
+    assert verdict.faults == judge(script.events)
+    assert f"FAULT ({CASES[-1].rule})" in verdict.text()
+
+
+def test_duplicates_are_counted_by_what_became_of_the_delivery_before() -> None:
+    script = Script()
+    script.samples(0.0, 50.0)
+    for offset in range(5):
+        script.produced(1.0, offset)
+    for offset in range(4):
+        script.pull(2.0, 2.1, handed(offset + 1, offset), ack_wait=5.0)
+    script.settle(2.2, 2.3, "nack", 1, delay=0.0)
+    script.ack(2.2, None, 2, None)
+    script.ack(2.2, 2.3, 3, durable=False)
+    script.pull(3.0, 3.1, *(handed(10 + offset, offset, 2) for offset in range(3)))
+    script.pull(8.0, 8.1, handed(13, 3, 2))
+    script.pull(8.2, 8.3, handed(14, 4, 2))
+
+    assert duplicates(History(script.events)) == {
+        "nacked": 1,
+        "unknown ack outcome": 1,
+        "acked without durable": 1,
+        "lease expired": 1,
+        "connection cut": 1,
+    }

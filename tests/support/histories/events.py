@@ -1,0 +1,167 @@
+"""What a history is made of: one event a line of JSON, in the order in which the runner saw them.
+
+Whatever is asked of Kafka or of the worker is two events with one number, `op`: one written before it is sent, one when
+its outcome is known. So whatever happened to it happened between the two. Times are seconds since the history began,
+by the monotonic clock of the runner. Leases are numbered; the tokens themselves are of no use to a judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+Verb = Literal["ack", "nack", "extend", "reject"]
+#: ``refused``: nobody was there to be asked. ``unknown``: the connection ended before the answer, whoever ended it.
+#: ``unwritten``: we hung up with so much of the answer to come that no kernel can have taken it.
+Outcome = Literal["answered", "refused", "unknown", "unwritten"]
+Trouble = Literal["kill -9", "SIGTERM", "SIGSTOP", "broker killed", "broker paused"]
+
+#: The status of an entry that was plainly done, for which `docs/api.md` has none.
+OK = "ok"
+#: An ack so answered needs nothing more.
+DONE = frozenset({OK, "late", "already_settled"})
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
+    at: float
+
+
+class Began(Event, frozen=True, kw_only=True, tag="began"):
+    plan: dict[str, Any]
+
+
+class Producing(Event, frozen=True, kw_only=True, tag="producing"):
+    op: int
+    partition: int
+    key: str
+    #: The value, or what tells it apart where it is long.
+    body: str
+
+
+class Produced(Event, frozen=True, kw_only=True, tag="produced"):
+    op: int
+    outcome: Literal["ok", "aborted", "unknown"]
+    offset: int | None = None
+    error: str = ""
+
+
+class Pulling(Event, frozen=True, kw_only=True, tag="pulling"):
+    op: int
+    client: str
+    #: Which start of the worker is asked, counted from 1.
+    worker: int
+    wait_ms: int
+    ack_wait_ms: int
+    max_messages: int = 1
+
+
+class Handed(Struct, frozen=True, kw_only=True):
+    """One message of an answer."""
+
+    lease: int
+    partition: int
+    offset: int
+    delivery_count: int
+    key: str | None
+    body: str
+
+
+class Pulled(Event, frozen=True, kw_only=True, tag="pulled"):
+    op: int
+    outcome: Outcome
+    status: int = 0
+    messages: list[Handed] = []
+    empty: str = ""
+    error: str = ""
+
+
+class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One lease of a settle; a batch is written down as the leases it stands for."""
+
+    verb: Verb
+    lease: int
+    delay_ms: int | None = None
+    ack_wait_ms: int | None = None
+
+
+class Settling(Event, frozen=True, kw_only=True, tag="settling"):
+    op: int
+    client: str
+    worker: int
+    entries: list[Entry]
+    durable: bool = True
+    #: The pull that it rode along with.
+    pull: int | None = None
+
+
+class Settled(Event, frozen=True, kw_only=True, tag="settled"):
+    op: int
+    outcome: Outcome
+    status: int = 0
+    #: One for each entry.
+    statuses: list[str] = []
+    error: str = ""
+
+
+class Struck(Event, frozen=True, kw_only=True, tag="nemesis"):
+    """Written before it is done, and when it is over: the worker is ready again, the broker answers."""
+
+    trouble: Trouble
+    over: bool = False
+
+
+class Sampled(Event, frozen=True, kw_only=True, tag="worker"):
+    """What /v1/status said when it was asked between ``sent`` and ``at``."""
+
+    sent: float
+    worker: int
+    generation: int
+    degraded: list[str] = []
+
+
+class Committed(Event, frozen=True, kw_only=True, tag="committed"):
+    """The group's offsets, read between ``sent`` and ``at``."""
+
+    sent: float
+    offsets: dict[int, int]
+
+
+class DrainBegan(Event, frozen=True, kw_only=True, tag="drain"):
+    """No more is produced and no more trouble made; from here on clients ack all they get."""
+
+
+class DrainEnded(Event, frozen=True, kw_only=True, tag="drained"):
+    """Where the logs end, and whether the group's offsets came to be just that."""
+
+    complete: bool
+    ends: dict[int, int]
+
+
+AnyEvent = (
+    Began | Producing | Produced | Pulling | Pulled | Settling | Settled | Struck | Sampled | Committed
+    | DrainBegan | DrainEnded
+)  # fmt: skip
+
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: AnyEvent) -> bytes:
+    return _encoder.encode(event) + b"\n"
+
+
+def read(path: Path) -> list[AnyEvent]:
+    """The events of a file.
+
+    Raises:
+        msgspec.DecodeError, msgspec.ValidationError: it is not a history.
+    """
+    return decode(path.read_bytes().splitlines())
+
+
+def decode(lines: Iterable[bytes]) -> list[AnyEvent]:
+    return [_decoder.decode(line) for line in lines]

@@ -1,0 +1,102 @@
+"""The plan of one history, from a seed: what is written, who the clients are, and what is done to worker and broker.
+
+The same seed gives the same plan; what comes of it depends on the machine.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from support.histories.events import Trouble
+
+#: Seconds. A session of 3 s, as `support.workers` starts them, outlives the short stop and not the long one.
+_SHORT_STOP = (0.2, 1.2)
+_LONG_STOP = (4.0, 5.5)
+_WITHOUT_WORKER = (0.0, 1.5)
+_WITHOUT_BROKER = (0.3, 2.0)
+_BETWEEN_TROUBLES = (0.8, 2.5)
+
+TEMPERS = (
+    "fast", "fast", "riding", "slow", "silent", "nacking", "extending", "dropping", "late", "twice", "careless",
+    "rejecting",
+)  # fmt: skip
+
+
+class Write(Struct, frozen=True, kw_only=True):
+    """Messages to be produced one after another. ``end`` is that of their transaction, if they are in one."""
+
+    after: float
+    partition: int
+    count: int
+    #: Bytes of each value.
+    size: int = 20
+    end: str = ""
+
+
+class Hand(Struct, frozen=True, kw_only=True):
+    """One client: its name, its temper, and the seed of what it decides."""
+
+    name: str
+    temper: str
+    seed: int
+
+
+class Strike(Struct, frozen=True, kw_only=True):
+    """Something done to the worker or the broker, so many seconds after the one before was over."""
+
+    after: float
+    trouble: Trouble
+    lasts: float
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    seed: int
+    partitions: int
+    writes: list[Write]
+    hands: list[Hand]
+    strikes: list[Strike]
+    #: Seconds between the last strike, or the start, and the drain.
+    quiet: float = 1.0
+    #: Faults of `support.faults` to build into the worker.
+    faults: list[str] = []
+
+
+def plan_of(seed: int) -> Plan:
+    """Everything at random: two to three strikes of any kind."""
+    dice = random.Random(seed)
+    partitions = dice.randint(3, 4)
+    writes = [_write(dice, partitions) for _ in range(dice.randint(60, 110))]
+    tempers = ["fast", *(dice.choice(TEMPERS) for _ in range(dice.randint(5, 8)))]
+    hands = [Hand(name=f"{temper}-{n}", temper=temper, seed=dice.getrandbits(32)) for n, temper in enumerate(tempers)]
+    strikes = [dice.choice(_STRIKES)(dice) for _ in range(dice.randint(2, 3))]
+    return Plan(seed=seed, partitions=partitions, writes=writes, hands=hands, strikes=strikes)
+
+
+def _write(dice: random.Random, partitions: int) -> Write:
+    return Write(
+        after=dice.choice((0.0, 0.0, 0.05, 0.2, dice.uniform(0.0, 0.3))),
+        partition=dice.randrange(partitions),
+        count=dice.choice((1, 1, 3, 10, dice.randint(1, 60))),
+        end=dice.choices(("", "commit", "abort"), weights=(10, 1, 1))[0],
+    )
+
+
+def _strike(trouble: Trouble, lasts: tuple[float, float]) -> Callable[[random.Random], Strike]:
+    return lambda dice: Strike(
+        after=round(dice.uniform(*_BETWEEN_TROUBLES), 2), trouble=trouble, lasts=round(dice.uniform(*lasts), 2)
+    )
+
+
+_STRIKES = (
+    _strike("kill -9", _WITHOUT_WORKER),
+    _strike("kill -9", _WITHOUT_WORKER),
+    _strike("SIGTERM", _WITHOUT_WORKER),
+    _strike("SIGSTOP", _SHORT_STOP),
+    _strike("SIGSTOP", _LONG_STOP),
+    _strike("broker killed", _WITHOUT_BROKER),
+    _strike("broker paused", _WITHOUT_BROKER),
+    _strike("broker paused", _LONG_STOP),
+)

@@ -1,0 +1,130 @@
+"""Runs one plan against one real worker and leaves its history in a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+
+import aiohttp
+import msgspec
+
+from support.histories.client import RecordedClient
+from support.histories.events import Began, DrainBegan, DrainEnded, Sampled
+from support.histories.nemesis import TheWorker, strike
+from support.histories.plan import Plan
+from support.histories.recorder import Recorder
+from support.histories.tempers import work
+from support.histories.topic import Topic
+from support.kafka import Kafka
+from support.stack import Stack
+from support.workers import Workers
+
+_SAMPLED_EVERY = 0.1
+_SAMPLED_WITHIN = aiohttp.ClientTimeout(total=1.0)
+_DRAINING_CLIENTS = 2
+#: Leases of 5 s may be out, and a message that was nacked often rests.
+DRAINED_WITHIN = 15.0
+#: For what is produced while the broker is away.
+_PRODUCED_WITHIN = 30.0
+
+
+async def run(
+    plan: Plan, stack: Stack, workers: Workers, path: Path, *, drained_within: float = DRAINED_WITHIN
+) -> None:
+    """One history.
+
+    Raises:
+        AssertionError, RuntimeError: the worker did not start.
+        TimeoutError: Kafka took too long to take what was produced.
+    """
+    async with Kafka(stack.brokers) as kafka, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        name = await kafka.new_topic(plan.partitions, max_message_bytes="2097152")
+        target = TheWorker(workers, name, plan.faults)
+        with Recorder(path) as recorder:
+            recorder.write(Began(at=recorder.now(), plan=msgspec.to_builtins(plan)))
+            async with Topic(recorder, kafka, name) as topic:
+                await target.start()
+                async with _going_on(topic.watch(target.id)), _going_on(_sample(recorder, session, target)):
+                    await _work(plan, recorder, stack, session, target, topic)
+                    await _drain(plan, recorder, session, target, topic, kafka, drained_within)
+
+
+async def _work(
+    plan: Plan, recorder: Recorder, stack: Stack, session: aiohttp.ClientSession, target: TheWorker, topic: Topic
+) -> None:
+    """Everything at once, until all strikes are over and all is produced."""
+    producing = asyncio.create_task(topic.produce(plan.writes))
+    hands = [work(RecordedClient(recorder, session, target, hand.name), hand.temper, hand.seed) for hand in plan.hands]
+    try:
+        async with _going_on(*hands):
+            for one in plan.strikes:
+                await strike(recorder, stack, target, one)
+            async with asyncio.timeout(_PRODUCED_WITHIN):
+                await producing
+            await asyncio.sleep(plan.quiet)
+    finally:
+        producing.cancel()
+
+
+async def _drain(
+    plan: Plan,
+    recorder: Recorder,
+    session: aiohttp.ClientSession,
+    target: TheWorker,
+    topic: Topic,
+    kafka: Kafka,
+    within: float,
+) -> None:
+    recorder.write(DrainBegan(at=recorder.now()))
+    ends = {partition: end for partition, end in (await kafka.ends(topic.name, range(plan.partitions))).items() if end}
+    hands = [
+        work(RecordedClient(recorder, session, target, f"draining-{number}"), "draining", number)
+        for number in range(_DRAINING_CLIENTS)
+    ]
+    complete = False
+    async with _going_on(*hands):
+        deadline = monotonic() + within
+        while not complete and monotonic() < deadline:
+            await asyncio.sleep(_SAMPLED_EVERY)
+            complete = await topic.committed(target.id) == ends
+    # Those were cancelled in the middle: what they were about to be handed must not be there.
+    last = RecordedClient(recorder, session, target, "last")
+    await last.pull(wait_ms=200, ack_wait_ms=100, max_messages=1000)
+    recorder.write(DrainEnded(at=recorder.now(), complete=complete, ends=ends))
+
+
+async def _sample(recorder: Recorder, session: aiohttp.ClientSession, target: TheWorker) -> None:
+    """Ask the worker how it is, again and again, until cancelled."""
+    while True:
+        number, sent = target.number, recorder.now()
+        try:
+            async with session.get(f"{target.url}/v1/status", timeout=_SAMPLED_WITHIN) as response:
+                status = await response.json()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            pass
+        else:
+            recorder.write(
+                Sampled(
+                    at=recorder.now(),
+                    sent=sent,
+                    worker=number,
+                    generation=status["generation"],
+                    degraded=status["degraded"],
+                )
+            )
+        await asyncio.sleep(_SAMPLED_EVERY)
+
+
+@asynccontextmanager
+async def _going_on(*works: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Meanwhile these go on; one that fails by itself fails the whole."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one) for one in works]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()

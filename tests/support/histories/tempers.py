@@ -1,0 +1,159 @@
+"""How clients work: each temper is a loop of pulling and settling that goes on until it is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from support.histories.client import Batch, Held, RecordedClient, Settle
+
+Temper = Callable[[RecordedClient, random.Random], Awaitable[None]]
+
+#: Who finds nobody there asks again after this.
+_PAUSE = 0.1
+_WAIT_MS = 1500
+#: Nothing is nacked more often: the backoff would outlast the history.
+_NACKED = 4
+
+
+async def work(client: RecordedClient, temper: str, seed: int) -> None:
+    """For ever, whatever becomes of the worker meanwhile."""
+    dice = random.Random(seed)
+    while True:
+        await TEMPERS[temper](client, dice)
+
+
+async def _pull(client: RecordedClient, *, max_messages: int, ack_wait_ms: int, settle: Settle | None = None) -> Batch:
+    batch = await client.pull(wait_ms=_WAIT_MS, ack_wait_ms=ack_wait_ms, max_messages=max_messages, settle=settle)
+    if batch.refused:
+        await asyncio.sleep(_PAUSE)
+    return batch
+
+
+async def _ack(client: RecordedClient, held: Sequence[Held], *, durable: bool = True) -> None:
+    """Ack, and ask again as long as nobody knows."""
+    left = list(held)
+    for _ in range(20):
+        if not left:
+            return
+        left = await client.settle(Settle(ack=left, durable=durable))
+        if left:
+            await asyncio.sleep(_PAUSE)
+
+
+async def fast(client: RecordedClient, dice: random.Random) -> None:
+    batch = await _pull(client, max_messages=dice.choice((5, 20, 50)), ack_wait_ms=5000)
+    await _ack(client, batch.messages)
+
+
+async def riding(client: RecordedClient, dice: random.Random) -> None:
+    """Acks ride along with the next pull, by batch."""
+    batch = await _pull(client, max_messages=20, ack_wait_ms=4000)
+    while batch.messages:
+        again = await _pull(client, max_messages=20, ack_wait_ms=4000, settle=Settle(batch=batch))
+        # A batch is known at the owner that gave it only; what is acked lease by lease counts after a restart too.
+        await _ack(client, again.unknown)
+        batch = again
+
+
+async def slow(client: RecordedClient, dice: random.Random) -> None:
+    batch = await _pull(client, max_messages=dice.randint(1, 3), ack_wait_ms=3000)
+    for held in batch.messages:
+        await asyncio.sleep(dice.uniform(0.05, 0.4))
+        await _ack(client, [held])
+
+
+async def silent(client: RecordedClient, dice: random.Random) -> None:
+    """Never acks."""
+    await _pull(client, max_messages=dice.randint(1, 3), ack_wait_ms=dice.randint(300, 1500))
+    await asyncio.sleep(dice.uniform(0.2, 0.8))
+
+
+async def nacking(client: RecordedClient, dice: random.Random) -> None:
+    """Nacks some by their leases, with and without a delay, and acks the rest by the batch, in one settle."""
+    batch = await _pull(client, max_messages=6, ack_wait_ms=3000)
+    nack = [held for held in batch.messages if dice.random() < 0.4 and held.delivery_count < _NACKED]
+    delay_ms = dice.choice((None, 0, 300))
+    if batch.messages:
+        await client.settle(Settle(nack=nack, batch=batch, delay_ms=delay_ms))
+
+
+async def extending(client: RecordedClient, dice: random.Random) -> None:
+    batch = await _pull(client, max_messages=dice.randint(1, 4), ack_wait_ms=700)
+    for _ in range(dice.randint(1, 3)):
+        if batch.messages:
+            await asyncio.sleep(dice.uniform(0.1, 0.5))
+            await client.settle(Settle(extend=batch.messages, ack_wait_ms=dice.choice((400, 700, 1000))))
+    if dice.random() < 0.7:
+        await _ack(client, batch.messages)
+
+
+async def dropping(client: RecordedClient, dice: random.Random) -> None:
+    """Leaves before the answer, in it or behind it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(dice.choice((0.001, 0.003, 0.02, 0.5, 2.0))):
+            batch = await _pull(client, max_messages=3, ack_wait_ms=dice.randint(400, 1200))
+            await client.settle(Settle(ack=batch.messages))
+    await asyncio.sleep(dice.uniform(0.05, 0.3))
+
+
+async def late(client: RecordedClient, dice: random.Random) -> None:
+    batch = await _pull(client, max_messages=dice.randint(1, 3), ack_wait_ms=300)
+    await asyncio.sleep(dice.uniform(0.2, 1.0))
+    await _ack(client, batch.messages)
+
+
+async def twice(client: RecordedClient, dice: random.Random) -> None:
+    """Acks twice, at once or one after the other."""
+    batch = await _pull(client, max_messages=5, ack_wait_ms=3000)
+    if batch.messages and dice.random() < 0.5:
+        await asyncio.gather(_ack(client, batch.messages), _ack(client, batch.messages))
+    else:
+        await _ack(client, batch.messages)
+        await _ack(client, batch.messages)
+
+
+async def careless(client: RecordedClient, dice: random.Random) -> None:
+    batch = await _pull(client, max_messages=10, ack_wait_ms=3000)
+    await _ack(client, batch.messages, durable=False)
+
+
+async def rejecting(client: RecordedClient, dice: random.Random) -> None:
+    batch = await _pull(client, max_messages=4, ack_wait_ms=3000)
+    reject = [held for held in batch.messages if dice.random() < 0.3]
+    if reject:
+        await client.settle(Settle(reject=reject))
+    await _ack(client, [held for held in batch.messages if held not in reject])
+
+
+async def unread(client: RecordedClient, dice: random.Random) -> None:
+    """Resets its connection with most of a large answer unread, under a lease that is never to be waited for."""
+    if not await client.hang_up_unread(wait_ms=_WAIT_MS, ack_wait_ms=60_000, max_messages=20):
+        await asyncio.sleep(_PAUSE)
+
+
+async def draining(client: RecordedClient, dice: random.Random) -> None:
+    """Takes whatever there is, and acks it; waits long where there is nothing."""
+    batch = await client.pull(wait_ms=4500, ack_wait_ms=5000, max_messages=100)
+    if batch.refused:
+        await asyncio.sleep(_PAUSE)
+    await _ack(client, batch.messages)
+
+
+TEMPERS: dict[str, Temper] = {
+    "fast": fast,
+    "riding": riding,
+    "slow": slow,
+    "silent": silent,
+    "nacking": nacking,
+    "extending": extending,
+    "dropping": dropping,
+    "late": late,
+    "twice": twice,
+    "careless": careless,
+    "rejecting": rejecting,
+    "unread": unread,
+    "draining": draining,
+}
