@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import pairwise
 
 from support.histories.events import OK
+from support.histories.leases import held_for_sure
 from support.histories.view import Delivery, History
 
 #: In the order in which they are looked for.
@@ -38,7 +39,7 @@ def _cause(history: History, before: Delivery, again: Delivery) -> str:
     span = history.span_at(before.seen)
     if span is None or again.sent > span.until:
         return "worker killed" if _killed(history, before, again) else "worker stopped or moved"
-    if again.seen >= before.sent + before.pull.ack_wait:
+    if again.seen >= held_for_sure(history, before)[1]:
         return "lease expired"
     return "other"
 

@@ -198,7 +198,7 @@ class History:
             self.last_line = line
             self._take(event, line)
         for deliveries in self.deliveries.values():
-            deliveries.sort(key=lambda delivery: (delivery.sent, delivery.seen))
+            deliveries.sort(key=lambda delivery: (delivery.seen, delivery.sent))
         self._starts = [span.since for span in self.spans]
 
     def _take(self, event: AnyEvent, line: int) -> None:

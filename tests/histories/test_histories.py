@@ -1,0 +1,36 @@
+"""Two histories with real servers: a worker and a broker that are killed and stopped. `bin/integration` runs many."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from histories.conftest import RunPlan
+from support.histories.plan import Plan, Strike, plan_of
+
+KILLED = Strike(after=1.5, trouble="kill -9", lasts=0.2)
+STOPPED = Strike(after=1.0, trouble="SIGSTOP", lasts=0.7)
+NO_BROKER = Strike(after=1.5, trouble="broker killed", lasts=0.5)
+PAUSED_BROKER = Strike(after=1.0, trouble="broker paused", lasts=1.0)
+
+
+def short(seed: int, *strikes: Strike) -> Plan:
+    """The plan of this seed, with these strikes and no others."""
+    return replace(plan_of(seed), strikes=list(strikes))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [short(1, KILLED, STOPPED), short(2, NO_BROKER, PAUSED_BROKER)],
+    ids=["a worker killed and stopped", "a broker killed and paused"],
+)
+async def test_nothing_is_in_the_history_that_may_not_be(plan: Plan, run_plan: RunPlan) -> None:
+    verdict = await run_plan(plan)
+    assert not verdict.faults, verdict.text()
+    assert verdict.counts["troubles"] == len(plan.strikes)
+    assert verdict.counts["deliveries"] >= verdict.counts["produced"] > 0
+
+
+def test_the_same_seed_gives_the_same_plan() -> None:
+    assert plan_of(7) == plan_of(7)
+    assert plan_of(7) != plan_of(8)
