@@ -26,7 +26,7 @@ async def settled_above_floor(worker: Worker, count: int) -> bool:
     return bool((await worker.partitions())[0]["settled_above_floor"] == count)
 
 
-async def test_after_kill_9_exactly_what_was_not_acked_comes_again(
+async def test_hole_02_after_kill_9_what_was_not_acked_and_what_was_written_meanwhile_comes(
     kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     topic = await kafka.new_topic(2)
@@ -44,16 +44,20 @@ async def test_after_kill_9_exactly_what_was_not_acked_comes_again(
         settled = await one.ack(*(message.lease for message in to_ack))
         assert (settled.acked, settled.results) == (len(to_ack), {})
         workers.all[-1].kill9()
+        meanwhile = await kafka.produce(topic, *(f"meanwhile {n}" for n in range(5)))
+        book.add(meanwhile)
 
-        two = client(await workers.start(topic), "two")
-        expected = sorted(message.value or "" for message in taken if message not in to_ack)
+        # Asked to begin at the latest, it knows that it has begun long ago.
+        two = client(await workers.start(topic, start_from="latest"), "two")
+        unacked = [message.value or "" for message in taken if message not in to_ack]
+        expected = sorted(unacked + [record.value for record in meanwhile])
         again = await two.take(len(expected))
         assert sorted(message.value or "" for message in again) == expected
         assert (await two.pull(wait_ms=500)).messages == []
 
         book.acking(*again)
         await two.ack(*(message.lease for message in again))
-        await eventually(lambda: kafka.has_committed(ID, topic, {0: 20, 1: 20}))
+        await eventually(lambda: kafka.has_committed(ID, topic, {0: 25, 1: 20}))
 
 
 async def test_an_ack_that_was_answered_survives_a_kill_9_in_the_same_moment(
@@ -74,7 +78,9 @@ async def test_an_ack_that_was_answered_survives_a_kill_9_in_the_same_moment(
     assert (await two.pull(wait_ms=500)).messages == []
 
 
-async def test_holes_left_by_compaction_count_as_settled(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
+async def test_d04a_holes_left_by_compaction_count_as_settled(
+    kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
     topic = await kafka.new_topic(
         1, cleanup_policy="compact", segment_ms="1000", min_cleanable_dirty_ratio="0.001", max_compaction_lag_ms="50"
     )
@@ -103,7 +109,7 @@ async def test_holes_left_by_compaction_count_as_settled(kafka: Kafka, workers: 
     assert (row["in_flight"], row["buffered"], row["settled_above_floor"]) == (0, 0, 0)
 
 
-async def test_an_unacked_message_right_behind_a_hole_comes_again(
+async def test_d04b_an_unacked_message_right_behind_a_hole_comes_again(
     kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     topic = await kafka.new_topic(1)
@@ -131,7 +137,7 @@ async def test_an_unacked_message_right_behind_a_hole_comes_again(
         assert (await two.pull(wait_ms=500)).messages == []
 
 
-async def test_an_ack_far_ahead_on_the_very_first_start_commits_nothing(
+async def test_d04c_an_ack_far_ahead_on_the_very_first_start_commits_nothing(
     kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     topic = await kafka.new_topic(1)
@@ -150,7 +156,7 @@ async def test_an_ack_far_ahead_on_the_very_first_start_commits_nothing(
         assert (await two.pull(wait_ms=500)).messages == []
 
 
-async def test_an_unacked_message_at_the_committed_offset_comes_again(
+async def test_d04d_an_unacked_message_at_the_committed_offset_comes_again(
     kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     topic = await kafka.new_topic(1)

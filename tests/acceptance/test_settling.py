@@ -75,24 +75,6 @@ async def test_an_extended_lease_keeps_the_message(worker: Worker, client: MakeC
     assert (settled.acked, settled.results) == (1, {})
 
 
-async def test_a_late_ack_counts_though_somebody_else_has_the_message(
-    kafka: Kafka, worker: Worker, client: MakeClient
-) -> None:
-    one, other = client(worker, "one"), client(worker, "other")
-    first = (await one.pull(ack_wait_ms=200)).one
-    second = (await other.pull(wait_ms=5000)).one
-
-    lost = await one.nack(first.lease)
-    late = await one.ack(first.lease)
-    settled_already = await other.ack(second.lease)
-
-    assert (lost.nacked, lost.results) == (0, {first.lease: "lease_lost"})
-    assert (late.acked, late.results) == (1, {first.lease: "late"})
-    assert (settled_already.acked, settled_already.results) == (0, {second.lease: "already_settled"})
-    await eventually(lambda: kafka.has_committed(worker.id, worker.topic, {0: 1}))
-    assert (await other.pull(wait_ms=300)).messages == []
-
-
 async def test_a_settle_rides_on_a_pull(kafka: Kafka, worker: Worker, client: MakeClient) -> None:
     await kafka.produce(worker.topic, "v1")
     one = client(worker, "one")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -12,13 +15,14 @@ import pytest
 from support.clients import Hangup, MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
-from support.workers import Worker
+from support.process import sockets
+from support.workers import Worker, Workers
 
 ACK_WAIT = 1.0
-WAITING_CLIENTS = 50
+WAITING_CLIENTS = 200
 
 
-async def test_a_waiting_pull_is_woken_by_an_expired_lease(fresh: Worker, kafka: Kafka, client: MakeClient) -> None:
+async def test_d03_a_waiting_pull_is_woken_by_an_expired_lease(fresh: Worker, kafka: Kafka, client: MakeClient) -> None:
     await kafka.produce(fresh.topic, "once")
     silent, other = client(fresh, "silent"), client(fresh, "other")
     taken = (await silent.pull(ack_wait_ms=int(ACK_WAIT * 1000))).one
@@ -30,7 +34,7 @@ async def test_a_waiting_pull_is_woken_by_an_expired_lease(fresh: Worker, kafka:
     assert (again.offset, again.delivery_count) == (taken.offset, 2)
 
 
-async def test_a_client_that_is_alone_gets_back_what_it_let_expire(
+async def test_d03_a_client_that_is_alone_gets_back_what_it_let_expire(
     fresh: Worker, kafka: Kafka, client: MakeClient
 ) -> None:
     await kafka.produce(fresh.topic, "once")
@@ -55,26 +59,47 @@ async def test_a_waiting_pull_is_woken_by_a_new_message(fresh: Worker, kafka: Ka
 
 
 @pytest.mark.parametrize("leave", [Hangup.close, Hangup.reset, Hangup.close_half])
-async def test_a_client_that_hangs_up_while_it_waits_gets_nothing(
-    leave: Callable[[Hangup], None], fresh: Worker, kafka: Kafka, client: MakeClient
+async def test_d02_a_client_that_hangs_up_while_it_waits_gets_nothing_and_leaves_nothing_behind(
+    leave: Callable[[Hangup], None], kafka: Kafka, workers: Workers, client: MakeClient, tmp_path: Path
 ) -> None:
-    async with hangups(fresh, WAITING_CLIENTS) as gone:
-        await eventually(lambda: fresh.has_waiting(WAITING_CLIENTS))
+    topic = await kafka.new_topic(1)
+    told = tmp_path / "tasks"
+    worker = await workers.start(topic, faults=[f"tells-tasks={told}"])
+
+    async def held() -> tuple[int, int]:
+        """Sockets and tasks of the worker."""
+        worker.signal(signal.SIGUSR1)
+        await eventually(told.exists)
+        tasks: dict[str, int] = json.loads(told.read_text())
+        told.unlink()
+        return sockets(worker.pid), sum(tasks.values())
+
+    before = await held()
+    async with hangups(worker, WAITING_CLIENTS) as gone:
+        await eventually(lambda: worker.has_waiting(WAITING_CLIENTS))
+        meanwhile = await held()
+        assert min(now - then for now, then in zip(meanwhile, before, strict=True)) >= WAITING_CLIENTS
         for one in gone:
             leave(one)
-        await eventually(lambda: fresh.has_waiting(0), 2.0)
+        await eventually(lambda: worker.has_waiting(0), 2.0)
 
         began = monotonic()
-        await kafka.produce(fresh.topic, "for the next")
-        message = (await client(fresh, "next").pull(wait_ms=5000)).one
+        await kafka.produce(topic, "for the next")
+        message = (await client(worker, "next").pull(wait_ms=5000)).one
 
         assert monotonic() - began < 0.5
         assert (message.value, message.delivery_count) == ("for the next", 1)
-        status = await fresh.status()
+        status = await worker.status()
         assert (status["waiting_pulls"], status["in_flight"]) == (0, 1)
 
+    async def nothing_is_left() -> bool:
+        # The test's own connections to the worker may be a few more by now.
+        return all(now <= then + 5 for now, then in zip(await held(), before, strict=True))
 
-async def test_hanging_up_in_the_moment_of_delivery_loses_nothing(
+    await eventually(nothing_is_left)
+
+
+async def test_d02_hanging_up_in_the_moment_of_delivery_loses_nothing(
     fresh: Worker, kafka: Kafka, client: MakeClient
 ) -> None:
     values = [f"v{number}" for number in range(WAITING_CLIENTS)]

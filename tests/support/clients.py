@@ -18,6 +18,8 @@ from support.workers import Worker
 #: On top of what a pull may wait: an answer that takes longer hangs (`docs/api.md` allows 5 s).
 _GRACE = 8.0
 _DEFAULT_WAIT_MS = 20_000
+#: What one pull may ask for.
+_MOST = 1000
 _VERBS = ("extend", "nack", "reject", "ack")
 
 
@@ -115,7 +117,7 @@ class Client:
         """
         taken: list[Delivery] = []
         while len(taken) < count:
-            pulled = await self.pull(at=at, max_messages=count - len(taken), wait_ms=8000, **fields)
+            pulled = await self.pull(at=at, max_messages=min(count - len(taken), _MOST), wait_ms=8000, **fields)
             assert pulled.messages, f"{count} messages were due, only these came: {taken}"
             taken += pulled.messages
         return sorted(taken, key=lambda message: (message.offset, message.partition))
@@ -149,21 +151,52 @@ MakeClient = Callable[[Worker, str], Client]
 
 
 class Hangup:
-    """A client on a bare socket, for leaving in every way that a library would not allow."""
+    """A client on a bare socket: leaves, sends and reads in every way that a library would not allow."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
     @classmethod
-    async def pulling(cls, worker: Worker, name: str, *, wait_ms: int = 50_000, ack_wait_ms: int = 30_000) -> Self:
-        """Connect and send a pull; the answer is not read."""
+    async def connected(cls, worker: Worker, *, receive_buffer: int | None = None) -> Self:
+        """Connect and say nothing. With a small ``receive_buffer`` (bytes) what is not read backs up to the worker."""
         host, port = worker.url.removeprefix("http://").split(":")
-        one = cls(*await asyncio.open_connection(host, int(port)))
-        body = json.dumps({"client": name, "wait_ms": wait_ms, "ack_wait_ms": ack_wait_ms}).encode()
-        one._writer.write(b"POST /v1/pull HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-        await one._writer.drain()
+        end = socket.socket()
+        end.setblocking(False)
+        if receive_buffer is not None:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        await asyncio.get_running_loop().sock_connect(end, (host, int(port)))
+        return cls(*await asyncio.open_connection(sock=end, limit=receive_buffer or 1 << 16))
+
+    @classmethod
+    async def pulling(cls, worker: Worker, name: str, *, receive_buffer: int | None = None, **fields: int) -> Self:
+        """Connect and send a pull; the answer is not read."""
+        one = await cls.connected(worker, receive_buffer=receive_buffer)
+        await one.pull(name, **fields)
         return one
+
+    async def pull(self, name: str, *, wait_ms: int = 50_000, ack_wait_ms: int = 30_000, **fields: int) -> None:
+        """Send a pull, with further fields as `docs/api.md` has them."""
+        wire = {"client": name, "wait_ms": wait_ms, "ack_wait_ms": ack_wait_ms, **fields}
+        body = json.dumps(wire).encode()
+        await self.send(b"POST /v1/pull HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    async def send(self, sent: bytes) -> None:
+        """Raises ConnectionError if the other end has hung up."""
+        self._writer.write(sent)
+        await self._writer.drain()
+
+    async def read(self, most: int) -> bytes:
+        """What is there, or comes next; nothing if the other end has hung up."""
+        return await self._reader.read(most)
+
+    async def answer(self, deadline: float = _GRACE) -> tuple[int, bytes]:
+        """Read one whole answer: its status and its body."""
+        async with asyncio.timeout(deadline):
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
+            lines = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
+            body = await self._reader.readexactly(int(lines.get("content-length", "0")))
+        return int(head.split(" ", 2)[1]), body
 
     def close(self) -> None:
         self._writer.close()
@@ -171,7 +204,7 @@ class Hangup:
     def reset(self) -> None:
         """Go without a word of goodbye: what a crashed machine's kernel answers when it is back."""
         self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._writer.close()
+        self._writer.transport.abort()
 
     def close_half(self) -> None:
         """Say that nothing more will be sent, and go on reading."""
