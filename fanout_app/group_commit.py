@@ -11,42 +11,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import Protocol
 
 from fanout_app.alarm import Alarm
 from fanout_app.core.dispatcher import Dispatcher
-from fanout_app.core.errors import FanoutError
 from fanout_app.core.ledger import LedgerSnapshot
+from fanout_app.ports import LedgerStore, Ownership, WriteError
 
 logger = logging.getLogger("fanout.group_commit")
-
-
-class WriteError(FanoutError):
-    """A row was not acknowledged; whether it is in the changelog is not known."""
-
-
-class LedgerStore(Protocol):
-    """Where rows go."""
-
-    async def write_row(self, partition: int, snapshot: LedgerSnapshot) -> int:
-        """Write a partition's ledger, return when the changelog has it.
-
-        Returns:
-            The size of the row in bytes.
-
-        Raises:
-            WriteError: the write failed or timed out.
-        """
-
-
-class Ownership(Protocol):
-    """Whether the partitions assigned to this worker are still its own."""
-
-    def term(self) -> int:
-        """A number that changes with every rebalance."""
-
-    def holds(self, term: int, now: float) -> bool:
-        """No rebalance has begun since ``term``, and the coordinator has confirmed us recently enough."""
 
 
 #: Bytes of rows a second that gathering aims at: larger rows are written less often.
@@ -84,6 +55,8 @@ class GroupCommit:
         self._last_flush = 0.0
         #: Told how long each acknowledged write took, in seconds.
         self.on_commit_seconds: Callable[[float], None] = lambda seconds: None
+        #: Told of the partition and the size in bytes of each acknowledged row.
+        self.on_row: Callable[[int, int], None] = lambda partition, size: None
 
     def assign(self, partition: int) -> None:
         """Begin with a partition whose ledger is in the changelog as it stands."""
@@ -169,10 +142,11 @@ class GroupCommit:
     async def _write(self, number: int, line: _Line) -> None:
         if self._lines.get(number) is not line:
             return  # given up since this write was planned
-        ledger = self._dispatcher.partitions[number].ledger
+        partition = self._dispatcher.partitions[number]
+        ledger = partition.ledger
         version, floor, term, began = ledger.version, ledger.floor, self._ownership.term(), monotonic()
         try:
-            line.size = await self._store.write_row(number, ledger.snapshot())
+            line.size = await self._store.write_row(number, partition.snapshot())
         except WriteError as error:
             logger.warning("partition %d: ledger row was not written, trying again: %s", number, error)
             proven = False
@@ -181,6 +155,7 @@ class GroupCommit:
         line.in_flight = False
         if proven:
             self.on_commit_seconds(monotonic() - began)
+            self.on_row(number, line.size)
             line.durable, line.floor = version, floor
             self._wake(line)
         if self._lines.get(number) is line and self._owes(line, self._dispatcher.partitions[number].ledger.version):
@@ -202,12 +177,13 @@ class GroupCommit:
         Nobody is answered because of these rows: whether they were in time only the next owner knows.
         """
         owed = {
-            number: self._dispatcher.partitions[number].ledger
+            number: self._dispatcher.partitions[number]
             for number, line in self._lines.items()
             if line.durable < self._dispatcher.partitions[number].ledger.version
         }
         writes = [
-            asyncio.create_task(self._store.write_row(number, ledger.snapshot())) for number, ledger in owed.items()
+            asyncio.create_task(self._store.write_row(number, partition.snapshot()))
+            for number, partition in owed.items()
         ]
         if not writes:
             return

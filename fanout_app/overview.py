@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import time
+from heapq import nsmallest
+from time import monotonic
 from typing import Any
 
 from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.lease import LeaseRun
+from fanout_app.core.message import Message
+from fanout_app.core.partition import PartitionQueue
+from fanout_app.core.requests import LeaseRef, LiveLease
+
+
+def unix_ms(at: float) -> int:
+    """Wall clock of a moment of the monotonic clock, for reading only."""
+    return int((time.time() + at - monotonic()) * 1000)
 
 
 def waiting(dispatcher: Dispatcher) -> int:
     """Messages not handed out yet: held in memory, or still in Kafka as far as its end is known."""
     return sum(
-        partition.fresh_count
-        + len(partition.returned)
-        + len(partition.delayed)
-        + max(0, partition.log_end - partition.next_offset)
+        _buffered(partition) + len(partition.sleepers) + max(0, partition.log_end - partition.next_offset)
         for partition in dispatcher.partitions.values()
     )
+
+
+def _buffered(partition: PartitionQueue) -> int:
+    """Messages in memory that no client has."""
+    return partition.held - len(partition.in_flight)
 
 
 def could_serve(dispatcher: Dispatcher, now: float) -> bool:
@@ -32,14 +46,42 @@ def totals(dispatcher: Dispatcher) -> dict[str, Any]:
     return {
         "lag": sum(max(0, partition.log_end - partition.ledger.floor) for partition in partitions),
         "waiting_messages": waiting(dispatcher),
-        "buffered": sum(partition.fresh_count + len(partition.returned) for partition in partitions),
+        "buffered": sum(map(_buffered, partitions)),
+        "delayed": sum(len(partition.delayed) + len(partition.sleepers) for partition in partitions),
         "in_flight": sum(len(partition.in_flight) for partition in partitions),
         "buffered_bytes": dispatcher.bytes_held(),
         "clients": len(dispatcher.clients),
     }
 
 
-def partitions(dispatcher: Dispatcher, owner: str, unix_time: float) -> list[dict[str, Any]]:
+def full(dispatcher: Dispatcher) -> list[str]:
+    """Which limits stop the intake at the moment, by their options."""
+    reasons = ["buffer-bytes"] if dispatcher.bytes_held() >= dispatcher.limits.buffer_bytes else []
+    for number, partition in sorted(dispatcher.partitions.items()):
+        reason = partition.full()
+        if reason is not None and partition.log_end > partition.next_offset:
+            reasons.append(f"{reason} in partition {number}")
+    return reasons
+
+
+def live_leases(dispatcher: Dispatcher, given_before: float, limit: int) -> list[LiveLease]:
+    """Leases given at this time of the monotonic clock or earlier, oldest first."""
+    runs = {run for partition in dispatcher.partitions.values() for run in partition.in_flight.values()}
+    old = [run for run in runs if run.delivered_at <= given_before]
+    leases: list[LiveLease] = []
+    for run in sorted(old, key=lambda run: run.delivered_at):
+        if len(leases) >= limit:
+            break
+        leases += [_lease(run, message) for message in dispatcher.leases.live_messages(run)]
+    return nsmallest(limit, leases, key=lambda lease: (lease.delivered_at, lease.ref.partition, lease.ref.offset))
+
+
+def _lease(run: LeaseRun, message: Message) -> LiveLease:
+    ref = LeaseRef(run.partition, run.era, message.offset, run.delivery_count, run.batch)
+    return LiveLease(ref, run.client, run.group, run.delivered_at, run.deadline)
+
+
+def partitions(dispatcher: Dispatcher, owner: str) -> list[dict[str, Any]]:
     """A row a partition. Ages are by the messages' own timestamps."""
     rows = []
     for number, partition in sorted(dispatcher.partitions.items()):
@@ -52,9 +94,13 @@ def partitions(dispatcher: Dispatcher, owner: str, unix_time: float) -> list[dic
                 "floor": partition.ledger.floor,
                 "committed": partition.ledger.committed,
                 "settled_above_floor": len(partition.ledger.settled),
-                "buffered": partition.fresh_count + len(partition.returned) + len(partition.delayed),
+                "buffered": _buffered(partition),
+                "delayed": len(partition.delayed) + len(partition.sleepers),
                 "in_flight": len(partition.in_flight),
-                "oldest_age_seconds": None if oldest is None else max(0.0, unix_time - oldest.timestamp / 1000),
+                "oldest_age_seconds": None if oldest is None else max(0.0, time.time() - oldest.timestamp / 1000),
+                "row_bytes": partition.row_bytes,
+                "full": partition.full(),
+                "next_offset": partition.next_offset,
                 "log_start": partition.log_start,
                 "log_end": max(partition.log_end, partition.next_offset),
             }

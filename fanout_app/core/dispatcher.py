@@ -9,7 +9,7 @@ at least the ledger's version is in the changelog.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from fanout_app.core.client import Client, Clients
@@ -18,10 +18,13 @@ from fanout_app.core.lease import Answer
 from fanout_app.core.leases import Leases
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.limits import Counters, Limits
-from fanout_app.core.message import Message, size_of
+from fanout_app.core.message import Message
 from fanout_app.core.partition import PartitionQueue
+from fanout_app.core.picking import Wish, has_something, pick
+from fanout_app.core.redelivery import Spent
 from fanout_app.core.requests import Empty, Pull
 from fanout_app.core.rotation import Rotation
+from fanout_app.core.shares import Shares
 
 __all__ = ["Counters", "Dispatcher", "Handout", "Limits"]
 
@@ -48,6 +51,9 @@ class Dispatcher:
         self.clients = Clients(limits.client_ttl, limits.hoarding)
         #: Groups with a share; only these are handed anything.
         self.weights: dict[str, int] = {"stable": 100}
+        #: Nothing is handed out or fetched, by an operator's wish; leases go on.
+        self.paused = False
+        self._shares = Shares()
         self._rotations: dict[str, Rotation] = {}
         self._waiting: dict[int, _Waiting] = {}
         self._pulls = 0
@@ -68,7 +74,7 @@ class Dispatcher:
 
     def assign(self, number: int, snapshot: LedgerSnapshot) -> PartitionQueue:
         """Take a partition on with the ledger it starts from. Nothing of it is in memory before."""
-        partition = self.partitions[number] = PartitionQueue(number, PartitionLedger(snapshot))
+        partition = self.partitions[number] = PartitionQueue(number, PartitionLedger(snapshot), self.limits)
         self._turn_of_partition.append(number)
         return partition
 
@@ -103,7 +109,8 @@ class Dispatcher:
         return (
             partition is not None
             and not partition.suspended
-            and partition.held < self.limits.max_ack_pending
+            and not self.paused
+            and partition.full() is None
             and self.clients.someone_alive(now)
             and self.bytes_held() < self.limits.buffer_bytes
         )
@@ -144,73 +151,57 @@ class Dispatcher:
     def why_empty(self, pull: Pull) -> Empty:
         """Why a pull that waited in vain got nothing."""
         client = self.clients.get(pull.client)
+        if self.paused:
+            return Empty.PAUSED
         if not self.weights.get(pull.group):
             return Empty.WEIGHT_ZERO
         if client is not None and self._allowance(client) <= 0:
             return Empty.CLIENT_LIMIT
         if not self.partitions or any(partition.suspended for partition in self.partitions.values()):
             return Empty.MOVING
-        if self.bytes_held() >= self.limits.buffer_bytes:
+        if self._full():
             return Empty.BUFFER_FULL
         return Empty.NO_MESSAGE
+
+    def _full(self) -> bool:
+        """Whether limits are what keeps messages in Kafka: the buffer's, or those of each partition that has some."""
+        if self.bytes_held() >= self.limits.buffer_bytes:
+            return True
+        behind = [partition for partition in self.partitions.values() if partition.log_end > partition.next_offset]
+        return bool(behind) and all(partition.full() for partition in behind)
 
     def serve(self, now: float) -> list[Handout]:
         """Hand what is there to whose turn it is. The leases exist from now on."""
         handouts: list[Handout] = []
-        for group, weight in self.weights.items():
-            rotation = self._rotations.get(group)
-            if weight and rotation is not None:
-                while rotation and (handout := self._serve_one(rotation, now)):
-                    handouts.append(handout)
+        if not self.paused:
+            while handout := self._serve_one(now):
+                handouts.append(handout)
         return handouts
 
-    def _serve_one(self, rotation: Rotation, now: float) -> Handout | None:
-        if not any(self._has_something(partition) for partition in self.partitions.values()):
+    def _serve_one(self, now: float) -> Handout | None:
+        if not any(map(has_something, self.partitions.values())):
             return None
-        # Everyone in the rotation can take anything but what it is barred from itself: the second turn ends this.
-        for _name, number in rotation.turns():
-            waiting = self._waiting[number]
-            taken = self._take(waiting, now)
-            if taken:
-                del self._waiting[number]
-                rotation.served(waiting.pull.client, number)
-                self.clients.stopped_waiting(waiting.client, now)
-                return Handout(number, self.leases.hand_out(self._new_batch(), *waiting, taken, now))
+        groups = [group for group, rotation in self._rotations.items() if rotation and self.weights.get(group)]
+        for group in self._shares.order(groups, self.weights):
+            handout = self._serve_group(self._rotations[group], now)
+            if handout is not None:
+                self._shares.served(group, len(handout.answer), groups, self.weights)
+                return handout
         return None
 
-    @staticmethod
-    def _has_something(partition: PartitionQueue) -> bool:
-        return not partition.suspended and bool(partition.fresh_count or partition.returned)
-
-    def _take(self, waiting: _Waiting, now: float) -> list[tuple[PartitionQueue, list[Message]]]:
-        """Take messages for this pull: returned ones first, then fresh ones, from the partition whose turn it is on."""
-        pull = waiting.pull
-        limit = min(pull.max_messages, self._allowance(waiting.client))
-        room = pull.max_bytes
-        taken: list[tuple[PartitionQueue, list[Message]]] = []
-        for partition in self.partitions.values():
-            if partition.returned and not partition.suspended and limit:
-                messages = partition.returned.take(
-                    pull.client, now, limit, room, alone=not taken, others_wait=self._others_wait(pull.client)
-                )
-                if messages:
-                    limit -= len(messages)
-                    room -= sum(map(size_of, messages))
-                    taken.append((partition, messages))
-        order = self._turn_of_partition
-        for _ in range(len(order)):
-            if not limit or (taken and room <= 0):
-                break
-            partition = self.partitions[order[0]]
-            order.rotate(-1)
-            if partition.fresh_count and not partition.suspended:
-                messages = partition.take_fresh(limit, room, alone=not taken)
-                if messages:
-                    limit -= len(messages)
-                    if limit:
-                        room -= sum(map(size_of, messages))
-                    taken.append((partition, messages))
-        return taken
+    def _serve_group(self, rotation: Rotation, now: float) -> Handout | None:
+        # Everyone in the rotation can take anything but what it is barred from itself: the second turn ends this.
+        for name, number in rotation.turns():
+            pull, client = self._waiting[number]
+            most = min(pull.max_messages, self._allowance(client))
+            wish = Wish(name, most, pull.max_bytes, self._others_wait(name))
+            picked = pick(self.partitions, self._turn_of_partition, wish, now)
+            if picked:
+                del self._waiting[number]
+                rotation.served(name, number)
+                self.clients.stopped_waiting(client, now)
+                return Handout(number, self.leases.hand_out(self._new_batch(), pull, client, picked, now))
+        return None
 
     def _others_wait(self, client: str) -> bool:
         """Whether anybody else could take a message now, of whatever group."""
@@ -240,7 +231,69 @@ class Dispatcher:
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
 
+    # Asleep and spent ------------------------------------------------------------------------------------------------
+
+    def to_read(self, most: int, now: float) -> dict[int, list[int]]:
+        """Messages that slept and are due, up to so many a partition: read their bodies, then call `awake`.
+
+        None as long as nobody is there to take them or the buffer is full: they can sleep on at no cost.
+        """
+        if self.paused or not self.clients.someone_alive(now) or self.bytes_held() >= self.limits.buffer_bytes:
+            return {}
+        ready = [partition for partition in self.partitions.values() if partition.sleepers.due]
+        return {partition.number: partition.sleepers.to_read(most) for partition in ready if not partition.suspended}
+
+    def awake(self, number: int, era: int, offsets: Sequence[int], found: Mapping[int, Message], now: float) -> int:
+        """These were read for `to_read`; what was not found exists no more.
+
+        Returns:
+            How many messages were lost to retention or compaction.
+        """
+        partition = self.partitions.get(number)
+        if partition is None or partition.ledger.era != era:
+            return 0
+        lost = [offset for offset in offsets if not partition.wake(offset, found.get(offset), now)]
+        partition.ledger.settle(lost)
+        self.counters.lost_to_retention += len(lost)
+        return len(lost)
+
+    def not_read(self, number: int, offsets: Sequence[int]) -> None:
+        """They could not be read; `to_read` answers them again."""
+        partition = self.partitions.get(number)
+        if partition is not None:
+            partition.sleepers.not_read(offsets)
+
+    def spent(self) -> list[Spent]:
+        """What has been given up on and waits to be put where such messages go."""
+        return [spent for partition in self.partitions.values() for spent in partition.spent.values()]
+
+    def put_away(self, spent: Spent) -> bool:
+        """It is there now: settle it. False if somebody else has done so, or the partition is not ours any more."""
+        partition = self.partitions.get(spent.partition)
+        if partition is None or partition.spent.get(spent.message.offset) is not spent:
+            return False
+        partition.forget(spent.message.offset)
+        partition.ledger.settle((spent.message.offset,))
+        self.counters.dead_lettered += 1
+        return True
+
     # Clients ---------------------------------------------------------------------------------------------------------
+
+    def leave(self, name: str, now: float) -> list[int] | None:
+        """A client leaves: its leases are freed, uncounted, and it has no place any more.
+
+        Returns:
+            Its waiting pulls, which are cancelled; None if nobody of that name is known.
+        """
+        client = self.clients.get(name)
+        if client is None or not client.alive(now, self.limits.client_ttl):
+            return None
+        pulls = [number for number, waiting in self._waiting.items() if waiting.client is client]
+        for number in pulls:
+            self.cancel_pull(number, now)
+        self.leases.free(name, now)
+        self._forget(client)
+        return pulls
 
     def _rotation(self, group: str) -> Rotation:
         rotation = self._rotations.get(group)

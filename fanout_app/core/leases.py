@@ -93,6 +93,14 @@ class Leases:
                 self._take_back(run, messages, now, barred=False)
                 self.counters.released += len(messages)
 
+    def free(self, client: str, now: float) -> None:
+        """The client has left: what it holds goes to the next one, uncounted."""
+        for partition in self._partitions.values():
+            for run in {run for run in partition.in_flight.values() if run.client == client}:
+                messages = self.live_messages(run)
+                self._take_back(run, messages, now, barred=False)
+                self.counters.released += len(messages)
+
     def _ends_at(self, run: LeaseRun, deadline: float) -> None:
         run.alarm.cancel()
         run.deadline = deadline
@@ -102,28 +110,49 @@ class Leases:
         messages = self.live_messages(run)
         self._clients.let_expire(self._clients[run.client], len(messages))
         self.counters.expired += len(messages)
-        self._fail(run, messages, now, delay=0.0)
+        self._fail(run, messages, now, 0.0, "lease expired")
 
-    def fail(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float | None) -> None:
+    def fail(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float | None, reason: str) -> None:
         """Nacked: the next client gets them after ``delay`` seconds, by default those of the backoff."""
         if delay is None:
             delay = self._limits.backoff.delay(run.delivery_count, self._jitter())
-        self._fail(run, messages, now, delay)
+        self._fail(run, messages, now, delay, reason or "nacked")
 
-    def _fail(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float) -> None:
+    def _fail(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float, reason: str) -> None:
         partition = self._partitions[run.partition]
         for message in messages:
             partition.ledger.failed(message.offset)
-        if delay <= 0:
+        limit = self._limits.max_deliver
+        if limit is not None and run.delivery_count >= limit:
+            self._give_up_on(run, messages, now, reason)
+        elif delay <= 0:
             self._take_back(run, messages, now, barred=True)
-            return
+        else:
+            self._delay(run, messages, now, delay)
+
+    def _give_up_on(self, run: LeaseRun, messages: Sequence[Message], now: float, reason: str) -> None:
+        partition = self._partitions[run.partition]
         for message in messages:
             del partition.in_flight[message.offset]
-            partition.delayed[message.offset] = message
+            partition.give_up_on(message, run.delivery_count, reason, run.client)
+        self._end(run, len(messages), now)
+
+    def _delay(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float) -> None:
+        partition = self._partitions[run.partition]
+        sleep = delay > self._limits.long_delay
+        for message in messages:
+            del partition.in_flight[message.offset]
+            if sleep:
+                partition.put_to_sleep(message, run.client)
+            else:
+                partition.delayed[message.offset] = message
         offsets = [message.offset for message in messages]
         client = run.client
         self._end(run, len(messages), now)
-        self._deadlines.set(now + delay, lambda at: self._delay_over(partition, offsets, client, at))
+        if sleep:
+            self._deadlines.set(now + delay, lambda at: partition.sleepers.wake(offsets))
+        else:
+            self._deadlines.set(now + delay, lambda at: self._delay_over(partition, offsets, client, at))
 
     @staticmethod
     def _delay_over(partition: PartitionQueue, offsets: list[int], failed_by: str, now: float) -> None:

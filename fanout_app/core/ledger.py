@@ -9,17 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from pyroaring import BitMap64
 
-
-class Witness(NamedTuple):
-    """The last record seen below the floor; another record there later means the topic was made anew."""
-
-    offset: int
-    timestamp: int
-    crc: int
+from fanout_app.core.witness import Witness, thinned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +27,8 @@ class LedgerSnapshot:
     failures: Mapping[int, int] = field(default_factory=dict)
     #: The last offset known to be committed to the consumer group, None before the first commit.
     committed: int | None = None
-    witness: Witness | None = None
+    #: Records seen below the floor, ascending: others in their place later mean that the topic was made anew.
+    witnesses: tuple[Witness, ...] = ()
 
 
 class PartitionLedger:
@@ -43,7 +37,7 @@ class PartitionLedger:
     ``version`` counts changes that must not be forgotten: a settle is durable when a row of its version or later is.
     """
 
-    __slots__ = ("committed", "era", "failures", "floor", "settled", "version", "witness")
+    __slots__ = ("committed", "era", "failures", "floor", "settled", "version", "witnesses")
 
     def __init__(self, snapshot: LedgerSnapshot | None = None) -> None:
         start = snapshot or LedgerSnapshot()
@@ -52,7 +46,7 @@ class PartitionLedger:
         self.settled = BitMap64(start.settled)
         self.failures: dict[int, int] = dict(start.failures)
         self.committed = start.committed
-        self.witness = start.witness
+        self.witnesses = start.witnesses
         self.version = 0
         self._advance()
 
@@ -119,12 +113,16 @@ class PartitionLedger:
 
     def begin_era(self, floor: int) -> None:
         """Forget what was settled and start at ``floor``: a seek, a reset, a topic made anew."""
+        self.witnesses = tuple(witness for witness in self.witnesses if witness.offset < floor)
         self.era += 1
         self.floor = floor
         self.settled.clear()
         self.failures.clear()
-        self.witness = None
         self.version += 1
+
+    def bear(self, witness: Witness) -> None:
+        """Remember a record below the floor. Rows need not be written for its sake."""
+        self.witnesses = thinned((*self.witnesses, witness))
 
     def _forget_failures(self, start: int, stop: int) -> None:
         """A settled offset has no next delivery to count. Looks at the run or at the failures, whichever are fewer."""
@@ -143,7 +141,7 @@ class PartitionLedger:
             settled=BitMap64(self.settled),
             failures=dict(self.failures),
             committed=self.committed,
-            witness=self.witness,
+            witnesses=self.witnesses,
         )
 
     def _advance(self) -> None:
@@ -186,12 +184,11 @@ def join(snapshots: Iterable[LedgerSnapshot]) -> LedgerSnapshot | None:
             failures[offset] = max(count, failures.get(offset, 0))
     settled.remove_range(0, floor)
     committed = [row.committed for row in rows if row.committed is not None]
-    witnesses = [row.witness for row in rows if row.witness is not None]
     return LedgerSnapshot(
         era=era,
         floor=floor,
         settled=settled,
         failures={offset: count for offset, count in failures.items() if offset >= floor and offset not in settled},
         committed=max(committed, default=None),
-        witness=max(witnesses, default=None),
+        witnesses=thinned(witness for row in rows for witness in row.witnesses),
     )

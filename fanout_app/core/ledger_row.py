@@ -10,7 +10,8 @@ import msgspec
 from pyroaring import BitMap64
 
 from fanout_app.core.errors import RowError
-from fanout_app.core.ledger import LedgerSnapshot, Witness
+from fanout_app.core.ledger import LedgerSnapshot
+from fanout_app.core.witness import Witness
 
 FORMAT = 1
 
@@ -30,7 +31,9 @@ class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     settled: bytes
     failures: dict[int, int]
     committed: int | None
+    #: The latest of the witnesses; the older ones, ascending, are at the end.
     witness: tuple[int, int, int] | None
+    older_witnesses: tuple[tuple[int, int, int], ...] = ()
 
     def snapshot(self) -> LedgerSnapshot:
         """The ledger of the row.
@@ -48,7 +51,7 @@ class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
             settled=settled,
             failures=self.failures,
             committed=self.committed,
-            witness=None if self.witness is None else Witness(*self.witness),
+            witnesses=tuple(Witness(*fields) for fields in (*self.older_witnesses, self.witness) if fields is not None),
         )
 
 
@@ -67,7 +70,8 @@ def encode_row(snapshot: LedgerSnapshot, *, id: str, topic: str, generation: int
         settled=BitMap64(snapshot.settled).serialize() if snapshot.settled else b"",
         failures=dict(snapshot.failures),
         committed=snapshot.committed,
-        witness=snapshot.witness,
+        witness=snapshot.witnesses[-1] if snapshot.witnesses else None,
+        older_witnesses=snapshot.witnesses[:-1],
     )
     return bytes((FORMAT,)) + _encoder.encode(row)
 

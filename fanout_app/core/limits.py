@@ -20,6 +20,14 @@ class Limits:
     #: How long a failed message waits for another client before the one that failed it may have it again.
     other_client_wait: float = 1.0
     backoff: Backoff = field(default_factory=Backoff)
+    #: A message delayed for longer keeps no body in memory; it is read again when it is due.
+    long_delay: float = 10.0
+    #: So many deliveries that ended badly make a message a dead letter; None: it is tried for ever.
+    max_deliver: int | None = None
+    #: From this delivery on a message is handed out alone, so that what breaks a client takes no others down with it.
+    alone_from: int = 3
+    #: Size of a ledger row above which no more of its partition is fetched.
+    max_row_bytes: int = 512 << 10
 
 
 @dataclass(slots=True)
@@ -34,4 +42,5 @@ class Counters:
     rejected: int = 0
     expired: int = 0
     released: int = 0
+    dead_lettered: int = 0
     lost_to_retention: int = 0

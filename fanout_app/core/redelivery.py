@@ -7,8 +7,9 @@ a while has passed, does the one that failed it get it again: it may be all ther
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fanout_app.core.message import Message, size_of
 
@@ -19,12 +20,15 @@ class Backoff:
 
     first: float = 0.1
     longest: float = 60.0
+    #: How much of a delay jitter may take off, 0 to 1.
+    jitter_share: float = 0.5
 
     def delay(self, delivery_count: int, jitter: float) -> float:
-        """Seconds to wait after this delivery failed; ``jitter`` in [0, 1) takes up to half of it off again."""
+        """Seconds to wait after this delivery failed; ``jitter`` in [0, 1) says how much of its share is taken off."""
         if delivery_count <= 1:
             return 0.0
-        return float(min(self.longest, self.first * 2.0 ** min(delivery_count - 2, 64)) * (1.0 - jitter / 2.0))
+        full = min(self.longest, self.first * 2.0 ** min(delivery_count - 2, 64))
+        return float(full * (1.0 - jitter * self.jitter_share))
 
 
 @dataclass(slots=True)
@@ -35,6 +39,18 @@ class Returned:
     barred: str | None
     #: Until then the barred client does not get it even if nobody else waits.
     barred_until: float
+
+
+class Spent(NamedTuple):
+    """A message that nobody is to have again, until it is where such messages go; then it is settled."""
+
+    partition: int
+    era: int
+    message: Message
+    delivery_count: int
+    reason: str
+    #: Who had it last; empty if that is not known any more.
+    client: str
 
 
 @dataclass(slots=True)
@@ -92,12 +108,21 @@ class Returns:
         return entry.message
 
     def take(
-        self, client: str, now: float, limit: int, room: int, *, alone: bool = True, others_wait: bool = False
+        self,
+        client: str,
+        now: float,
+        limit: int,
+        room: int,
+        *,
+        first: bool = True,
+        others_wait: bool = False,
+        alone: Callable[[int], bool] = lambda offset: False,
     ) -> list[Message]:
         """Up to ``limit`` messages of up to ``room`` bytes in all that this client may have.
 
-        With ``alone`` the first one is taken however large it is. ``others_wait`` says that another client could take
-        what this one is barred from.
+        Where these are the ``first`` ones of an answer, one is taken however large it is, and one that is to be handed
+        out ``alone`` is all that is taken. ``others_wait`` says that another client could take what this one is barred
+        from.
         """
         taken: list[Message] = []
         skipped: list[int] = []
@@ -113,11 +138,14 @@ class Returns:
                 skipped.append(offset)
                 continue
             room -= size_of(entry.message)
-            if room < 0 and (taken or not alone):
+            by_itself = alone(offset)
+            if (room < 0 or by_itself) and (taken or not first):
                 skipped.append(offset)
                 break
             self.discard(offset)
             taken.append(entry.message)
+            if by_itself:
+                break
         else:
             if bars is not None and skipped and not self._heap:
                 # All were looked at: the time is known exactly again.

@@ -119,7 +119,7 @@ class Settling:
             self._acked(entry, run.partition, len(messages))
         elif verb is Verb.NACK:
             clients.nacked(client, len(messages))
-            leases.fail(run, messages, self._now, entry.delay)
+            leases.fail(run, messages, self._now, entry.delay, entry.reason)
             self.outcome.nacked += len(messages)
             leases.counters.nacked += len(messages)
         elif verb is Verb.EXTEND:

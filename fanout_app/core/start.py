@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
+from fanout_app.core.witness import Seen, Witness, judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +20,12 @@ class Known:
     #: Era and floor as mirrored in ZooKeeper.
     mirror: tuple[int, int] | None
     log_start: int
+    #: The high watermark: transactions that are open still count.
     log_end: int
     #: Where a partition that nothing knows about begins.
     first_start: int
+    #: What was found where witnesses of the row had been; those that nobody looked for are not in it.
+    witnessed: Mapping[Witness, Seen] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -44,17 +49,10 @@ def decide(known: Known) -> Start:
     one above the floor was set forward, since floors are committed only after they are in the changelog.
     """
     start = _from_records(known)
-    if start.snapshot.floor > known.log_end:
-        start.beyond_end = True
-        start.errors.append(
-            f"the floor {start.snapshot.floor} is beyond the end of the log {known.log_end}: the topic was made anew "
-            f"or truncated; starting a new era at {known.log_start}"
-        )
-        ledger = PartitionLedger(start.snapshot)
-        ledger.begin_era(known.log_start)
-        # The group still has the offset of the log that is gone: remembered, so that it is not taken for a new one.
-        start.snapshot = replace(ledger.snapshot(), committed=known.committed)
-        start.write = True
+    verdict = judge(known.witnessed)
+    start.beyond_end = start.snapshot.floor > known.log_end
+    if start.beyond_end or verdict.replaced:
+        _on_another_log(start, known, verdict.same)
     elif start.snapshot.floor < known.log_start:
         ledger = PartitionLedger(start.snapshot)
         start.lost = ledger.unsettled_in(ledger.floor, known.log_start)
@@ -67,6 +65,28 @@ def decide(known: Known) -> Start:
                 "them"
             )
     return start
+
+
+def _on_another_log(start: Start, known: Known, same: Witness | None) -> None:
+    """The floor belongs to a log that is gone, or of which only the beginning is left: begin a new era.
+
+    Of a truncated log everything after the last record that is certainly the old one is read again. That repeats what
+    lay between it and the truncation, but the log may have grown again since, and none of that may be skipped.
+    """
+    floor = start.snapshot.floor
+    why = f"beyond the end of the log {known.log_end}" if start.beyond_end else "of another log than this one"
+    if same is not None:
+        begin = max(known.log_start, same.offset + 1)
+        what = f"the log was truncated, its records are the old ones up to {same.offset} for certain"
+    else:
+        begin = known.log_start
+        what = "the topic was made anew or truncated"
+    start.errors.append(f"the floor {floor} is {why}: {what}; starting a new era at {begin}")
+    ledger = PartitionLedger(start.snapshot)
+    ledger.begin_era(begin)
+    # The group still has the offset of the log that is gone: remembered, so that it is not taken for a new one.
+    start.snapshot = replace(ledger.snapshot(), committed=known.committed)
+    start.write = True
 
 
 def _from_records(known: Known) -> Start:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from aiokafka.errors import KafkaError
 from faust.exceptions import FaustError
 
-from fanout_app.runtime import SourceError
+from fanout_app.ports import SourceError
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from faust.exceptions import FaustError
 
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.ledger_row import encode_row
-from fanout_app.group_commit import WriteError
 from fanout_app.kafka.ledger_table import row_key
 from fanout_app.options import Options
+from fanout_app.ports import WriteError
 
 _TIMEOUT = 10.0
 

@@ -86,6 +86,9 @@ class NaiveQueue:
         self.pulls: dict[int, Pull] = {}
         self.weights = {"stable": 100}
         self.last_served: dict[str, int] = {}
+        #: In the order in which they came first.
+        self.groups: list[str] = []
+        self.claims: Counter[str] = Counter()
         self.batches: dict[int, NaiveBatch] = {}
         self.acked_whole: set[int] = set()
         self.counts: Counter[str] = Counter()
@@ -171,6 +174,8 @@ class NaiveQueue:
         if known is None or not self.alive(known, now):
             known = self.clients[pull.client] = NaiveClient(pull.client, named, now)
         known.seen = now
+        if pull.group not in self.groups:
+            self.groups.append(pull.group)
         if pull.group not in known.joined:
             known.joined[pull.group] = next(self._joins)
         self.pulls[number] = pull
@@ -183,10 +188,22 @@ class NaiveQueue:
 
     def serve(self, now: float) -> list[tuple[int, list[LeaseRef]]]:
         handouts = []
-        for group, weight in self.weights.items():
-            while weight and (handout := self._serve_one(group, now)):
-                handouts.append(handout)
+        while handout := self._serve_next(now):
+            handouts.append(handout)
         return handouts
+
+    def _serve_next(self, now: float) -> tuple[int, list[LeaseRef]] | None:
+        """One message raises the claims of all groups that wait by their weights; who had it pays for all of them."""
+        groups = sorted({group for _, group in self.servable()}, key=self.groups.index)
+        for group in sorted(groups, key=lambda group: -self.claims[group] - self.weights[group]):
+            handout = self._serve_one(group, now)
+            if handout is not None:
+                for _ in handout[1]:
+                    for each in groups if len(groups) > 1 else ():
+                        self.claims[each] += self.weights[each]
+                        self.claims[group] -= self.weights[each]
+                return handout
+        return None
 
     def _serve_one(self, group: str, now: float) -> tuple[int, list[LeaseRef]] | None:
         last = self.last_served.get(group, 0)

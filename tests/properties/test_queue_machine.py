@@ -51,6 +51,7 @@ LIMITS = Limits(
     hoarding=HOARDING,
     other_client_wait=OTHER_CLIENT_WAIT,
     backoff=Backoff(first=0.25, longest=2.0),
+    alone_from=1 << 30,
 )
 
 

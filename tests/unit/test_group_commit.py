@@ -10,7 +10,8 @@ import pytest
 
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.ledger import LedgerSnapshot
-from fanout_app.group_commit import GroupCommit, WriteError
+from fanout_app.group_commit import GroupCommit
+from fanout_app.ports import WriteError
 
 NUMBER = 3
 #: Far longer than anything here takes; only a test that fails waits for it.

@@ -153,9 +153,9 @@ class TestNack:
     def test_with_a_delay_it_waits_that_long_and_longer_than_another_client(self) -> None:
         desk = Desk()
         desk.fetch(0)
-        desk.nack(lease(desk.pull("A")), delay=60.0)
+        desk.nack(lease(desk.pull("A")), delay=8.0)
         desk.wait("B")
-        desk.pass_time(59.9)
+        desk.pass_time(7.9)
         assert desk.serve() == []
         desk.pass_time(0.1)
         assert desk.serve() == [("B", [0])]
@@ -310,5 +310,6 @@ def test_runs_and_partitions_say_where_they_stand() -> None:
     assert repr(run) == "<LeaseRun p0/[0, 1] live=2 client=A until=30.000>"
     assert repr(desk[0]) == (
         "<PartitionQueue 0 next=3 fresh=1 in_flight=2 returned=0 delayed=0 "
+        "asleep=0 spent=0 "
         "<PartitionLedger era=0 floor=0 above=0 version=0>>"
     )

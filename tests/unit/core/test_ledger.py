@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from fanout_app.core.errors import RowError
-from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger, Witness, join
+from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger, join
 from fanout_app.core.ledger_row import FORMAT, LedgerRow, decode_row, encode_row
+from fanout_app.core.witness import Witness
 from unit.core.desk import ledger
 
 
@@ -76,11 +77,17 @@ def test_a_settled_run_costs_no_more_than_the_failures_in_it_or_around_it() -> N
 def test_an_era_begins_empty() -> None:
     one = PartitionLedger(
         LedgerSnapshot(
-            era=2, floor=10, settled=frozenset({12}), failures={11: 1}, committed=10, witness=Witness(9, 5, 1)
+            era=2,
+            floor=10,
+            settled=frozenset({12}),
+            failures={11: 1},
+            committed=10,
+            witnesses=(Witness(3, 5, 1), Witness(4, 5, 1), Witness(9, 5, 1)),
         )
     )
     one.begin_era(4)
-    assert (one.era, one.floor, list(one.settled), one.failures, one.witness) == (3, 4, [], {}, None)
+    assert (one.era, one.floor, list(one.settled), one.failures) == (3, 4, [], {})
+    assert one.witnesses == (Witness(3, 5, 1),), "a witness is a record below the floor"
 
 
 def test_a_row_above_a_settled_floor_starts_at_the_next_unsettled_one() -> None:
@@ -114,13 +121,13 @@ def test_a_stale_row_costs_nothing_and_a_higher_era_wins_whole() -> None:
 
 def test_the_witness_and_the_commit_that_are_furthest_on_are_kept() -> None:
     rows = [
-        LedgerSnapshot(witness=Witness(5, 100, 1), committed=5),
-        LedgerSnapshot(witness=Witness(9, 50, 2), committed=None),
-        LedgerSnapshot(witness=None, committed=7),
+        LedgerSnapshot(witnesses=(Witness(5, 100, 1),), committed=5),
+        LedgerSnapshot(witnesses=(Witness(9, 50, 2),), committed=None),
+        LedgerSnapshot(committed=7),
     ]
     joined = join(rows)
     assert joined is not None
-    assert (joined.witness, joined.committed) == (Witness(9, 50, 2), 7)
+    assert (joined.witnesses, joined.committed) == ((Witness(5, 100, 1), Witness(9, 50, 2)), 7)
 
 
 def test_a_row_with_a_hundred_thousand_gaps_is_small() -> None:

@@ -147,7 +147,7 @@ class TestIntake:
         desk.fetch(0, 1)
         held = desk.pull("A", 2)
         assert (desk.queue.wants(0, desk.now), desk.queue.wants(1, desk.now)) == (False, True)
-        desk.nack(leases(held)[0], delay=60.0)
+        desk.nack(leases(held)[0], delay=5.0)
         assert not desk.queue.wants(0, desk.now)
         desk.ack(leases(held)[1])
         assert desk.queue.wants(0, desk.now)

@@ -1,0 +1,133 @@
+"""What the intake does with fetches: offers them to the queue, reads again what was dropped, watches the log.
+
+No record can be counted on to arrive (see `fanout_app.kafka.transport`): reading goes by the queue's own next offset.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+
+from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.group_commit import GroupCommit
+from fanout_app.ports import Fetch, Source, SourceError
+
+logger = logging.getLogger("fanout.fetches")
+
+#: A position ahead of what has arrived for so long means that a fetch was dropped.
+_DROPPED_AFTER = 0.5
+#: A log that ends before what was read already is believed only when it is read so often: a new leader may lag.
+_READINGS = 3
+
+
+class Fetches:
+    """The intake of one worker's partitions."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, commit: GroupCommit, source: Source, *, serve: Callable[[], None]
+    ) -> None:
+        """``serve`` is called when there may be more to hand out."""
+        self._dispatcher = dispatcher
+        self._commit = commit
+        self._source = source
+        self._serve = serve
+        self._starved = False
+        #: Partition -> position and next offset, and since when they differ so.
+        self._ahead: dict[int, tuple[tuple[int, int], float]] = {}
+        #: Partition -> how often its log ended before what was read of it.
+        self._short: dict[int, int] = {}
+
+    def wants(self, number: int) -> bool:
+        """Whether to fetch from this partition now."""
+        wanted = self._dispatcher.wants(number, monotonic())
+        if not wanted:
+            self._starved = True
+        return wanted
+
+    def feed(self) -> None:
+        """Something may be wanted now that was not before."""
+        if self._starved:
+            self._starved = False
+            self._source.wake_up()
+
+    async def take(self, fetch: Fetch) -> None:
+        """A fetch has arrived. Does not raise: the agent that calls this must not end."""
+        if self._dispatcher.offer(fetch.partition, fetch.asked, fetch.after, fetch.messages):
+            self._ahead.pop(fetch.partition, None)
+            self._serve()
+            if len(fetch.messages) != fetch.after - fetch.asked:
+                self._commit.kick_quietly()
+        else:
+            await self._read_again(fetch.partition)
+
+    async def _read_again(self, number: int) -> None:
+        """A fetch did not follow the one before: something was dropped on the way, or the log has lost its start."""
+        partition = self._dispatcher.partitions.get(number)
+        if partition is None or partition.suspended or number in self._short:
+            return
+        try:
+            self._log_starts_at(number, await self._source.log_start(number))
+            if self._dispatcher.partitions.get(number) is partition:
+                await self._source.seek(number, partition.next_offset)
+        except SourceError as error:
+            logger.warning("partition %d: could not read again from %d: %s", number, partition.next_offset, error)
+
+    def _log_starts_at(self, number: int, offset: int) -> None:
+        lost = self._dispatcher.log_starts_at(number, offset)
+        if lost:
+            logger.error(
+                "partition %d: %d messages below offset %d were deleted by retention before anyone settled them",
+                number, lost, offset,
+            )  # fmt: skip
+            self._commit.kick()
+
+    def position(self, number: int, position: int) -> int | None:
+        """Where the consumer stands after a poll without news; the offset to seek to if fetches were dropped.
+
+        What is ahead of the intake's next offset may still be under way to it, so it has to stay so for a while.
+        """
+        partition = self._dispatcher.partitions.get(number)
+        if partition is None or partition.suspended or position <= partition.next_offset:
+            self._ahead.pop(number, None)
+            return None
+        seen = (position, partition.next_offset)
+        now = monotonic()
+        before, since = self._ahead.get(number, (None, now))
+        if before != seen:
+            self._ahead[number] = (seen, now)
+            return None
+        if now - since < _DROPPED_AFTER:
+            return None
+        del self._ahead[number]
+        return partition.next_offset
+
+    async def watch_log(self) -> set[int]:
+        """Look where the logs end, for what is still waiting in Kafka. Called every few seconds.
+
+        Returns:
+            Partitions whose log certainly ends before what was read of it: made anew, or truncated.
+        """
+        partitions = self._dispatcher.partitions
+        # Taken before the ends are asked for: what arrives meanwhile may lie behind them.
+        read = {number: partition.next_offset for number, partition in partitions.items() if not partition.suspended}
+        if not read:
+            return set()
+        try:
+            ends = await self._source.log_ends(read)
+        except SourceError as error:
+            logger.debug("the ends of the logs are not known at the moment: %s", error)
+            return set()
+        for number, end in ends.items():
+            partition = partitions.get(number)
+            if partition is None:
+                continue
+            partition.log_end = end
+            if end < read[number]:
+                self._short[number] = self._short.get(number, 0) + 1
+            else:
+                self._short.pop(number, None)
+        replaced = {number for number, readings in self._short.items() if readings >= _READINGS}
+        for number in replaced:
+            del self._short[number]
+        return replaced

@@ -1,0 +1,119 @@
+"""What the runtime needs of the world outside, as Protocols: adapters implement them, `faust_app` joins the two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from fanout_app.core.errors import FanoutError, UnavailableError
+from fanout_app.core.ledger import LedgerSnapshot
+from fanout_app.core.message import Message
+from fanout_app.core.requests import SeekTo
+from fanout_app.core.start import Start
+
+
+class SourceError(UnavailableError):
+    """Kafka did not answer; the same may go well a moment later."""
+
+
+class WriteError(FanoutError):
+    """A row was not acknowledged; whether it is in the changelog is not known."""
+
+
+class Fetch(Protocol):
+    """One fetch of one partition, see `fanout_app.kafka.transport.FetchedBatch`."""
+
+    partition: int
+    asked: int
+    after: int
+    messages: list[Message]
+
+
+class Source(Protocol):
+    """The topic. Nothing here is called while the partition is suspended by a rebalance."""
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Read on from this offset. Raises SourceError if Kafka does not answer."""
+
+    async def log_start(self, partition: int) -> int:
+        """The lowest offset the log has. Raises SourceError if Kafka does not answer."""
+
+    async def log_ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Where the logs end now. Raises SourceError if Kafka does not answer."""
+
+    async def offsets_at(self, partitions: Iterable[int], to: SeekTo) -> dict[int, int]:
+        """The offsets that a seek names, within what the logs have. Raises SourceError if Kafka does not answer."""
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        """Commit these offsets to the consumer group, also backwards. Raises SourceError if that was not done."""
+
+    def wake_up(self) -> None:
+        """What is wanted has changed: do not finish the wait that is under way."""
+
+    def member(self) -> str:
+        """Our name in the consumer group; another one means that we were out of it for a while."""
+
+
+class Bodies(Protocol):
+    """Reads messages again that are known by their offsets, see `fanout_app.kafka.log_reader`."""
+
+    async def read(self, partition: int, offsets: Sequence[int]) -> dict[int, Message]:
+        """The messages at these ascending offsets; one that is not in the answer does not exist any more.
+
+        Raises:
+            SourceError: Kafka does not answer.
+        """
+
+
+class Starts(Protocol):
+    """Where partitions start, see `fanout_app.kafka.start_offsets`."""
+
+    async def find(self, partitions: set[int]) -> dict[int, Start]: ...
+
+
+class Ownership(Protocol):
+    """Whether the partitions assigned to this worker are still its own."""
+
+    def term(self) -> int:
+        """A number that changes with every rebalance."""
+
+    def holds(self, term: int, now: float) -> bool:
+        """No rebalance has begun since ``term``, and the coordinator has confirmed us recently enough."""
+
+
+class Terms(Ownership, Protocol):
+    """Ownership that also has to be told when a rebalance is over."""
+
+    def rebalance_ended(self, term: int) -> bool: ...
+
+
+class LedgerStore(Protocol):
+    """Where rows go."""
+
+    async def write_row(self, partition: int, snapshot: LedgerSnapshot) -> int:
+        """Write a partition's ledger, return when the changelog has it.
+
+        Returns:
+            The size of the row in bytes.
+
+        Raises:
+            WriteError: the write failed or timed out.
+        """
+
+
+class DeadLetterSink(Protocol):
+    """Where messages go that nobody is to have again, see `fanout_app.kafka.dead_letters`."""
+
+    async def put(self, partition: int, message: Message, *, delivery_count: int, reason: str, client: str) -> None:
+        """Write it with ``acks=all``.
+
+        Raises:
+            SourceError: it was not acknowledged; the message must not be settled.
+        """
+
+
+class Switch(Protocol):
+    """Remembers for the next start what an operator has switched, see `fanout_app.kafka.switch`."""
+
+    async def remember(self, *, paused: bool) -> None:
+        """Raises UnavailableError if Kafka does not take it."""

@@ -1,0 +1,66 @@
+"""Reads messages again that slept through a long delay, when they are due and somebody is there to take them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import monotonic
+
+from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.group_commit import GroupCommit
+from fanout_app.ports import Bodies, SourceError
+from fanout_app.tasks import Tasks
+
+logger = logging.getLogger("fanout.waking")
+
+#: Messages of one partition that are read at a time.
+_AT_ONCE = 200
+_RETRY_PAUSE = 1.0
+
+
+class Waking:
+    """Works off what is due, for as long as there is some."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, commit: GroupCommit, bodies: Bodies, tasks: Tasks, serve: Callable[[], None]
+    ) -> None:
+        """``serve`` is called when messages are there to be handed out again."""
+        self._dispatcher = dispatcher
+        self._commit = commit
+        self._bodies = bodies
+        self._tasks = tasks
+        self._serve = serve
+        self._working = False
+
+    def look(self) -> None:
+        """Something may be due, or wanted that was not before."""
+        if not self._working and any(partition.sleepers.due for partition in self._dispatcher.partitions.values()):
+            self._working = True
+            self._tasks.start(self._work(), "waking")
+
+    async def _work(self) -> None:
+        try:
+            while due := self._dispatcher.to_read(_AT_ONCE, monotonic()):
+                for number, offsets in due.items():
+                    await self._read(number, offsets)
+        finally:
+            self._working = False
+
+    async def _read(self, number: int, offsets: list[int]) -> None:
+        partition = self._dispatcher.partitions.get(number)
+        if partition is None:
+            return
+        era = partition.ledger.era
+        try:
+            found = await self._bodies.read(number, offsets)
+        except SourceError as error:
+            logger.warning("partition %d: %d delayed messages cannot be read yet: %s", number, len(offsets), error)
+            self._dispatcher.not_read(number, offsets)
+            await asyncio.sleep(_RETRY_PAUSE)
+            return
+        lost = self._dispatcher.awake(number, era, offsets, found, monotonic())
+        if lost:
+            logger.error("partition %d: %d delayed messages were deleted from the log meanwhile", number, lost)
+            self._commit.kick()
+        self._serve()
