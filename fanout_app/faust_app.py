@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
@@ -14,10 +15,13 @@ from fanout_app.core.dispatcher import Limits
 from fanout_app.kafka.dead_letters import DeadLetters
 from fanout_app.kafka.ledger_rows import LedgerRows
 from fanout_app.kafka.ledger_table import LedgerTable
+from fanout_app.kafka.log_client import LogClient
+from fanout_app.kafka.log_reader import LogReader
 from fanout_app.kafka.membership import Membership
 from fanout_app.kafka.prepare import Prepared
 from fanout_app.kafka.source import ConsumerSource
 from fanout_app.kafka.start_offsets import NoMirror, StartOffsets
+from fanout_app.kafka.switch import BoardSwitch
 from fanout_app.kafka.transport import BatchTransport, partitions_of
 from fanout_app.metrics import Metrics
 from fanout_app.options import Options
@@ -62,6 +66,9 @@ class Fanout(faust.App):
             acks=False,
         )
         self._first_starts = prepared.first_starts
+        self._paused = prepared.paused
+        self._log = LogClient(options.brokers_list, options.topic)
+        self._bodies = LogReader(options.brokers_list, options.topic, options.isolation_level)
         self._zookeeper = Session(options.zookeepers) if options.zookeepers else None
         self._mirror = Mirror(self._zookeeper, options.id, options.topic) if self._zookeeper else None
         self.on_partitions_revoked.connect(self._on_revoked)
@@ -85,13 +92,18 @@ class Fanout(faust.App):
         await super().on_start()
         if self._zookeeper is not None:
             self._zookeeper.start()
+        if self._paused:
+            self.runtime.was_paused()
         rejected = self.options.dead_letter_topic or f"{self.options.name}-parked"
         self.runtime.connect(
-            source=ConsumerSource(self, self.options.topic),
+            source=ConsumerSource(self, self._log),
             starts=StartOffsets(self.options, self.ledgers, self._first_starts, self._mirror or NoMirror()),
             terms=self.membership,
             store=LedgerRows(self, self.options),
+            bodies=self._bodies,
             dead_letters=DeadLetters(self, rejected, self.options.topic),
+            switch=BoardSwitch(self, self.options.name),
+            on_fault=self._on_fault,
         )
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
 
@@ -101,9 +113,15 @@ class Fanout(faust.App):
         self.runtime.close()
         await super().on_stop()
         await self.runtime.stop()
+        await self._log.stop()
+        await self._bodies.stop()
         if self._mirror is not None and self._zookeeper is not None:
             await self._mirror.write(self._floors())
             await self._zookeeper.stop()
+
+    def _on_fault(self, error: BaseException) -> None:
+        """A background task has failed: end the worker, for a supervisor to start it again."""
+        asyncio.ensure_future(self.crash(error))  # noqa: RUF006 - it ends everything, this included
 
     def _create_directories(self) -> None:
         """Faust would make a data folder where it was started; nothing of ours is kept on disk."""
@@ -131,7 +149,7 @@ class Fanout(faust.App):
 
     def _floors(self) -> dict[int, Mirrored]:
         partitions = self.runtime.dispatcher.partitions
-        floors = self.runtime.committable()
+        floors = self.runtime.commit.committable()
         return {number: Mirrored(partitions[number].ledger.era, floor) for number, floor in floors.items()}
 
 

@@ -78,7 +78,6 @@ class Runtime:
         store: LedgerStore,
         bodies: Bodies,
         dead_letters: DeadLetterSink,
-        parked: Parked,
         switch: Switch,
         on_fault: Callable[[BaseException], None],
     ) -> None:
@@ -89,7 +88,6 @@ class Runtime:
         self._terms = terms
         self._sink = dead_letters
         self._switch = switch
-        self.parked = parked
         self.commit = commit = GroupCommit(self.dispatcher, store, terms)
         commit.on_row = self._row_written
         self._tasks = Tasks(on_fault)
@@ -136,7 +134,13 @@ class Runtime:
         return self._assignment.generation
 
     def committable(self) -> dict[int, int]:
-        return self.commit.committable()
+        """Floors that the changelog has acknowledged and the group's offsets are behind."""
+        committed = {number: partition.ledger.committed for number, partition in self.dispatcher.partitions.items()}
+        return {
+            number: floor
+            for number, floor in self.commit.committable().items()
+            if (before := committed[number]) is None or floor > before
+        }
 
     def committed(self, offsets: dict[int, int]) -> None:
         for number, offset in offsets.items():
@@ -304,18 +308,18 @@ class Runtime:
 
     async def pause(self) -> None:
         """Hand nothing out until `resume`, also after a restart. Raises UnavailableError if that is not remembered."""
-        self.dispatcher.paused = True
         await self._switch.remember(paused=True)
+        self.dispatcher.paused = True
         logger.warning("paused: nothing is handed out until it is resumed")
 
     async def resume(self) -> None:
-        """Raises UnavailableError if it is not remembered: the next start would be paused."""
+        """Raises UnavailableError if that is not remembered: the next start would be paused."""
+        await self._switch.remember(paused=False)
         self.dispatcher.paused = False
+        logger.warning("resumed")
         self._fetches.feed()
         self._waking.look()
         self._serve()
-        await self._switch.remember(paused=False)
-        logger.warning("resumed")
 
     def was_paused(self) -> None:
         """Before the first partition: somebody paused this id and topic, and nobody has resumed it."""

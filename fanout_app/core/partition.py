@@ -226,7 +226,7 @@ class PartitionQueue:
         self.bytes_held -= size_of(message)
 
     def wake(self, offset: int, message: Message | None, now: float) -> bool:
-        """A message that slept was read again, or looked for in vain; False if it exists no more and must be settled."""
+        """A message that slept was read again, or looked for in vain; False if it exists no more: settle it."""
         failed_by = self.sleepers.awake(offset)
         if failed_by is None:
             return True  # settled while it was being read

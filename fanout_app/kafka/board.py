@@ -1,7 +1,8 @@
-"""The board: a compacted topic of one partition that every worker of an id reads, first record of a key wins.
+"""The board: a compacted topic of one partition that every worker of an id reads.
 
-Here are kept the facts that are decided once for an id and topic: the lease key, where no ZooKeeper is configured, and
-where the log ended when the id started for the first time.
+Here are kept the facts that are decided once for an id and topic, for which the first record of a key wins (the lease
+key, where no ZooKeeper is configured, and where the log ended when the id started for the first time), and what an
+operator has switched, for which the latest does.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Board:
         )
         self._producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all", enable_idempotence=True)
         self._first: dict[bytes, bytes] = {}
+        self._latest: dict[bytes, bytes] = {}
 
     async def __aenter__(self) -> Board:
         await self._consumer.start()
@@ -54,6 +56,10 @@ class Board:
                 await self._producer.send_and_wait(self._tp.topic, self._first[name], key=name, partition=0)
         return self._first[name]
 
+    def latest(self, key: str) -> bytes | None:
+        """What was written last under a key that may change."""
+        return self._latest.get(key.encode())
+
     async def _read(self) -> None:
         """Read up to the end the log has now."""
         end = (await self._consumer.end_offsets([self._tp]))[self._tp]
@@ -62,4 +68,5 @@ class Board:
                 for record in records:
                     if record.key is not None and record.value is not None:
                         self._first.setdefault(record.key, record.value)
+                        self._latest[record.key] = record.value
             await asyncio.sleep(0)

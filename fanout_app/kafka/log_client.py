@@ -18,7 +18,7 @@ from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
 from fanout_app.kafka.records import CarefulRecords, KeptRecords
-from fanout_app.runtime import SourceError
+from fanout_app.ports import SourceError
 
 T = TypeVar("T")
 

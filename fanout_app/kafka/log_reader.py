@@ -14,7 +14,7 @@ from time import monotonic
 
 from fanout_app.core.message import Message
 from fanout_app.kafka.log_client import READ_COMMITTED, READ_UNCOMMITTED, LogClient, Part
-from fanout_app.runtime import SourceError
+from fanout_app.ports import SourceError
 
 #: Two offsets that are further apart than this are two questions: what lies between is not read on the way.
 _GAP = 500

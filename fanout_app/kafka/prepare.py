@@ -17,8 +17,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from fanout_app.core.errors import StartError
-from fanout_app.kafka import topics
+from fanout_app.kafka import switch, topics
 from fanout_app.kafka.board import Board
+from fanout_app.kafka.switch import is_paused
 from fanout_app.kafka.topics import Source
 from fanout_app.options import Options
 
@@ -34,6 +35,8 @@ class Prepared:
     lease_keys: list[bytes]
     #: Where a partition begins that nothing knows about; one that is not named here came later and begins at 0.
     first_starts: dict[int, int]
+    #: An operator has paused this id and topic, and nobody has resumed it.
+    paused: bool
 
 
 def prepare(options: Options, zookeeper_key: Callable[[bytes], bytes] | None) -> Prepared:
@@ -73,6 +76,7 @@ async def _prepare(options: Options, zookeeper_key: Callable[[bytes], bytes] | N
         await admin.close()
     async with Board(options.brokers_list, options.name) as board:
         first = await board.decide_once("first-start", await _first_start(options, source))
+        paused = is_paused(board.latest(switch.KEY))
         keys = _keys_of_file(options.lease_key_file) if options.lease_key_file else None
         if keys is None:
             fresh = secrets.token_bytes(_LEASE_KEY_BYTES)
@@ -83,7 +87,7 @@ async def _prepare(options: Options, zookeeper_key: Callable[[bytes], bytes] | N
             f"topic {options.name} belongs to --id {record['id']} --topic {record['topic']}, whose names run together "
             f"with --id {options.id} --topic {options.topic}: choose another --id"
         )
-    return Prepared(source, keys, {int(number): offset for number, offset in record["starts"].items()})
+    return Prepared(source, keys, {int(number): offset for number, offset in record["starts"].items()}, paused)
 
 
 async def _first_start(options: Options, source: Source) -> Callable[[], bytes]:

@@ -71,7 +71,7 @@ class Intake(Protocol):
         """Told where the consumer stood after a poll without news of it; the offset to seek to if that is wrong."""
 
     def committable(self) -> dict[int, int]:
-        """Partition -> floor that the changelog has acknowledged: the only offsets that are ever committed."""
+        """Partition -> floor that the changelog has acknowledged, if it is not committed yet; nothing else ever is."""
 
     def committed(self, offsets: dict[int, int]) -> None:
         """These were committed."""
@@ -185,8 +185,7 @@ class BatchConsumer(driver.Consumer):
         return self._intake.committable().get(tp.partition)
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
-        committed = self._committed_offset[tp]
-        return committed is None or offset > committed
+        return True  # what is not to be committed is not committable
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Holes are the ledger's business."""
@@ -196,6 +195,11 @@ class BatchConsumer(driver.Consumer):
         if done:
             self._intake.committed({tp.partition: offset for tp, offset in offsets.items()})
         return done
+
+    async def commit_source(self, offsets: Mapping[int, int]) -> bool:
+        """Commit offsets of the source topic at once, also backwards; False if that was not done."""
+        tps = {TP(self._intake.topic, partition): offset for partition, offset in offsets.items()}
+        return bool(await self._thread.commit(tps))
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's alarm about slow streams and commits knows nothing of leases; the worker's health check does."""
