@@ -24,7 +24,7 @@ from fanout_app.web.problems import (
     not_found,
     plain,
 )
-from fanout_app.web.protocol import UNREADABLE
+from fanout_app.web.protocol import UNREADABLE, has_hung_up
 from fanout_app.web.schemas import NoQuery
 from fanout_app.web.validation import Body, query
 
@@ -67,7 +67,9 @@ def guarded(handler: Handler) -> Handler:
 def is_there(request: web.Request) -> bool:
     """Whether the client's connection is open still, as far as this end knows."""
     transport = request.transport
-    return transport is not None and not transport.is_closing()
+    if transport is None or transport.is_closing():
+        return False
+    return transport.is_reading() or not has_hung_up(transport)
 
 
 async def read_body(request: web.Request) -> bytes:

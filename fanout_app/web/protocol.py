@@ -1,12 +1,15 @@
-"""Requests that are no HTTP at all, answered as problems too: no route is ever asked about them.
+"""What goes on below the routes: requests that are no HTTP at all, and clients that hang up while nobody reads.
 
-aiohttp would answer with plain text and log a stack trace at every port scan. Give the application to `ProblemRunner`
-in place of aiohttp's own runner.
+aiohttp would answer the first with plain text and log a stack trace at every port scan. The second it does not notice:
+where a client has sent more requests, or more of a body, behind the one that waits than is taken in advance, nothing
+is read from its connection, not even its end. Give the application to `ProblemRunner` in place of aiohttp's own runner.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 from typing import Any, Final
 
 import aiohttp
@@ -18,11 +21,60 @@ from fanout_app.web.problems import Fault, invalid
 
 #: What reading a body raises when the client has sent something else than it announced.
 UNREADABLE: Final = (HttpProcessingError, web.RequestPayloadError, aiohttp.ClientPayloadError)
+#: Seconds between two looks at a connection that is not read from.
+_LOOK_EVERY: Final = 1.0
+#: The state of TCP_INFO (Linux) in which neither end has closed; elsewhere nobody can tell without reading.
+_ESTABLISHED: Final = b"\x01"
+_TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
 _log = logging.getLogger(__name__)
 
 
+def has_hung_up(transport: asyncio.BaseTransport) -> bool:
+    """Whether the client has closed a connection that is not read from at the moment."""
+    if _TCP_INFO is None or transport.is_closing():
+        return transport.is_closing()
+    connection = transport.get_extra_info("socket")
+    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return False
+    return bool(connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1) != _ESTABLISHED)
+
+
 class _Connection(RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_next_look",)
+
+    _next_look: asyncio.TimerHandle | None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._next_look = None
+        super().__init__(*args, **kwargs)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_looking()
+        super().connection_lost(exc)
+
+    def _pause_transport_reading(self) -> None:
+        super()._pause_transport_reading()
+        if self._next_look is None:
+            self._next_look = self._loop.call_later(_LOOK_EVERY, self._look)
+
+    def _resume_transport_reading(self) -> None:
+        self._stop_looking()
+        super()._resume_transport_reading()
+
+    def _stop_looking(self) -> None:
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+
+    def _look(self) -> None:
+        self._next_look = None
+        transport = self.transport
+        if transport is None:
+            return
+        if has_hung_up(transport):
+            transport.abort()
+        else:
+            self._next_look = self._loop.call_later(_LOOK_EVERY, self._look)
 
     def handle_error(
         self,

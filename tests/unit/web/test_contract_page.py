@@ -19,7 +19,7 @@ from fanout_app.web import schemas
 from fanout_app.web.handlers import MAX_BODY
 from fanout_app.web.tokens import LeaseKeys, TokenCodec
 from fanout_app.web.views import install
-from unit.web.harness import FakeRuntime
+from unit.web.fake_runtime import FakeRuntime
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 #: Offsets, times and ages: whatever number fits Kafka, so no range is documented.

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from fanout_app.web.record_headers import MOST_CHARS, MOST_LINES, describe
-from unit.web.harness import FakeRuntime, Record, serving
+from unit.web.fake_runtime import FakeRuntime, Record
+from unit.web.harness import serving
 
 #: RFC 9110, 5.5: visible ASCII with single spaces and tabs inside.
 VALID = re.compile(r"[!-~](?:[ \t!-~]*[!-~])?|")

@@ -15,7 +15,7 @@ from fanout_app.core.errors import OptionError
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.requests import BatchRef, LeaseRef
 from fanout_app.web.tokens import LeaseKeys, TokenCodec, UnknownKey
-from unit.web.harness import Record
+from unit.web.fake_runtime import Record
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
 CODEC = TokenCodec(LeaseKeys([b"first key"]), "id", "topic")

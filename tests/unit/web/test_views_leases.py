@@ -9,7 +9,8 @@ import pytest
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.settling import TABLE, Case
 from fanout_app.web.tokens import LeaseKeys, TokenCodec
-from unit.web.harness import START_UNIX_MS, FakeRuntime, Served, serving
+from unit.web.fake_runtime import START_UNIX_MS, FakeRuntime
+from unit.web.harness import Served, serving
 
 VERBS = {
     "ack": ("DELETE", ""),

@@ -14,7 +14,8 @@ from fanout_app.core.dispatcher import Limits
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.web.tokens import LeaseKeys, TokenCodec
 from support.eventually import eventually
-from unit.web.harness import START_UNIX_MS, FakeRuntime, Served, serving
+from unit.web.fake_runtime import START_UNIX_MS, FakeRuntime
+from unit.web.harness import Served, serving
 
 TRACE = b"00-%s-%s-01" % (b"a" * 32, b"b" * 16)
 

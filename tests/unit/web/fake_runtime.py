@@ -1,0 +1,220 @@
+"""A runtime around the real core; Kafka, the changelog and the clock are made up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from fanout_app.core.dispatcher import Dispatcher, Limits
+from fanout_app.core.errors import LeasesLiveError, NotOwnedError
+from fanout_app.core.lease import Answer, LeaseRun
+from fanout_app.core.ledger import LedgerSnapshot
+from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
+from fanout_app.core.settling import Case, Settling, case_of
+from unit.web.fake_parked import FakeParked
+
+START = 1000.0
+START_UNIX_MS = 1_800_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What Kafka would have given."""
+
+    offset: int
+    value: bytes | None = b"hello"
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    timestamp: int = START_UNIX_MS - 5000
+
+
+class FakeRuntime:
+    """A runtime whose time stands still until it is moved; a pull that is to wait does so until it is woken."""
+
+    id = "orders-id"
+    topic = "orders"
+    worker = "worker-1"
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.dispatcher = Dispatcher(limits or Limits(), new_batch=count(1).__next__, jitter=lambda: 0.0)
+        self.clock = START
+        self.ready = True
+        self.stopping = False
+        self.sick: str | None = None
+        self.released: list[Answer] = []
+        self.settled: list[Settle] = []
+        self.before_answer: Callable[[], Awaitable[None]] | None = None
+        self.before_settled: Callable[[], Awaitable[None]] | None = None
+        self.paused = False
+        self.parked = FakeParked()
+        self.seeks: list[tuple[int | None, SeekTo, bool]] = []
+        #: What Kafka answers to whoever wants to change something.
+        self.kafka: Callable[[], Awaitable[None]] | None = None
+        self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
+        self.dispatcher.assign(0, LedgerSnapshot())
+
+    # What a test does ------------------------------------------------------------------------------------------------
+
+    def offer(self, *values: bytes | None, partition: int = 0, **rest: Any) -> None:
+        """New messages of these values, at the next offsets."""
+        asked = self.dispatcher.partitions[partition].next_offset
+        records = [Record(offset=asked + step, value=value, **rest) for step, value in enumerate(values)]
+        assert self.dispatcher.offer(partition, asked, asked + len(records), records)
+        self._serve()
+
+    def after(self, seconds: float) -> None:
+        """Time passes."""
+        self.clock += seconds
+        self.dispatcher.expire(self.clock)
+        self._serve()
+
+    def stop(self) -> None:
+        """SIGTERM, and the time of the drain over: waiting pulls go home."""
+        self.stopping = True
+        for number in list(self._waiting):
+            self._end(number)
+
+    def pulls(self) -> int:
+        return len(self._waiting)
+
+    def free(self) -> list[int]:
+        """Offsets of partition 0 that are there to be handed out, in the order in which a client would get them."""
+        pull = self.dispatcher.add_pull(self.clock, Pull(client="probe", max_messages=1000))
+        handed = self.dispatcher.serve(self.clock)
+        self.dispatcher.cancel_pull(pull, self.clock)
+        offsets = [message.offset for _, answer in handed for run in answer.runs for message in run.messages]
+        for _, answer in handed:
+            self.dispatcher.release(answer, self.clock)
+        return offsets
+
+    # What the views do -----------------------------------------------------------------------------------------------
+
+    async def pull(self, pull: Pull, *, wait: float, anonymous: bool = False) -> Answer | Empty:
+        number = self.dispatcher.add_pull(self.clock, pull, anonymous=anonymous)
+        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        self._serve()
+        if not wait or self.stopping:
+            self._end(number)
+        try:
+            answer = await future
+            if self.before_answer is not None:
+                await self.before_answer()
+        except asyncio.CancelledError:
+            self._end(number)
+            if future.done() and not future.cancelled() and (answer := future.result()) is not None:
+                self.release(answer)
+            raise
+        if answer is None:
+            return Empty.PAUSED if self.paused else self.dispatcher.why_empty(pull)
+        return answer
+
+    def release(self, answer: Answer) -> None:
+        self.released.append(answer)
+        if answer.batch in self.dispatcher.answers:
+            self.dispatcher.release(answer, self.clock)
+
+    async def settle(self, settle: Settle) -> SettleOutcome:
+        self.settled.append(settle)
+        settling = Settling(self.dispatcher, self.clock)
+        outcome = settling.run(settle)
+        for entry, run in settling.rejects:
+            settling.rejected(entry, run, run.messages[0].offset)
+        if self.before_settled is not None:
+            await self.before_settled()
+        self._serve()
+        return outcome
+
+    def lease_state(self, ref: LeaseRef) -> tuple[Case, LeaseRun | None]:
+        return case_of(self.dispatcher, ref, self.clock)
+
+    def now(self) -> float:
+        return self.clock
+
+    def unix_ms(self, at: float) -> int:
+        return START_UNIX_MS + round((at - START) * 1000)
+
+    def waiting(self) -> int:
+        return sum(partition.fresh_count for partition in self.dispatcher.partitions.values())
+
+    def healthy(self) -> str | None:
+        return self.sick
+
+    def status(self) -> dict[str, Any]:
+        return {"id": self.id, "degraded": []}
+
+    def partitions_status(self) -> list[dict[str, Any]]:
+        return [{"partition": number} for number in self.dispatcher.partitions]
+
+    async def pause(self) -> None:
+        await self._asked_kafka()
+        self.paused = True
+
+    async def resume(self) -> None:
+        await self._asked_kafka()
+        self.paused = False
+        self._serve()
+
+    async def seek(self, partition: int | None, to: SeekTo, *, force: bool) -> dict[int, int]:
+        self.seeks.append((partition, to, force))
+        if partition is not None and partition not in self.dispatcher.partitions:
+            raise NotOwnedError(f"partition {partition} is not of this worker")
+        live = self.dispatcher.clients.in_flight
+        if live and not force:
+            raise LeasesLiveError(f"{live} leases are live")
+        await self._asked_kafka()
+        numbers = self.dispatcher.partitions if partition is None else [partition]
+        return dict.fromkeys(numbers, to if isinstance(to, int) else 5)
+
+    def leave(self, client: str) -> bool:
+        if self.dispatcher.clients.get(client) is None:
+            return False
+        for number in list(self._waiting):
+            pull = self.dispatcher.waiting_pull(number)
+            if pull is not None and pull.client == client:
+                self._end(number)
+        for answer in list(self.dispatcher.answers.values()):
+            if answer.client == client:
+                self.dispatcher.release(answer, self.clock)
+        self._serve()
+        return True
+
+    def live_leases(self, min_age: float, limit: int) -> list[LiveLease]:
+        runs = {id(run): run for part in self.dispatcher.partitions.values() for run in part.in_flight.values()}
+        leases = [
+            LiveLease(
+                LeaseRef(run.partition, run.era, message.offset, run.delivery_count, run.batch),
+                run.client,
+                run.group,
+                run.delivered_at,
+                run.deadline,
+            )
+            for run in runs.values()
+            for message in run.messages
+            if self.dispatcher.partitions[run.partition].in_flight.get(message.offset) is run
+            and run.delivered_at <= self.clock - min_age
+        ]
+        return sorted(leases, key=lambda lease: lease.delivered_at)[:limit]
+
+    async def _asked_kafka(self) -> None:
+        if self.kafka is not None:
+            await self.kafka()
+
+    def _serve(self) -> None:
+        if self.paused:
+            return
+        for number, answer in self.dispatcher.serve(self.clock):
+            future = self._waiting.pop(number)
+            if future.done():  # its task was cancelled in this very turn of the loop
+                self.dispatcher.release(answer, self.clock)
+            else:
+                future.set_result(answer)
+
+    def _end(self, number: int) -> None:
+        future = self._waiting.pop(number, None)
+        self.dispatcher.cancel_pull(number, self.clock)
+        if future is not None and not future.done():
+            future.set_result(None)
