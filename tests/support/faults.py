@@ -20,6 +20,7 @@ from fanout_app import faust_app
 from fanout_app.core.requests import LeaseRef, Settle, SettleOutcome
 from fanout_app.kafka.transport import BatchConsumer, BatchConsumerThread, FetchedBatch, Poll
 from fanout_app.runtime import Runtime
+from support.sabotage import SABOTAGES
 
 #: Records in a fetch are few, so that there are many fetches to do something to.
 _FETCH_BYTES = 700
@@ -309,4 +310,5 @@ FAULTS: dict[str, Callable[[Report, str], None]] = {
     "held-up": held_up,
     "stock-commits": stock_commits,
     "wait-empty": wait_empty,
+    **SABOTAGES,
 }

@@ -149,23 +149,24 @@ class RecordedClient:
             return [held for _, held in settle.entries()]
         return self._settled(op, settle, status, answer if status == 200 else None, answer)
 
-    async def hang_up_unread(self, *, wait_ms: int, ack_wait_ms: int, max_messages: int) -> bool:
-        """Pull, read the head of the answer, and reset the connection if there is too much to come for any kernel."""
-        recorder, url = self._recorder, self._target.url
+    async def pull_unread(self, *, wait_ms: int, ack_wait_ms: int, max_messages: int) -> Batch:
+        """Pull, and if more is to come than any kernel takes, reset the connection with all but its head unread."""
+        recorder = self._recorder
         op = self._begin_pull(wait_ms, ack_wait_ms, max_messages)
-        outcome: Outcome = "refused"
-        error = ""
+        fields = {"client": self.name, "wait_ms": wait_ms, "ack_wait_ms": ack_wait_ms, "max_messages": max_messages}
+        body = json.dumps({**fields, "encoding": "utf8", "max_bytes": 16 << 20}).encode()
         try:
-            outcome = await asyncio.wait_for(
-                _read_the_head(url, self.name, wait_ms, ack_wait_ms, max_messages), wait_ms / 1000 + _PATIENCE
-            )
-        except BaseException as raised:
-            outcome, error = _outcome(raised), repr(raised)
-            if _is_ours(raised):
+            async with asyncio.timeout(wait_ms / 1000 + _PATIENCE):
+                status, answer = await _read_unless_it_is_too_much(self._target.url, body)
+        except BaseException as error:
+            recorder.write(Pulled(at=recorder.now(), op=op, outcome=_outcome(error), error=repr(error)))
+            if _is_ours(error):
                 raise
-        finally:
-            recorder.write(Pulled(at=recorder.now(), op=op, outcome=outcome, error=error))
-        return outcome == "unwritten"
+            return Batch(refused=True)
+        if answer is None:
+            recorder.write(Pulled(at=recorder.now(), op=op, outcome="unwritten", status=status))
+            return Batch()
+        return self._pulled(op, status, {}, json.loads(answer or b"{}"))
 
     # Writing it down -------------------------------------------------------------------------------------------------
 
@@ -257,7 +258,8 @@ def _statuses(settle: Settle, rows: list[dict[str, str]]) -> list[str]:
     ]
 
 
-async def _read_the_head(url: str, name: str, wait_ms: int, ack_wait_ms: int, max_messages: int) -> Outcome:
+async def _read_unless_it_is_too_much(url: str, body: bytes) -> tuple[int, bytes | None]:
+    """The status and body of the answer to a pull; no body if it was not read."""
     host, port = url.removeprefix("http://").split(":")
     connection = socket.socket()
     connection.setblocking(False)
@@ -265,24 +267,31 @@ async def _read_the_head(url: str, name: str, wait_ms: int, ack_wait_ms: int, ma
     # Whatever happens, it goes with a reset.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     loop = asyncio.get_running_loop()
+
+    async def more(count: int) -> bytes:
+        got = await loop.sock_recv(connection, count)
+        if not got:
+            raise ConnectionResetError("closed in the middle of an answer")
+        return got
+
     try:
         await loop.sock_connect(connection, (host, int(port)))
-        fields = {"client": name, "wait_ms": wait_ms, "ack_wait_ms": ack_wait_ms, "max_messages": max_messages}
-        body = json.dumps({**fields, "max_bytes": 16 << 20}).encode()
-        head = f"POST /v1/pull HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        await loop.sock_sendall(connection, head + body)
+        request = f"POST /v1/pull HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        await loop.sock_sendall(connection, request + body)
         read = b""
         while b"\r\n\r\n" not in read:
-            got = await loop.sock_recv(connection, 1024)
-            if not got:
-                return "unknown"
-            read += got
+            read += await more(1024)
+        head, _, rest = read.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        status, length = int(first.split()[1]), int(headers.get("content-length", "0"))
+        if length > _TOO_MUCH:
+            return status, None
+        while len(rest) < length:
+            rest += await more(1 << 20)
+        return status, rest
     finally:
         connection.close()
-    if read.startswith(b"HTTP/1.1 204"):
-        return "unwritten"  # there was nothing to write
-    lengths = [line.split(b":")[1] for line in read.split(b"\r\n") if line.lower().startswith(b"content-length:")]
-    return "unwritten" if lengths and int(lengths[0]) > _TOO_MUCH else "unknown"
 
 
 def _outcome(error: BaseException) -> Outcome:

@@ -70,6 +70,8 @@ def lost(history: History) -> Iterator[tuple[str, Iterable[int]]]:
             continue
         if any(delivery.seen >= history.drain_began for delivery in history.deliveries[place]):
             continue
+        if history.drain and not history.drain.complete and may_be_held(history, message, history.drain.at, inf):
+            continue
         came = [delivery.line for delivery in history.deliveries[place]]
         yield f"{_named(place)} was produced, nobody acked it, and it did not come", [
             message.end_line, *came, history.drain_line,

@@ -71,7 +71,12 @@ def plan_of(seed: int) -> Plan:
     writes = [_write(dice, partitions) for _ in range(dice.randint(60, 110))]
     tempers = ["fast", *(dice.choice(TEMPERS) for _ in range(dice.randint(5, 8)))]
     hands = [Hand(name=f"{temper}-{n}", temper=temper, seed=dice.getrandbits(32)) for n, temper in enumerate(tempers)]
-    strikes = [dice.choice(_STRIKES)(dice) for _ in range(dice.randint(2, 3))]
+    strikes: list[Strike] = []
+    while len(strikes) < 2 or (len(strikes) < 3 and dice.random() < 0.5):
+        one = dice.choice(_STRIKES)(dice)
+        # The restart of a broker takes as long as two of anything else.
+        if one.trouble != "broker killed" or all(other.trouble != "broker killed" for other in strikes):
+            strikes.append(one)
     return Plan(seed=seed, partitions=partitions, writes=writes, hands=hands, strikes=strikes)
 
 

@@ -129,9 +129,14 @@ async def rejecting(client: RecordedClient, dice: random.Random) -> None:
 
 
 async def unread(client: RecordedClient, dice: random.Random) -> None:
-    """Resets its connection with most of a large answer unread, under a lease that is never to be waited for."""
-    if not await client.hang_up_unread(wait_ms=_WAIT_MS, ack_wait_ms=60_000, max_messages=20):
-        await asyncio.sleep(_PAUSE)
+    """Resets its connection once, with most of a large answer unread, under a lease that nobody is to wait for."""
+    # Somebody who is alive, so that the answer has grown large when it is asked for.
+    await _ack(client, (await client.pull(wait_ms=0, ack_wait_ms=3000)).messages)
+    await asyncio.sleep(1.5)
+    batch = await client.pull_unread(wait_ms=_WAIT_MS, ack_wait_ms=60_000, max_messages=20)
+    await _ack(client, batch.messages)
+    # Whatever it asks for later it may be handed, for all that anybody knows, when the history ends.
+    await asyncio.Event().wait()
 
 
 async def draining(client: RecordedClient, dice: random.Random) -> None:

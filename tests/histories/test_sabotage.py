@@ -1,0 +1,69 @@
+"""Four workers that are broken on purpose: the judge catches each of them, and has nothing against one that is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from histories.conftest import RunPlan
+from support.histories.plan import Hand, Plan, Strike, Write
+
+PARTITIONS = 3
+#: A broken worker may never come to the end of its drain.
+DRAINED_WITHIN = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sabotage:
+    """What is broken, a plan in which that tells, and the rules by which it may be seen."""
+
+    fault: str
+    plan: Plan
+    rules: set[str]
+
+
+def _plan(*tempers: str, writes: list[Write], **more: Any) -> Plan:
+    hands = [Hand(name=f"{temper}-{n}", temper=temper, seed=n) for n, temper in enumerate(tempers)]
+    return Plan(**{"seed": 0, "partitions": PARTITIONS, "writes": writes, "hands": hands, "strikes": [], **more})
+
+
+def _trickle(seconds: float, count: int = 4) -> list[Write]:
+    return [Write(after=0.05, partition=n % PARTITIONS, count=count) for n in range(int(seconds / 0.05))]
+
+
+KILLED = Strike(after=2.0, trouble="kill -9", lasts=0.0)
+LARGE = [Write(after=0.0, partition=n % PARTITIONS, count=1, size=900_000) for n in range(24)]
+
+SABOTAGES = [
+    Sabotage(
+        fault="commits-highest",
+        plan=_plan("fast", "slow", "silent", writes=_trickle(4.0), strikes=[KILLED]),
+        rules={"committed"},
+    ),
+    Sabotage(
+        fault="answers-before-the-write",
+        plan=_plan("fast", "fast", "slow", writes=_trickle(4.0), strikes=[KILLED]),
+        rules={"acked and again"},
+    ),
+    Sabotage(
+        fault="jumps-are-holes",
+        plan=_plan("fast", "slow", writes=_trickle(4.0, count=10), faults=["dropped-at-random"]),
+        rules={"lost", "committed"},
+    ),
+    Sabotage(fault="never-released", plan=_plan("unread", writes=LARGE, quiet=4.0), rules={"not handed out"}),
+]
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.fault)
+async def test_a_broken_worker_is_caught_and_a_whole_one_passes_the_same_plan(
+    sabotage: Sabotage, run_plan: RunPlan
+) -> None:
+    whole = await run_plan(sabotage.plan)
+    assert not whole.faults, whole.text()
+
+    broken = replace(sabotage.plan, faults=[*sabotage.plan.faults, sabotage.fault])
+    caught = await run_plan(broken, drained_within=DRAINED_WITHIN)
+    assert {fault.rule for fault in caught.faults} >= sabotage.rules, caught.text()
