@@ -1,0 +1,131 @@
+"""What bin/integration runs: nothing new, but often enough to meet what happens seldom."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import click
+
+from support.histories.plan import plan_of
+from support.histories.runner import run
+from support.histories.verdict import Verdict, judged
+from support.stack import ROOT, Stack, running_stack
+from support.workers import Workers
+
+FORERUNNER = "tests/acceptance/test_forerunner.py"
+#: One run of it takes 15 s, most of which is the start of servers.
+FORERUNNER_WITHIN = 180.0
+KEPT = ROOT / ".local" / "histories"
+SEEDS = 1_000_000
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came of it all."""
+
+    repeats: int = 0
+    verdicts: list[Verdict] = field(default_factory=list)
+    #: One line each, naming the file that shows it.
+    failures: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        counts: Counter[str] = Counter()
+        causes: Counter[str] = Counter()
+        for verdict in self.verdicts:
+            counts += verdict.counts
+            causes += verdict.duplicates
+        lines = [
+            f"forerunner's cases: {self.repeats} times",
+            f"histories: {len(self.verdicts)}; {', '.join(f'{count} {what}' for what, count in counts.items())}",
+            f"duplicates: {', '.join(f'{cause} {count}' for cause, count in causes.most_common()) or 'none'}",
+            f"seeds: {', '.join(str(verdict.seed) for verdict in self.verdicts) or 'none'}",
+            *(f"FAILED: {failure}" for failure in self.failures),
+            f"{len(self.failures)} failures",
+        ]
+        return "\n".join(lines)
+
+
+@click.command(help=__doc__)
+@click.option("--repeat", default=30, show_default=True, help="How often the forerunner's cases are run.")
+@click.option("--histories", default=20, show_default=True, help="How many random histories are run.")
+@click.option("--seed", default=None, type=int, help="Seed of the first history; the next has the next. Default: any.")
+def main(repeat: int, histories: int, seed: int | None) -> None:
+    # Clients of a broker that is killed say so many times a second.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    first = secrets.randbelow(SEEDS) if seed is None else seed
+    folder = KEPT / f"{time.strftime('%Y%m%d-%H%M%S')}-{first}"
+    folder.mkdir(parents=True)
+    click.echo(f"histories from seed {first}; all files in {folder}")
+    summary = Summary()
+    for number in range(1, repeat + 1):
+        _forerunner(number, repeat, folder, summary)
+    if histories:
+        with running_stack(zookeeper=0) as stack:
+            asyncio.run(_histories(stack, range(first, first + histories), folder, summary))
+    click.echo(summary.text())
+    sys.exit(bool(summary.failures))
+
+
+def _forerunner(number: int, of: int, folder: Path, summary: Summary) -> None:
+    """In a process of its own, as anybody would run it: fresh servers, fresh workers."""
+    began = time.monotonic()
+    log = folder / f"forerunner-{number}.log"
+    with log.open("wb") as file:
+        try:
+            code = subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", FORERUNNER],
+                cwd=ROOT,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=FORERUNNER_WITHIN,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code = -1
+    summary.repeats += 1
+    said = "passed" if code == 0 else f"FAILED with {code}, see {log}"
+    click.echo(f"forerunner {number}/{of} {said}, {time.monotonic() - began:.1f} s")
+    if code:
+        summary.failures.append(f"forerunner's cases, run {number}: {log}")
+    else:
+        log.unlink()
+
+
+async def _histories(stack: Stack, seeds: range, folder: Path, summary: Summary) -> None:
+    async with aiohttp.ClientSession() as session:
+        for number, seed in enumerate(seeds, 1):
+            where = folder / f"seed-{seed}"
+            where.mkdir()
+            workers = Workers(stack.brokers, where, session)
+            path = where / "history.jsonl"
+            try:
+                await run(plan_of(seed), stack, workers, path)
+                verdict = judged(path)
+            except Exception as error:
+                # Whatever went wrong, the others are to be run; the plan is in the history's first line.
+                summary.failures.append(f"seed {seed} did not come to its end ({error!r}): {where}")
+                click.echo(f"history {number}/{len(seeds)} seed {seed} did not come to its end: {error!r}")
+                continue
+            finally:
+                workers.close()
+            summary.verdicts.append(verdict)
+            click.echo(f"history {number}/{len(seeds)} {'FAILED' if verdict.faults else 'passed'} {verdict.text()}")
+            if verdict.faults:
+                rules = ", ".join(sorted({fault.rule for fault in verdict.faults}))
+                summary.failures.append(f"seed {seed} ({rules}): {path}")
+            else:
+                shutil.rmtree(where)
+
+
+if __name__ == "__main__":
+    main()
