@@ -292,7 +292,7 @@ class Runtime:
         except (SourceError, TimeoutError) as error:
             logger.warning("partition %d/%d: not rejected, it stays with its client: %r",
                            run.partition, message.offset, error)  # fmt: skip
-            settling.outcome.results.append((entry.token, Status.RETRY))
+            settling.not_rejected(entry, run, monotonic())
         else:
             settling.rejected(entry, run, message.offset)
 

@@ -39,7 +39,7 @@ TABLE: dict[Case, dict[Verb, Status]] = {
 }
 
 
-#: Seconds a rejected message stays leased while it is being put away; after that it is handed out again.
+#: Seconds a rejected message stays leased while it is being put away, if nobody ever says how that went.
 REJECT_WAIT = 60.0
 
 
@@ -64,6 +64,8 @@ class Settling:
         self.pending: dict[int, Pending] = {}
         #: Rejected messages: they stay leased until the runtime has put them where rejected ones go.
         self.rejects: list[tuple[Entry, LeaseRun]] = []
+        #: By their runs: when their leases would have ended, and when they end for the time being.
+        self._reject_ends: dict[LeaseRun, tuple[float, float]] = {}
 
     def run(self, settle: Settle) -> SettleOutcome:
         for verb, entries in (
@@ -90,6 +92,14 @@ class Settling:
         self.outcome.rejected += 1
         self._leases.counters.rejected += 1
         self._hangs_on(entry, run.partition, 0)
+
+    def not_rejected(self, entry: Entry, run: LeaseRun, now: float) -> None:
+        """A rejected message could not be put away: its client holds it for as long as without the reject."""
+        self.outcome.results.append((entry.token, Status.RETRY))
+        before, meanwhile = self._reject_ends[run]
+        messages = self._leases.live_messages(run)
+        if messages and run.deadline == meanwhile:
+            self._leases.extend(run, messages, max(0.0, before - now), now)
 
     def _lease(self, verb: Verb, entry: Entry, ref: LeaseRef) -> None:
         if ref in self._named:
@@ -128,7 +138,10 @@ class Settling:
         else:
             clients.worked(client)
             for message in messages:
-                self.rejects.append((entry, leases.split(run, message.offset, REJECT_WAIT, self._now)))
+                ends = run.deadline
+                single = leases.split(run, message.offset, REJECT_WAIT, self._now)
+                self.rejects.append((entry, single))
+                self._reject_ends[single] = (ends, single.deadline)
 
     # A batch ---------------------------------------------------------------------------------------------------------
 

@@ -219,6 +219,56 @@ class TestReject:
         desk.pass_time(REJECT_WAIT)
         assert offsets(desk.pull("B")) == [0]
 
+    def test_one_that_could_not_be_put_away_has_the_rest_of_its_lease(self) -> None:
+        desk = Desk()
+        desk.fetch(0)
+        desk.settle(Verb.REJECT, entry(lease(desk.pull("A", ack_wait=10.0))))
+        ((rejected, run),) = desk.settling.rejects
+        desk.pass_time(5.0)
+        desk.settling.not_rejected(rejected, run, desk.now)
+        assert desk.settling.outcome.results == [(rejected.token, Status.RETRY)]
+        desk.pass_time(4.9)
+        desk.wait("B")
+        assert desk.serve() == []
+        desk.pass_time(0.2)
+        assert desk.serve() == [("B", [0])]
+
+    def test_one_that_could_not_be_put_away_in_time_is_free_at_once(self) -> None:
+        desk = Desk()
+        desk.fetch(0)
+        desk.settle(Verb.REJECT, entry(lease(desk.pull("A", ack_wait=3.0))))
+        ((rejected, run),) = desk.settling.rejects
+        desk.pass_time(5.0)
+        desk.settling.not_rejected(rejected, run, desk.now)
+        desk.pass_time(0.0)
+        assert offsets(desk.pull("B")) == [0]
+
+    def test_one_that_could_not_be_put_away_keeps_an_extension_made_meanwhile(self) -> None:
+        desk = Desk()
+        desk.fetch(0)
+        ref = lease(desk.pull("A", ack_wait=3.0))
+        desk.settle(Verb.REJECT, entry(ref))
+        settling = desk.settling
+        ((rejected, run),) = settling.rejects
+        desk.settle(Verb.EXTEND, entry(ref, ack_wait=20.0))
+        desk.pass_time(5.0)
+        settling.not_rejected(rejected, run, desk.now)
+        desk.pass_time(14.0)
+        desk.wait("B")
+        assert desk.serve() == []
+
+    def test_one_that_could_not_be_put_away_and_is_somebody_elses_by_now_stays_with_that_one(self) -> None:
+        desk = Desk()
+        desk.fetch(0)
+        desk.settle(Verb.REJECT, entry(lease(desk.pull("A"))))
+        settling = desk.settling
+        ((rejected, run),) = settling.rejects
+        desk.pass_time(REJECT_WAIT)
+        other = lease(desk.pull("B"))
+        settling.not_rejected(rejected, run, desk.now)
+        desk.pass_time(1.0)
+        assert desk.ack(other) == [Status.DONE]
+
     def test_put_away_after_it_was_handed_to_somebody_else(self) -> None:
         desk = Desk()
         desk.fetch(0)
