@@ -34,7 +34,7 @@ from fanout_app.waking import Waking
 
 logger = logging.getLogger("fanout.runtime")
 
-#: Seconds a request waits for its partition to come back from a rebalance, and for a row to be written (`docs/api.md`).
+#: Seconds a settle waits in all: for partitions that are moving, for dead letters and for rows (`docs/api.md`).
 MOVING = 5.0
 #: Seconds after which an intake with messages and waiting clients that hands nothing out counts as standing still.
 STANDSTILL = 30.0
@@ -239,11 +239,12 @@ class Runtime:
 
     async def settle(self, settle: Settle) -> SettleOutcome:
         """Work a settle body off; answered when the changelog has it, unless the body says not to wait for that."""
+        until = monotonic() + MOVING
         await self._in_place(settle)
         settling = Settling(self.dispatcher, monotonic())
         outcome = settling.run(settle)
         if settling.rejects:
-            await asyncio.gather(*(self._reject(entry, run, settling) for entry, run in settling.rejects))
+            await asyncio.gather(*(self._reject(entry, run, settling, until) for entry, run in settling.rejects))
         if outcome.nacked or outcome.extended:
             self._gone_badly()
         self._fetches.feed()
@@ -253,7 +254,8 @@ class Runtime:
             self.commit.kick()
             return outcome
         for number, pending in settling.pending.items():
-            if not await self.commit.written(number, pending.version, MOVING):
+            # All of it together waits no longer than one of them may.
+            if not await self.commit.written(number, pending.version, max(0.0, until - monotonic())):
                 outcome.acked -= pending.acked
                 outcome.results = [
                     (token, status) for token, status in outcome.results if token not in set(pending.tokens)
@@ -277,11 +279,11 @@ class Runtime:
             except TimeoutError:
                 logger.debug("partitions are still moving, settles are answered with retry")
 
-    async def _reject(self, entry: Entry, run: LeaseRun, settling: Settling) -> None:
+    async def _reject(self, entry: Entry, run: LeaseRun, settling: Settling, until: float) -> None:
         """Put a rejected message where nobody is handed it any more, and only then settle it."""
         message = run.messages[0]
         try:
-            async with asyncio.timeout(MOVING):
+            async with asyncio.timeout(until - monotonic()):
                 await self._sink.put(
                     run.partition,
                     message,

@@ -17,6 +17,8 @@ _SHORT_STOP = (0.2, 1.2)
 _LONG_STOP = (4.0, 5.5)
 _WITHOUT_WORKER = (0.0, 1.5)
 _WITHOUT_BROKER = (0.3, 2.0)
+#: Longer than a settle may wait.
+_HUNG_BROKER = (4.0, 9.0)
 _BETWEEN_TROUBLES = (0.8, 2.5)
 
 TEMPERS = (
@@ -103,5 +105,5 @@ _STRIKES = (
     _strike("SIGSTOP", _LONG_STOP),
     _strike("broker killed", _WITHOUT_BROKER),
     _strike("broker paused", _WITHOUT_BROKER),
-    _strike("broker paused", _LONG_STOP),
+    _strike("broker paused", _HUNG_BROKER),
 )
