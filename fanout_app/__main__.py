@@ -1,28 +1,53 @@
-"""The command: ``fanout --id service_x --topic user_need``."""
+"""Hands the messages of a Kafka topic to HTTP clients, one lease a message, at least once.
+
+Example: fanout --id service_x --topic user_need --brokers 127.0.0.1:9092
+"""
 
 from __future__ import annotations
 
 import logging.config
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from fanout_app.core.errors import FanoutError, OptionError
+from fanout_app.environment import unknown_variables
+from fanout_app.logs import describe, logging_config
 from fanout_app.options import TABLE, Options, from_environment
-from fanout_app.worker import EXIT_START, logging_config
+from fanout_app.worker import EXIT_FAULT, EXIT_START, EXIT_STOPPED
 
 if TYPE_CHECKING:
     from fanout_app.faust_app import Fanout
 
+logger = logging.getLogger("fanout.main")
+
+_EPILOG = (
+    f"Exit codes: {EXIT_STOPPED} stopped as asked, {EXIT_FAULT} a fault while running (start it again), "
+    f"{EXIT_START} cannot start as it is configured (starting it again does not help). "
+    "The last line on stderr says why."
+)
+
 
 def main() -> None:
     """Entry point of the ``fanout`` command."""
-    click.Command("fanout", params=list(TABLE), callback=_run, help=__doc__)(auto_envvar_prefix=None)
+    command = click.Command("fanout", params=list(TABLE), callback=_run, help=__doc__, epilog=_EPILOG)
+    try:
+        sys.exit(command.main(standalone_mode=False))
+    except click.ClickException as error:
+        _stop(f"{error.format_message()} (fanout --help lists the options)", EXIT_START)
+    except click.Abort:
+        sys.exit(EXIT_STOPPED)
 
 
 def _run(**params: Any) -> None:
-    app = _build(Options(**params))
+    try:
+        options = Options(**params)
+    except OptionError as error:
+        _stop(error, EXIT_START)
+    app = _build(options)
     app.Worker(quiet=True, loglevel="WARNING").execute_from_commandline()
 
 
@@ -31,19 +56,27 @@ def app_of_environment() -> Fanout:
     try:
         options = from_environment()
     except OptionError as error:
-        _stop(error)
+        _stop(error, EXIT_START)
     return _build(options)
 
 
 def _build(options: Options) -> Fanout:
-    from fanout_app.application import create
-
+    # Until Faust's worker takes the signals over nothing is held that would have to be given back.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(EXIT_STOPPED))
     logging.config.dictConfig(logging_config(verbose=options.verbose))
-    _use_uvloop()
+    for name in unknown_variables(os.environ):
+        logger.warning("the environment variable %s is no option of fanout and has no effect", name)
     try:
+        from fanout_app.application import create
+
+        _use_uvloop()
         return create(options)
     except FanoutError as error:
-        _stop(error)
+        _stop(error, EXIT_START)
+    except Exception as error:
+        logger.debug("the start failed", exc_info=True)
+        _stop(f"the start failed, which is a fault of fanout itself; please report it: {describe(error)}", EXIT_FAULT)
 
 
 def _use_uvloop() -> None:
@@ -57,9 +90,9 @@ def _use_uvloop() -> None:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
-def _stop(error: FanoutError) -> NoReturn:
-    click.echo(f"fanout: {error}", err=True)
-    sys.exit(EXIT_START)
+def _stop(why: object, code: int) -> NoReturn:
+    click.echo(f"fanout: {' '.join(str(why).split())}", err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

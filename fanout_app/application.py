@@ -12,7 +12,9 @@ import tables
 from fanout_app.core.errors import StartError
 from fanout_app.faust_app import Fanout
 from fanout_app.kafka.prepare import prepare
+from fanout_app.key_file import KeyFile
 from fanout_app.options import Options
+from fanout_app.web import server
 from fanout_app.zookeeper.session import lease_key
 
 
@@ -20,7 +22,7 @@ def create(options: Options) -> Fanout:
     """Build the app, with the topics it needs in place.
 
     Raises:
-        StartError: something is missing or wrong; the message is for the person at the terminal.
+        StartError, OptionError: something is missing or wrong; the message is for the person at the terminal.
     """
     for package in (agents, tables):
         if getattr(package, "OWNER", None) != "fanout":
@@ -31,8 +33,11 @@ def create(options: Options) -> Fanout:
     from agents import intake
     from tables import ledgers
 
+    key_file = KeyFile(options.lease_key_file) if options.lease_key_file else None
+    lease_keys = key_file.read() if key_file is not None else None
+    server.check(options.bind, insecure=options.insecure)
     keep = partial(lease_key, options.zookeepers, options.id, options.topic) if options.zookeepers else None
-    app = Fanout(options, prepare(options, keep))
+    app = Fanout(options, prepare(options, lease_keys, keep), key_file)
     app.ledgers = ledgers.declare(app)
     intake.declare(app)
     return app

@@ -12,6 +12,7 @@ import faust
 from faust.types import TP
 
 from fanout_app.core.dispatcher import Limits
+from fanout_app.core.redelivery import Backoff
 from fanout_app.kafka.dead_letters import DeadLetters
 from fanout_app.kafka.ledger_rows import LedgerRows
 from fanout_app.kafka.ledger_table import LedgerTable
@@ -23,6 +24,7 @@ from fanout_app.kafka.source import ConsumerSource
 from fanout_app.kafka.start_offsets import NoMirror, StartOffsets
 from fanout_app.kafka.switch import BoardSwitch
 from fanout_app.kafka.transport import BatchTransport, partitions_of
+from fanout_app.key_file import KeyFile
 from fanout_app.metrics import Metrics
 from fanout_app.options import Options
 from fanout_app.runtime import Runtime
@@ -34,6 +36,7 @@ from fanout_app.zookeeper.session import Session
 
 _WATCH_LOG_EVERY = 2.0
 _MIRROR_EVERY = 1.0
+_WATCH_KEYS_EVERY = 1.0
 
 
 class Fanout(faust.App):
@@ -41,7 +44,7 @@ class Fanout(faust.App):
 
     ledgers: LedgerTable
 
-    def __init__(self, options: Options, prepared: Prepared) -> None:
+    def __init__(self, options: Options, prepared: Prepared, key_file: KeyFile | None = None) -> None:
         self.options = options
         self.source = prepared.source
         self.isolation_level = options.isolation_level
@@ -54,7 +57,7 @@ class Fanout(faust.App):
         super().__init__(options.name, **settings(options, prepared))
         self.source_topic = self.topic(options.topic, key_type=bytes, value_type=bytes, value_serializer="raw")
         self.changelog_topic = self.topic(
-            f"{options.name}-ledgers-changelog",
+            options.changelog,
             key_type=bytes,
             value_type=bytes,
             key_serializer="raw",
@@ -65,15 +68,20 @@ class Fanout(faust.App):
             internal=True,
             acks=False,
         )
+        #: Why a stop that was asked for is none that loses nothing.
+        self.unclean: str | None = None
         self._first_starts = prepared.first_starts
         self._paused = prepared.paused
         self._log = LogClient(options.brokers_list, options.topic)
         self._bodies = LogReader(options.brokers_list, options.topic, options.isolation_level)
+        self._key_file = key_file
         self._zookeeper = Session(options.zookeepers) if options.zookeepers else None
         self._mirror = Mirror(self._zookeeper, options.id, options.topic) if self._zookeeper else None
         self.on_partitions_revoked.connect(self._on_revoked)
         self.on_partitions_assigned.connect(self._on_assigned)
         self.task(self._watch_log)
+        if key_file is not None:
+            self.task(self._watch_keys)
         if self._mirror is not None:
             self.task(self._write_mirror)
 
@@ -94,7 +102,7 @@ class Fanout(faust.App):
             self._zookeeper.start()
         if self._paused:
             self.runtime.was_paused()
-        rejected = self.options.dead_letter_topic or f"{self.options.name}-parked"
+        rejected = self.options.dead_letter_topic or self.options.parked
         self.runtime.connect(
             source=ConsumerSource(self, self._log),
             starts=StartOffsets(self.options, self.ledgers, self._first_starts, self._mirror or NoMirror()),
@@ -108,7 +116,8 @@ class Fanout(faust.App):
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
 
     async def on_stop(self) -> None:
-        await self.runtime.drain()
+        if not await self.runtime.drain():
+            self.unclean = "not every ledger could be written, so messages may come again that were acked"
         self.membership.rebalance_began()
         self.runtime.close()
         await super().on_stop()
@@ -138,9 +147,20 @@ class Fanout(faust.App):
     async def _on_assigned(self, sender: Any, assigned: set[TP], **_: Any) -> None:
         self.runtime.assigned(partitions_of(assigned, self.options.topic), self.consumer_generation_id)
 
+    async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
+        # Faust would start the agent again with the next fetch: a fault must end the worker instead of being hidden.
+        await self.crash(exc)
+
     async def _watch_log(self) -> None:
         async for _ in self.itertimer(_WATCH_LOG_EVERY, name="watch-log"):
             await self.runtime.watch_log()
+
+    async def _watch_keys(self) -> None:
+        assert self._key_file is not None
+        async for _ in self.itertimer(_WATCH_KEYS_EVERY, name="watch-keys"):
+            keys = await asyncio.to_thread(self._key_file.changed)
+            if keys is not None:
+                self.tokens.use(LeaseKeys(keys))
 
     async def _write_mirror(self) -> None:
         assert self._mirror is not None
@@ -163,4 +183,11 @@ def _limits(options: Options) -> Limits:
         buffer_bytes=int(options.buffer_bytes),
         client_limit=options.client_limit,
         client_ttl=options.client_ttl,
+        other_client_wait=options.other_client_wait,
+        backoff=Backoff(
+            first=options.backoff_first, longest=options.backoff_longest, jitter_share=options.backoff_jitter
+        ),
+        long_delay=options.long_delay,
+        max_deliver=options.max_deliver,
+        max_row_bytes=int(options.max_row_bytes),
     )

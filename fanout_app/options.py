@@ -6,71 +6,26 @@ Values carry their unit (``30s``, ``500ms``, ``64MiB``); a bare number is refuse
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from fanout_app.core.errors import OptionError
+from fanout_app.option_types import Addresses, Matching, OrEmpty, size, time
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_HOSTS = Addresses("hosts", "HOST:PORT, several joined by commas", several=True)
+_ZOOKEEPERS = OrEmpty(
+    Addresses("hosts", "HOST:PORT, several joined by commas, then /CHROOT if any", several=True, path=True)
+)
+#: What Kafka takes for a topic's name.
+_TOPIC = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}"
+_BIND = Addresses("address", "HOST:PORT", several=False, lowest_port=0)
 
-
-class _WithUnit(click.ParamType):
-    """A number with one of the units given, between two limits (in the base unit)."""
-
-    def __init__(self, name: str, units: Mapping[str, float], low: float, high: float, example: str) -> None:
-        self.name = name
-        self._units = units
-        self._low = low
-        self._high = high
-        self._example = example
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, (int, float)):
-            return float(value)
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", value.strip())
-        if match is None or (match[2] not in self._units and match[2] != ""):
-            self.fail(f"{value!r} is not a {self.name}; write it like {self._example}", param, ctx)
-        if match[2] == "":
-            self.fail(f"{value!r} has no unit; write it like {self._example} ({', '.join(self._units)})", param, ctx)
-        number = float(match[1]) * self._units[match[2]]
-        if not self._low <= number <= self._high:
-            self.fail(f"{value!r} is out of range: {self._low:g} to {self._high:g} {self._base}", param, ctx)
-        return number
-
-    @property
-    def _base(self) -> str:
-        return next(unit for unit, factor in self._units.items() if factor == 1)
-
-
-def _time(low: float, high: float, example: str) -> _WithUnit:
-    return _WithUnit("time", _SECONDS, low, high, example)
-
-
-def _size(low: float, high: float, example: str) -> _WithUnit:
-    return _WithUnit("size", _BYTES, low, high, example)
-
-
-class _Matching(click.ParamType):
-    """Text of a given form."""
-
-    def __init__(self, name: str, pattern: str, form: str) -> None:
-        self.name = name
-        self._pattern = re.compile(pattern)
-        self._form = form
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not self._pattern.fullmatch(value):
-            self.fail(f"{value!r} must be {self._form}", param, ctx)
-        return str(value)
-
-
-_HOSTS = _Matching("hosts", r"[^\s,:/]+:\d{1,5}(,[^\s,:/]+:\d{1,5})*", "HOST:PORT, several joined by commas")
-_BIND = _Matching("address", r"(\[[0-9a-fA-F:]+\]|[^\s,:/]+):\d{1,5}", "HOST:PORT")
+#: Kafka's limit for the name of a topic, in characters.
+_LONGEST_TOPIC = 249
+_CHANGELOG = "-ledgers-changelog"
+_PARKED = "-parked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +49,53 @@ class Options:
     session_timeout: float
     commit_interval: float
     drain: float
+    max_deliver: int | None
+    backoff_first: float
+    backoff_longest: float
+    backoff_jitter: float
+    long_delay: float
+    other_client_wait: float
     lease_key_file: str | None
     dead_letter_topic: str | None
+    insecure: bool
     verbose: bool
+
+    def __post_init__(self) -> None:
+        """Check what a single option cannot be checked for.
+
+        Raises:
+            OptionError: two of them contradict each other.
+        """
+        longest = max((self.changelog, self.parked), key=len)
+        if len(longest) > _LONGEST_TOPIC:
+            room = _LONGEST_TOPIC - (len(longest) - len(self.id) - len(self.topic))
+            raise OptionError(
+                f"--id and --topic are {len(self.id) + len(self.topic)} characters together; Kafka has room for {room} "
+                "in the names of the topics made of them: choose a shorter --id"
+            )
+        if self.backoff_first > self.backoff_longest:
+            raise OptionError(
+                f"--backoff-first ({self.backoff_first:g}s) is longer than --backoff-longest "
+                f"({self.backoff_longest:g}s): make it shorter"
+            )
+        if self.dead_letter_topic in (self.topic, self.name, self.changelog, self.parked):
+            whose = "the topic it hands out" if self.dead_letter_topic == self.topic else "a topic fanout keeps itself"
+            raise OptionError(f"--dead-letter-topic {self.dead_letter_topic} is {whose}: choose another topic")
 
     @property
     def name(self) -> str:
-        """Consumer group, Faust app and prefix of every topic of ours: one name for one ACL."""
+        """Consumer group, Faust app, board topic and prefix of every topic of ours: one name for one ACL."""
         return f"fanout_{self.id}_{self.topic}"
+
+    @property
+    def changelog(self) -> str:
+        """Topic of the ledger rows."""
+        return self.name + _CHANGELOG
+
+    @property
+    def parked(self) -> str:
+        """Topic of the messages that were rejected where no dead-letter topic is given."""
+        return self.name + _PARKED
 
     @property
     def brokers_list(self) -> list[str]:
@@ -118,16 +112,16 @@ TABLE: tuple[click.Option, ...] = (
         "id",
         "Name of the service: workers with the same id and topic share the work.",
         required=True,
-        type=_Matching("id", r"[A-Za-z0-9._-]{1,100}", "1 to 100 of A-Z a-z 0-9 . _ -"),
+        type=Matching("id", r"[A-Za-z0-9._-]{1,100}", "1 to 100 of A-Z a-z 0-9 . _ -"),
     ),
     _option(
         "topic",
         "Kafka topic whose messages are handed out.",
         required=True,
-        type=_Matching("topic", r"[A-Za-z0-9._-]{1,249}", "the name of a Kafka topic"),
+        type=Matching("topic", _TOPIC, "the name of a Kafka topic: 1 to 249 of A-Z a-z 0-9 . _ -"),
     ),
     _option("brokers", "Kafka brokers to start from.", default="127.0.0.1:9092", show_default=True, type=_HOSTS),
-    _option("zookeepers", "ZooKeeper servers; empty: do without.", default="", type=click.STRING),
+    _option("zookeepers", "ZooKeeper servers; empty: do without.", default="", type=_ZOOKEEPERS),
     _option(
         "bind",
         "Address to serve HTTP on. Default 127.0.0.1:6066, or the next free port up to 6099 if that is taken.",
@@ -139,7 +133,7 @@ TABLE: tuple[click.Option, ...] = (
         "How long a lease lasts if the pull does not say.",
         default="30s",
         show_default=True,
-        type=_time(0.05, 43200, "30s"),
+        type=time(0.05, 43200, "30s"),
     ),
     click.Option(
         ["--from", "start_from"],
@@ -162,7 +156,7 @@ TABLE: tuple[click.Option, ...] = (
         "Bodies held in memory, buffered and leased; fetching stops above it.",
         default="64MiB",
         show_default=True,
-        type=_size(1 << 10, 1 << 40, "64MiB"),
+        type=size(1 << 10, 1 << 40, "64MiB"),
     ),
     _option(
         "max-ack-pending",
@@ -183,7 +177,7 @@ TABLE: tuple[click.Option, ...] = (
         "How long a client counts as alive after its last pull or lease.",
         default="10s",
         show_default=True,
-        type=_time(0.1, 3600, "10s"),
+        type=time(0.1, 3600, "10s"),
     ),
     _option(
         "max-waiting",
@@ -197,36 +191,91 @@ TABLE: tuple[click.Option, ...] = (
         "Size of a ledger row at which intake of its partition stops; must fit the broker's max.message.bytes.",
         default="512KiB",
         show_default=True,
-        type=_size(1 << 10, 1 << 30, "512KiB"),
+        type=size(1 << 10, 1 << 30, "512KiB"),
     ),
     _option(
         "session-timeout",
         "How long the broker waits for a silent worker before its partitions go to others.",
         default="6s",
         show_default=True,
-        type=_time(3, 600, "6s"),
+        type=time(3, 600, "6s"),
     ),
     _option(
         "commit-interval",
         "How often floors are committed to the consumer group.",
         default="3s",
         show_default=True,
-        type=_time(0.1, 600, "3s"),
+        type=time(0.1, 600, "3s"),
     ),
     _option(
         "drain",
         "How long requests are still served after SIGTERM.",
         default="3s",
         show_default=True,
-        type=_time(0, 60, "3s"),
+        type=time(0, 60, "3s"),
+    ),
+    _option(
+        "max-deliver",
+        "Deliveries after which a message is rejected instead of handed out again. Default: no limit.",
+        default=None,
+        type=click.IntRange(1, 65535),
+    ),
+    _option(
+        "backoff-first",
+        "Rest of a message after its second failed delivery, doubled after each further one; none after the first.",
+        default="100ms",
+        show_default=True,
+        type=time(0, 86400, "100ms"),
+    ),
+    _option(
+        "backoff-longest",
+        "The longest such rest.",
+        default="60s",
+        show_default=True,
+        type=time(0, 86400, "60s"),
+    ),
+    _option(
+        "backoff-jitter",
+        "Share of such a rest that chance may take off, so that messages that failed together come apart.",
+        default=0.5,
+        show_default=True,
+        type=click.FloatRange(0, 1),
+    ),
+    _option(
+        "long-delay",
+        "A message delayed for longer keeps no body in memory: it is read again when it is due.",
+        default="10s",
+        show_default=True,
+        type=time(0, 86400, "10s"),
+    ),
+    _option(
+        "other-client-wait",
+        "How long a failed message waits for another client before the one that failed it may have it again.",
+        default="1s",
+        show_default=True,
+        type=time(0, 3600, "1s"),
     ),
     _option(
         "lease-key-file",
-        "Keys for lease tokens, one a line, the first signs. Default: made once and kept in ZooKeeper or Kafka.",
+        "Keys for lease tokens, one a line, the first signs, all count; read again when it changes. "
+        "Default: a key made once and kept in ZooKeeper or Kafka.",
         default=None,
-        type=click.Path(exists=True, dir_okay=False),
+        type=click.Path(),
     ),
-    _option("dead-letter-topic", "Where rejected messages go. Default: they are parked.", default=None),
+    _option(
+        "dead-letter-topic",
+        "Existing topic where rejected messages go. Default: they are parked.",
+        default=None,
+        type=Matching("topic", _TOPIC, "the name of a Kafka topic: 1 to 249 of A-Z a-z 0-9 . _ -"),
+    ),
+    click.Option(
+        ["--insecure"],
+        is_flag=True,
+        envvar="FANOUT_INSECURE",
+        show_envvar=True,
+        default=False,
+        help="Serve beyond this machine although nobody is asked who they are.",
+    ),
     click.Option(
         ["--verbose/--quiet"], envvar="FANOUT_VERBOSE", show_envvar=True, default=False, help="Log every decision."
     ),

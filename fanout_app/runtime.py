@@ -63,6 +63,8 @@ class Runtime:
         self.dispatcher = Dispatcher(limits, new_batch=lambda: secrets.randbits(64), jitter=random.random)
         self.ready = False
         self.stopping = False
+        #: Whether others than this machine reach it, and nobody is asked who they are.
+        self.insecure = False
         self._futures: dict[int, asyncio.Future[Answer | None]] = {}
         self._alarm = Alarm(self._on_time)
         self._rows = RowWatch(self.dispatcher)
@@ -386,6 +388,7 @@ class Runtime:
             "ready": self.ready,
             "stopping": self.stopping,
             "paused": self.paused,
+            "insecure": self.insecure,
             **overview.totals(self.dispatcher),
             "waiting_pulls": len(self._futures),
             "degraded": [*self._not_ours(), *overview.full(self.dispatcher)],
@@ -404,15 +407,18 @@ class Runtime:
 
     # The end ---------------------------------------------------------------------------------------------------------
 
-    async def drain(self) -> None:
-        """SIGTERM: not ready at once, served for a while, then waiting pulls go home and the ledgers are written."""
+    async def drain(self) -> bool:
+        """SIGTERM: not ready at once, served for a while, then waiting pulls go home and the ledgers are written.
+
+        False if not every ledger could be written: what it would have held may come again.
+        """
         self.stopping = True
-        self.ready = False
-        await asyncio.sleep(self.options.drain)
+        if self.ready:
+            self.ready = False
+            await asyncio.sleep(self.options.drain)
         for number in list(self._futures):
             self._end_pull(number)
-        if not await self.commit.write_all(MOVING):
-            logger.error("stopping although not every ledger could be written: what it would have held may come again")
+        return await self.commit.write_all(MOVING)
 
     def close(self) -> None:
         """The group is about to be left: from here on nothing is handed out, and settles are answered with retry."""

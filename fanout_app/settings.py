@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fanout_app.kafka.prepare import Prepared
+from fanout_app.logs import logging_config
 from fanout_app.options import Options
 from fanout_app.web.handlers import MAX_BODY
-from fanout_app.worker import FanoutWorker, logging_config
+from fanout_app.worker import FanoutWorker
 
 _MONTH = 30 * 24 * 3600.0
 
@@ -37,6 +38,8 @@ def settings(options: Options, prepared: Prepared) -> dict[str, Any]:
         "producer_max_request_size": int(options.max_row_bytes) + (1 << 20),
         "topic_partitions": prepared.source.partitions,
         "topic_replication_factor": prepared.source.replication,
+        # They are made and checked before; who may not create topics is refused even where there is nothing to create.
+        "topic_allow_declare": False,
         # There is no leader among Faust's workers here, so no topic for one either.
         "topic_disable_leader": True,
         "web_enabled": True,

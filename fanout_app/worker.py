@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import logging
-import sys
+import os
+import threading
+from signal import Signals
 from typing import Any, NoReturn
 
 import faust
 
+from fanout_app.core.errors import OptionError, RowError, StartError
+from fanout_app.logs import describe, told_once
+
 logger = logging.getLogger("fanout.worker")
 
-#: Exit codes: 0 stopped as asked, 1 a fault while running, 2 cannot start as it is configured.
+#: Exit codes; `docs/operations.md` says what to do about each.
+EXIT_STOPPED = 0
 EXIT_FAULT = 1
 EXIT_START = 2
+
+#: What starting again does not mend.
+_CONFIGURATION = (OptionError, StartError, RowError)
+
+#: Seconds on top of ``--drain`` that a stop may take.
+_STOP_FOR = 15.0
 
 
 class FanoutWorker(faust.Worker):
@@ -22,49 +34,53 @@ class FanoutWorker(faust.Worker):
         super().__init__(*args, **kwargs)
         # It sets the level of our log handler and writes control characters, also where nobody looks.
         self.spinner = None
+        self._first_fault: BaseException | None = None
 
     def execute_from_commandline(self) -> NoReturn:
         try:
             super().execute_from_commandline()
-        finally:
-            if self.crash_reason is not None:
-                logger.critical("the worker ends: %s", describe(self.crash_reason))
-        sys.exit(EXIT_FAULT)  # for the types: the line above the finally does not return
+        except SystemExit as end:
+            # mode makes an exit code of what a start raised, and keeps it as what came before the exit.
+            fault = self._first_fault or end.__context__ or self.crash_reason
+        self._end(fault)
 
+    def _end(self, fault: BaseException | None) -> NoReturn:
+        if isinstance(fault, _CONFIGURATION):
+            logger.critical("cannot start: %s", describe(fault))
+            raise SystemExit(EXIT_START)
+        if fault is not None:
+            logger.critical("the worker ends: %s", describe(fault))
+            raise SystemExit(EXIT_FAULT)
+        if self.app.unclean is not None:
+            logger.critical("stopped, but not as it should be: %s", self.app.unclean)
+            raise SystemExit(EXIT_FAULT)
+        raise SystemExit(EXIT_STOPPED)
 
-def describe(error: BaseException) -> str:
-    """An error as one line, with its kind where its text alone would not say what happened."""
-    text = " ".join(str(error).split())
-    return text if type(error).__module__.startswith("fanout_app") else f"{type(error).__name__}: {text}"
+    def _crash(self, reason: BaseException) -> None:
+        # What comes after the first fault comes of it, or of the stop that it causes.
+        if self._first_fault is None:
+            self._first_fault = reason
+            told_once.ending = True
+            self._limit_the_stop()
+        super()._crash(reason)
 
+    def _schedule_shutdown(self, signal: Signals) -> None:
+        if not self._signal_stop_time:
+            logger.info("%s: stopping", signal.name)
+            self._limit_the_stop()
+        super()._schedule_shutdown(signal)
 
-class OneLine(logging.Formatter):
-    """What Faust and its libraries log with a traceback is one line; with ``--verbose`` the traceback is there too."""
+    def _limit_the_stop(self) -> None:
+        """From a thread, since what hangs may be the loop itself."""
+        seconds = self.app.options.drain + _STOP_FOR
+        timer = threading.Timer(seconds, self._give_up, (seconds,))
+        timer.daemon = True
+        timer.start()
 
-    def __init__(self, *, verbose: bool) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._verbose = verbose
-
-    def format(self, record: logging.LogRecord) -> str:
-        if self._verbose or record.exc_info is None or record.name.startswith("fanout"):
-            return super().format(record)
-        error = record.exc_info[1]
-        short = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
-        line = super().format(short)
-        return " ".join((line if error is None else f"{line} ({describe(error)})").split())
-
-
-def logging_config(*, verbose: bool) -> dict[str, Any]:
-    """Lines on stderr; ours from INFO, or DEBUG with ``--verbose``; the libraries' only from WARNING on."""
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": {"()": OneLine, "verbose": verbose}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
-        "loggers": {
-            "fanout": {"level": "DEBUG" if verbose else "INFO"},
-            # It says at WARNING and ERROR what is the everyday life of a consumer group.
-            "aiokafka": {"level": "INFO" if verbose else "CRITICAL"},
-        },
-        "root": {"level": "WARNING", "handlers": ["stderr"]},
-    }
+    def _give_up(self, seconds: float) -> None:
+        why = self.app.unclean or "something did not end"
+        if self._first_fault is not None:
+            why = f"it ended because of {describe(self._first_fault)}"
+        logger.critical("stopping took longer than %.0f s, ending at once: %s", seconds, why)
+        logging.shutdown()
+        os._exit(EXIT_FAULT)

@@ -14,6 +14,7 @@ from typing import Any
 
 import faust
 
+from fanout_app.core.errors import RowError
 from fanout_app.core.ledger import LedgerSnapshot, join
 from fanout_app.core.ledger_row import decode_row
 
@@ -31,7 +32,14 @@ class LedgerTable(faust.Table):
 
     def partition_for_key(self, key: Any) -> int:
         """The changelog's partition is the source's, whoever writes and from wherever."""
-        return int(bytes(key).partition(b"/")[0])
+        try:
+            return int(bytes(key).partition(b"/")[0])
+        except ValueError:
+            # Not chained: the text of a ValueError shows the key.
+            raise RowError(
+                f"topic {self.changelog_topic_name} holds a record that fanout did not write: find out who did, then "
+                "delete the topic (what is settled above the floors is forgotten) or choose another --id"
+            ) from None
 
     async def write(self, key: bytes, row: bytes) -> None:
         """Write a row and wait until the changelog has acknowledged it.

@@ -13,17 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 
 from fanout_app.core.errors import StartError
-from fanout_app.kafka import switch, topics
+from fanout_app.kafka import reach, rights, switch, topics
 from fanout_app.kafka.board import Board
 from fanout_app.kafka.switch import is_paused
-from fanout_app.kafka.topics import Source
+from fanout_app.kafka.topics import Ours, Source
 from fanout_app.options import Options
 
 _LEASE_KEY_BYTES = 32
+#: Seconds for everything after the first contact, ZooKeeper's part included.
+_WHOLE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,13 @@ class Prepared:
     paused: bool
 
 
-def prepare(options: Options, zookeeper_key: Callable[[bytes], bytes] | None) -> Prepared:
+def prepare(
+    options: Options, lease_keys: list[bytes] | None = None, zookeeper_key: Callable[[bytes], bytes] | None = None
+) -> Prepared:
     """Check and make what the worker needs.
 
     Args:
+        lease_keys: the keys to use; None where no file of them is given.
         zookeeper_key: keeps a lease key in ZooKeeper if there is none yet, and answers the one that is kept there;
             None where no ZooKeeper is configured, then it is kept on the board.
 
@@ -51,43 +55,68 @@ def prepare(options: Options, zookeeper_key: Callable[[bytes], bytes] | None) ->
     """
     loop = asyncio.new_event_loop()
     try:
-        return loop.run_until_complete(_prepare(options, zookeeper_key))
-    except KafkaConnectionError as error:
-        raise StartError(f"no Kafka broker answers at {options.brokers}: check --brokers ({error})") from error
-    except KafkaError as error:
-        raise StartError(f"Kafka at {options.brokers} refused the start: {error!r}") from error
+        return loop.run_until_complete(_prepare(options, lease_keys, zookeeper_key))
     finally:
         loop.close()
 
 
-async def _prepare(options: Options, zookeeper_key: Callable[[bytes], bytes] | None) -> Prepared:
-    admin = AIOKafkaAdminClient(bootstrap_servers=options.brokers_list)
-    await admin.start()
+async def _prepare(
+    options: Options, lease_keys: list[bytes] | None, zookeeper_key: Callable[[bytes], bytes] | None
+) -> Prepared:
+    admin = await reach.connect(options.brokers_list)
     try:
-        source = await topics.find_source(admin, options.topic, options.brokers)
-        name = options.name
-        for topic, partitions, config in (
-            (f"{name}-ledgers-changelog", source.partitions, topics.changelog_config(source)),
-            (f"{name}-parked", 1, topics.parked_config(source)),
-            (name, 1, topics.board_config(source)),
-        ):
-            await topics.ensure(admin, topic, partitions, source, config, options.brokers)
+        async with asyncio.timeout(_WHOLE):
+            source = await topics.find_source(admin, options.topic, options.brokers)
+            if options.dead_letter_topic is not None:
+                await topics.check_dead_letters(admin, options.dead_letter_topic, options.brokers)
+            await rights.check_read(admin, source.topic, source.leader, options.brokers)
+            await rights.check_group(admin, options.name, options.brokers)
+            # Whatever can be wrong elsewhere is found out before anything is made.
+            keys = lease_keys or await _kept_in_zookeeper(zookeeper_key)
+            ours = (
+                Ours(options.changelog, source.partitions, topics.changelog_config(source)),
+                Ours(options.parked, 1, topics.parked_config(source)),
+                Ours(options.name, 1, topics.board_config(source)),
+            )
+            await topics.ensure(admin, ours, source, options.brokers)
+            return await _read_board(options, source, keys)
+    except KafkaError as error:
+        raise StartError(reach.refused(admin, error, options.brokers)) from error
+    except TimeoutError as error:
+        raise StartError(
+            f"Kafka at {options.brokers} answered, and then not for {_WHOLE:.0f} s: look at its log, then start again"
+        ) from error
     finally:
         await admin.close()
+
+
+async def _kept_in_zookeeper(zookeeper_key: Callable[[bytes], bytes] | None) -> list[bytes] | None:
+    if zookeeper_key is None:
+        return None
+    return [await asyncio.to_thread(zookeeper_key, secrets.token_bytes(_LEASE_KEY_BYTES))]
+
+
+async def _read_board(options: Options, source: Source, keys: list[bytes] | None) -> Prepared:
     async with Board(options.brokers_list, options.name) as board:
         first = await board.decide_once("first-start", await _first_start(options, source))
-        paused = is_paused(board.latest(switch.KEY))
-        keys = _keys_of_file(options.lease_key_file) if options.lease_key_file else None
+        try:
+            record = json.loads(first)
+            starts = {int(number): int(offset) for number, offset in record["starts"].items()}
+            pair = (record["id"], record["topic"])
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise StartError(
+                f"topic {options.name} holds a first start that cannot be read, so it was not written by this version "
+                "of fanout: choose another --id, or start the version that wrote it"
+            ) from error
+        if pair != (options.id, options.topic):
+            raise StartError(
+                f"topic {options.name} belongs to --id {pair[0]} --topic {pair[1]}, whose names run together with "
+                f"--id {options.id} --topic {options.topic}: choose another --id"
+            )
         if keys is None:
             fresh = secrets.token_bytes(_LEASE_KEY_BYTES)
-            keys = [zookeeper_key(fresh) if zookeeper_key else await board.decide_once("lease-key", lambda: fresh)]
-    record = json.loads(first)
-    if (record["id"], record["topic"]) != (options.id, options.topic):
-        raise StartError(
-            f"topic {options.name} belongs to --id {record['id']} --topic {record['topic']}, whose names run together "
-            f"with --id {options.id} --topic {options.topic}: choose another --id"
-        )
-    return Prepared(source, keys, {int(number): offset for number, offset in record["starts"].items()}, paused)
+            keys = [await board.decide_once("lease-key", lambda: fresh)]
+        return Prepared(source, keys, starts, is_paused(board.latest(switch.KEY)))
 
 
 async def _first_start(options: Options, source: Source) -> Callable[[], bytes]:
@@ -105,14 +134,3 @@ async def _first_start(options: Options, source: Source) -> Callable[[], bytes]:
         await consumer.stop()
     starts = {tp.partition: offset for tp, offset in ends.items()}
     return lambda: json.dumps({"id": options.id, "topic": options.topic, "starts": starts}).encode()
-
-
-def _keys_of_file(path: str) -> list[bytes]:
-    try:
-        with open(path, "rb") as file:
-            keys = [line.strip() for line in file if line.strip()]
-    except OSError as error:
-        raise StartError(f"--lease-key-file {path} cannot be read: {error.strerror}") from error
-    if not keys:
-        raise StartError(f"--lease-key-file {path} holds no key: put one a line, the first signs")
-    return keys

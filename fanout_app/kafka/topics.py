@@ -6,20 +6,32 @@ itself would give it a policy under which it forgets. So both are made here, wit
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    LeaderNotAvailableError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.metadata import MetadataRequest
 
 from fanout_app.core.errors import StartError
 
 logger = logging.getLogger("fanout.kafka.topics")
 
-_UNKNOWN_TOPIC = 3
-_TOPIC_EXISTS = 36
+#: How often, and after which pause in seconds, a topic that somebody else has just made is looked for.
+_LOOKS = 20
+_LOOK_PAUSE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,17 @@ class Source:
     partitions: int
     replication: int
     min_insync_replicas: str
+    #: The broker that leads partition 0, below 0 if none does at the moment.
+    leader: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ours:
+    """A topic that fanout keeps for itself."""
+
+    name: str
+    partitions: int
+    config: dict[str, str]
 
 
 async def find_source(admin: AIOKafkaAdminClient, topic: str, brokers: str) -> Source:
@@ -38,22 +61,50 @@ async def find_source(admin: AIOKafkaAdminClient, topic: str, brokers: str) -> S
     Raises:
         StartError: there is no such topic, or it may not be read.
     """
-    (description,) = await admin.describe_topics([topic])
-    if description["error_code"] == _UNKNOWN_TOPIC:
+    partitions = await _partitions(admin, topic, brokers)
+    if partitions is None:
         raise StartError(
             f"topic {topic} does not exist on {brokers}; create it with: "
             f"kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 4"
         )
-    if description["error_code"]:
-        raise StartError(f"topic {topic} cannot be described: {for_code(description['error_code']).__name__}")
-    partitions = description["partitions"]
-    config = await _config(admin, topic)
+    config = await _config(admin, topic) or {}
     return Source(
         topic,
         len(partitions),
         max(len(partition["replicas"]) for partition in partitions),
         config.get("min.insync.replicas", "1"),
+        min(partitions, key=lambda partition: partition["partition"])["leader"],
     )
+
+
+async def check_dead_letters(admin: AIOKafkaAdminClient, topic: str, brokers: str) -> None:
+    """Look the dead-letter topic up. It belongs to its readers, so it is not made here.
+
+    Raises:
+        StartError: there is no such topic.
+    """
+    if await _partitions(admin, topic, brokers) is None:
+        raise StartError(
+            f"--dead-letter-topic {topic} does not exist on {brokers}; create it with: "
+            f"kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 1"
+        )
+
+
+async def _partitions(admin: AIOKafkaAdminClient, topic: str, brokers: str) -> list[Any] | None:
+    """The partitions of a topic, None if there is no such topic. Asking must not make it, as plain metadata may."""
+    response = await admin._send_request(MetadataRequest([topic], allow_auto_topic_creation=False))
+    (description,) = response.to_object()["topics"]
+    code = description["error_code"]
+    if code == UnknownTopicOrPartitionError.errno:
+        return None
+    if code in (TopicAuthorizationFailedError.errno, ClusterAuthorizationFailedError.errno):
+        raise StartError(
+            f"topic {topic} may not be looked at by this user; allow it with: kafka-acls.sh --bootstrap-server "
+            f"{brokers} --add --allow-principal User:NAME --operation Describe --operation Read --topic {topic}"
+        )
+    if code not in (0, LeaderNotAvailableError.errno):
+        raise StartError(f"topic {topic} on {brokers} cannot be looked at: {for_code(code).__name__}")
+    return list(description["partitions"])
 
 
 def changelog_config(source: Source) -> dict[str, str]:
@@ -75,58 +126,107 @@ def parked_config(source: Source) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": "-1", "min.insync.replicas": source.min_insync_replicas}
 
 
-async def ensure(
-    admin: AIOKafkaAdminClient, name: str, partitions: int, source: Source, config: dict[str, str], brokers: str
-) -> None:
-    """Make a topic of ours, or check the one that is there.
+async def ensure(admin: AIOKafkaAdminClient, wanted: Sequence[Ours], source: Source, brokers: str) -> None:
+    """Make the topics of ours that are missing, and check those that are there.
+
+    They are looked for first: who may not create topics is refused before being told that there is one already.
 
     Raises:
-        StartError: it cannot be made, or its partitions or policy would lose what is written to it.
+        StartError: one cannot be made, or its partitions or policy would lose what is written to it.
     """
-    response = await admin.create_topics([NewTopic(name, partitions, source.replication, topic_configs=config)])
-    _, code, reason = response.topic_errors[0]
-    if code == 0:
-        logger.info("created topic %s with %d partitions", name, partitions)
+    missing = []
+    for topic in wanted:
+        found = await _partitions(admin, topic.name, brokers)
+        if found is None:
+            missing.append(topic)
+        else:
+            await _check(admin, topic, len(found), source, brokers)
+    if not missing:
         return
-    if code != _TOPIC_EXISTS:
-        raise StartError(_cannot_create(name, partitions, source, config, brokers, for_code(code), reason))
-    (description,) = await admin.describe_topics([name])
-    if len(description["partitions"]) != partitions:
-        raise StartError(
-            f"topic {name} has {len(description['partitions'])} partitions and must have {partitions}, as many as "
-            f"{source.topic}; raise it with: kafka-topics.sh --bootstrap-server {brokers} --alter --topic {name} "
-            f"--partitions {partitions}"
-        )
-    found = await _config(admin, name)
-    policy = config["cleanup.policy"]
+    response = await admin.create_topics(
+        [NewTopic(topic.name, topic.partitions, source.replication, topic_configs=topic.config) for topic in missing]
+    )
+    outcomes = {name: (code, reason) for name, code, reason in response.topic_errors}
+    not_made = {}
+    for topic in missing:
+        code, reason = outcomes[topic.name]
+        if code == 0:
+            logger.info("created topic %s with %d partitions", topic.name, topic.partitions)
+        elif code == TopicAlreadyExistsError.errno:
+            count = len(await _made_meanwhile(admin, topic.name, brokers))
+            await _check(admin, topic, count, source, brokers)
+        else:
+            not_made[topic] = (for_code(code), reason)
+    if not_made:
+        raise StartError(_cannot_create(not_made, source, brokers))
+
+
+async def _made_meanwhile(admin: AIOKafkaAdminClient, name: str, brokers: str) -> list[Any]:
+    """The partitions of a topic that another worker has just made; metadata is a moment behind."""
+    for _ in range(_LOOKS):
+        found = await _partitions(admin, name, brokers)
+        if found:
+            return found
+        await asyncio.sleep(_LOOK_PAUSE)
+    raise StartError(f"topic {name} exists on {brokers} and cannot be seen: start again")
+
+
+async def _check(admin: AIOKafkaAdminClient, topic: Ours, count: int, source: Source, brokers: str) -> None:
+    if count != topic.partitions:
+        raise StartError(_wrong_count(topic, count, source, brokers))
+    found = await _config(admin, topic.name)
+    if found is None:
+        return
+    policy = topic.config["cleanup.policy"]
     if found.get("cleanup.policy", policy) != policy:
         raise StartError(
-            f"topic {name} has cleanup.policy={found.get('cleanup.policy')} and would lose what is written to it; mend "
-            f"it with: kafka-configs.sh --bootstrap-server {brokers} --alter --topic {name} "
+            f"topic {topic.name} has cleanup.policy={found.get('cleanup.policy')} and would lose what is written "
+            f"to it; mend it with: kafka-configs.sh --bootstrap-server {brokers} --alter --topic {topic.name} "
             f"--add-config cleanup.policy={policy}"
         )
-    for key, value in config.items():
+    for key, value in topic.config.items():
         if found.get(key) != value:
-            logger.warning("topic %s has %s=%s, fanout would set %s", name, key, found.get(key), value)
+            logger.warning("topic %s has %s=%s, fanout would set %s", topic.name, key, found.get(key), value)
 
 
-def _cannot_create(
-    name: str, partitions: int, source: Source, config: dict[str, str], brokers: str, error: type, reason: str | None
-) -> str:
-    settings = " ".join(f"--config {key}={value}" for key, value in config.items())
-    rights = " (no right to create topics)" if issubclass(error, TopicAuthorizationFailedError) else ""
+def _wrong_count(topic: Ours, count: int, source: Source, brokers: str) -> str:
+    text = f"topic {topic.name} has {count} partitions and must have {topic.partitions}"
+    if topic.partitions == source.partitions > 1:
+        text += f", as many as {source.topic}"
+    if count < topic.partitions:
+        return (
+            f"{text}; raise it with: kafka-topics.sh --bootstrap-server {brokers} --alter --topic {topic.name} "
+            f"--partitions {topic.partitions}"
+        )
     return (
-        f"topic {name} cannot be created{rights}: {reason or error.__name__}; create it with: kafka-topics.sh "
-        f"--bootstrap-server {brokers} --create --topic {name} --partitions {partitions} "
-        f"--replication-factor {source.replication} {settings}"
+        f"{text}: choose another --id, or, if what it holds may be forgotten, delete it with: kafka-topics.sh "
+        f"--bootstrap-server {brokers} --delete --topic {topic.name}"
     )
 
 
-async def _config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
+def _cannot_create(not_made: Mapping[Ours, tuple[type[KafkaError], str | None]], source: Source, brokers: str) -> str:
+    """One line with every command that is needed: whoever has the right to runs them once."""
+    error, reason = next(iter(not_made.values()))
+    refused = issubclass(error, (TopicAuthorizationFailedError, ClusterAuthorizationFailedError))
+    why = "this user has no right to" if refused else (reason or error.__name__)
+    names = " and ".join(topic.name for topic in not_made)
+    commands = " && ".join(
+        f"kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic.name} --partitions {topic.partitions} "
+        f"--replication-factor {source.replication} "
+        + " ".join(f"--config {key}={value}" for key, value in topic.config.items())
+        for topic in not_made
+    )
+    return f"cannot create {names} ({why}); have it done with: {commands}"
+
+
+async def _config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str] | None:
+    """The settings of a topic, None if they may not be read: a warning, since most are as fanout made them."""
     try:
         responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        code, _, _, _, entries = responses[0].resources[0][:5]
+        if code:
+            raise for_code(code)
     except KafkaError as error:
-        logger.warning("the settings of topic %s cannot be read: %r", topic, error)
-        return {}
-    entries: list[Any] = responses[0].resources[0][4]
+        logger.warning("the settings of topic %s cannot be read: %s", topic, type(error).__name__)
+        return None
     return {entry[0]: entry[1] for entry in entries}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import logging
 import socket
 from typing import Any
@@ -54,8 +55,34 @@ class FanoutWeb(Web):
         listener = listen(self.app.options.bind)
         host, port = listener.getsockname()[:2]  # two more follow for IPv6
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        if exposed(self.app.options.bind):
+            self.app.runtime.insecure = True
+            logger.warning("--insecure: whoever reaches %s may take and settle messages", self.address)
         logger.info("serving %s at %s", self.app.options.name, self.address)
         return SockSite(self._runner, listener, backlog=_BACKLOG)
+
+
+def check(bind: str | None, *, insecure: bool) -> None:
+    """See whether this address can be had and may be served at, before anything is made for it elsewhere.
+
+    Raises:
+        StartError: it is taken, not of this machine, or reachable by others although nobody is asked who they are.
+    """
+    if exposed(bind) and not insecure:
+        raise StartError(
+            f"--bind {bind} can be reached from other machines, and whoever reaches it may take and settle messages: "
+            "bind to 127.0.0.1, or say that this is meant with --insecure"
+        )
+    if bind is not None:
+        listen(bind).close()
+
+
+def exposed(bind: str | None) -> bool:
+    """Whether others than this machine can reach the address."""
+    if bind is None:
+        return False
+    found = _addresses(*_host_and_port(bind), bind)
+    return not all(ipaddress.ip_address(address[0].partition("%")[0]).is_loopback for *_, address in found)
 
 
 def listen(bind: str | None) -> socket.socket:
@@ -65,13 +92,15 @@ def listen(bind: str | None) -> socket.socket:
         StartError: the address cannot be had.
     """
     if bind is not None:
-        host, _, number = bind.rpartition(":")
-        return _listen(host.strip("[]"), int(number), bind)
+        return _listen(*_host_and_port(bind), bind)
     for port in DEFAULT_PORTS:
         try:
-            return _listen(DEFAULT_HOST, port, f"{DEFAULT_HOST}:{port}")
+            listener = _listen(DEFAULT_HOST, port, f"{DEFAULT_HOST}:{port}")
         except _InUseError:
             continue
+        if port != DEFAULT_PORTS[0]:
+            logger.info("port %d is taken, serving at %d; ask for another one with --bind", DEFAULT_PORTS[0], port)
+        return listener
     raise StartError(f"no free port from {DEFAULT_PORTS[0]} to {DEFAULT_PORTS[-1]}: give one with --bind HOST:PORT")
 
 
@@ -79,15 +108,27 @@ class _InUseError(StartError):
     pass
 
 
-def _listen(host: str, port: int, shown: str) -> socket.socket:
+def _host_and_port(bind: str) -> tuple[str, int]:
+    host, _, number = bind.rpartition(":")
+    return host.strip("[]"), int(number)
+
+
+def _addresses(host: str, port: int, shown: str) -> list[Any]:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))
+    except OSError as error:
+        raise StartError(f"cannot serve at {shown}: {error.strerror}; choose another --bind HOST:PORT") from error
+
+
+def _listen(host: str, port: int, shown: str) -> socket.socket:
+    family, kind, protocol, _, address = _addresses(host, port, shown)[0]
+    try:
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
+            # Two that bind the same port at once both succeed, and only one of them may listen: find out here.
+            listener.listen(_BACKLOG)
         except BaseException:
             listener.close()
             raise

@@ -14,7 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException, NodeExistsError
+from kazoo.exceptions import (
+    ConnectionClosedError,
+    KazooException,
+    NoAuthError,
+    NodeExistsError,
+    SessionExpiredError,
+)
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import KazooRetry
 
@@ -89,8 +95,21 @@ def lease_key(hosts: str, id: str, topic: str, fresh: bytes) -> bytes:
         except NodeExistsError:
             return bytes(client.get(path)[0])
         return fresh
-    except (KazooException, KazooTimeoutError) as error:
-        raise StartError(f"no ZooKeeper answers at {hosts}: check --zookeepers, or leave it out ({error!r})") from error
+    except (KazooTimeoutError, ConnectionClosedError, SessionExpiredError) as error:
+        raise StartError(
+            f"no ZooKeeper answers at {hosts} within {_CONNECT_TIMEOUT:.0f} s: start it, correct --zookeepers, or "
+            "leave it out"
+        ) from error
+    except NoAuthError as error:
+        raise StartError(
+            f"ZooKeeper at {hosts} refuses {path}: allow this worker to create, read and write below /fanout, or leave "
+            "--zookeepers out"
+        ) from error
+    except KazooException as error:
+        raise StartError(
+            f"ZooKeeper at {hosts} cannot be used ({type(error).__name__} {error}): correct --zookeepers, or leave "
+            "it out"
+        ) from error
     finally:
         client.stop()
         client.close()

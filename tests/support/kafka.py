@@ -74,11 +74,15 @@ class Kafka:
     async def new_topic(self, partitions: int = 1, **config: str) -> str:
         """Make a topic with a name of its own. ``cleanup_policy="compact"`` sets ``cleanup.policy``, and so on."""
         topic = f"topic-{secrets.token_hex(4)}"
+        await self.make_topic(topic, partitions, **config)
+        return topic
+
+    async def make_topic(self, topic: str, partitions: int, **config: str) -> None:
+        """Make a topic of this name, as `new_topic` does."""
         configs = {name.replace("_", "."): value for name, value in config.items()}
         created = await self._admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
         assert created.topic_errors[0][1] == 0, created
         await eventually(lambda: self._is_led(topic))
-        return topic
 
     async def _is_led(self, topic: str) -> bool:
         (described,) = await self._admin.describe_topics([topic])

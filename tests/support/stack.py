@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +39,21 @@ class Stack:
         _run("resume", server, "--name", self.name)
 
 
+def kafka_tool(name: str, *arguments: str) -> str:
+    """What a command line tool of Kafka prints, by the name of its class: ``AclCommand``."""
+    class_path = (ROOT / ".local" / "classpath" / "kafka.txt").read_text().strip()
+    command = ["java", "-XX:TieredStopAtLevel=1", "-cp", class_path, f"org.apache.kafka.tools.{name}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name} {' '.join(arguments)}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
 @contextmanager
-def running_stack(*, kafka: int = 1, zookeeper: int = 1) -> Iterator[Stack]:
+def running_stack(*, kafka: int = 1, zookeeper: int = 1, broker_options: Iterable[str] = ()) -> Iterator[Stack]:
     """Up under a name that nobody else has, and down again whatever happens meanwhile."""
     name = f"tests-{os.getpid()}-{secrets.token_hex(3)}"
-    options = [f"--broker-option={option}" for option in _BROKER_OPTIONS]
+    options = [f"--broker-option={option}" for option in (*_BROKER_OPTIONS, *broker_options)]
     sizes = ["--kafka", str(kafka), "--zookeeper", str(zookeeper)]
     try:
         described = json.loads(_run("up", "--json", "--name", name, *sizes, *options))

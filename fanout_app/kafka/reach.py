@@ -1,0 +1,98 @@
+"""The first contact with Kafka: waits a while for a broker, and finds out why none answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterable
+from time import monotonic
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
+
+from fanout_app.core.errors import StartError
+from fanout_app.logs import describe
+
+logger = logging.getLogger("fanout.kafka.reach")
+
+#: Seconds in which a broker has to answer: long enough for one that is started together with the worker.
+REACH_FOR = 15.0
+#: Seconds for one request of the start.
+_REQUEST = 10.0
+_PAUSE = 0.5
+_PROBE = 2.0
+
+
+async def connect(brokers: list[str]) -> AIOKafkaAdminClient:
+    """An admin client that has met one of these brokers. The caller closes it.
+
+    Raises:
+        StartError: none answered within `REACH_FOR` seconds.
+    """
+    deadline = monotonic() + REACH_FOR
+    waits = False
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=int(_REQUEST * 1000))
+        try:
+            async with asyncio.timeout(max(_PAUSE, deadline - monotonic())):
+                await admin.start()
+            return admin
+        except (KafkaError, TimeoutError) as error:
+            await admin.close()
+            why = await why_not(brokers)
+            if monotonic() + _PAUSE >= deadline:
+                raise StartError(f"no Kafka broker answers: {why}; start it, or correct --brokers") from error
+        except BaseException:
+            await admin.close()
+            raise
+        if not waits:
+            logger.info("no Kafka broker answers: %s; trying for %.0f s", why, REACH_FOR)
+        waits = True
+        await asyncio.sleep(_PAUSE)
+
+
+def refused(admin: AIOKafkaAdminClient, error: KafkaError, brokers: str) -> str:
+    """What went wrong after the first contact, in words for a person.
+
+    A broker that answers where it was asked, and tells its clients to go on at an address that they cannot reach, is
+    what a container with the wrong ``advertised.listeners`` does.
+    """
+    named = sorted(f"{broker.host}:{broker.port}" for broker in admin._client.cluster.brokers())
+    if isinstance(error, KafkaConnectionError) and named and not set(named) & set(brokers.split(",")):
+        return (
+            f"Kafka at {brokers} names {', '.join(named)} as where it is, and that cannot be reached from here: "
+            "correct its advertised.listeners"
+        )
+    if isinstance(error, TopicAuthorizationFailedError):
+        (denied,) = error.args
+        topics = sorted(denied) if isinstance(denied, (set, frozenset, list, tuple)) else [denied]
+        allowed = " ".join(f"--topic {topic}" for topic in topics)
+        return (
+            f"this user may not read and write topic {' and '.join(topics)}; allow it with: kafka-acls.sh "
+            f"--bootstrap-server {brokers} --add --allow-principal User:NAME --operation Read --operation Write "
+            f"--operation Describe {allowed}"
+        )
+    return f"Kafka at {brokers} refused the start: {describe(error)}"
+
+
+async def why_not(brokers: Iterable[str]) -> str:
+    """What happens at each of these addresses."""
+    return "; ".join(await asyncio.gather(*(_why_not(broker) for broker in brokers)))
+
+
+async def _why_not(broker: str) -> str:
+    host, _, port = broker.rpartition(":")
+    try:
+        async with asyncio.timeout(_PROBE):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except socket.gaierror:
+        return f"the name {host} of {broker} is not known"
+    except TimeoutError:
+        return f"{broker} does not answer"
+    except OSError as error:
+        # Several addresses of one name make a text of their own.
+        refused = isinstance(error, ConnectionRefusedError) or "refused" in str(error).lower()
+        return f"nothing listens at {broker}" if refused else f"{broker} cannot be reached ({error.strerror or error})"
+    writer.close()
+    return f"what listens at {broker} does not answer as a Kafka broker without TLS does"

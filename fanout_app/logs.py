@@ -1,0 +1,85 @@
+"""What a worker logs and how: one line an event on stderr, and the fault that ends it told once."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+
+def describe(error: BaseException) -> str:
+    """An error as one line, with its kind where its text alone would not say what happened."""
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    # aiokafka's errors begin with their kind by themselves.
+    return text if type(error).__module__.startswith("fanout_app") or kind in text else f"{kind}: {text}"
+
+
+def is_ours(record: logging.LogRecord) -> bool:
+    return record.name == "fanout" or record.name.startswith("fanout.")
+
+
+class OneLine(logging.Formatter):
+    """What Faust and its libraries log with a traceback is one line; with ``--verbose`` the traceback is there too."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._verbose = verbose
+
+    def format(self, record: logging.LogRecord) -> str:
+        if self._verbose or record.exc_info is None or is_ours(record):
+            return super().format(record)
+        error = record.exc_info[1]
+        short = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
+        line = super().format(short)
+        return " ".join((line if error is None else f"{line} ({describe(error)})").split())
+
+
+#: How mode tells of a fault that ends the worker, each time another part of it hears of it.
+_TOLD_BY_THE_LAST_LINE = (
+    "Crashed reason=%r",
+    "Error: %r",
+    "Drain messages raised: %r",
+    "We experienced a crash! Reraising original exception...",
+)
+
+
+class ToldOnce(logging.Filter):
+    """The last line of a worker tells of the fault that ended it; what libraries say of it is left out.
+
+    With ``--verbose`` all of it is logged.
+    """
+
+    #: A fault has ended the worker: what its parts say while they are stopped comes of that.
+    ending = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return is_ours(record) or not (self.ending or str(record.msg).endswith(_TOLD_BY_THE_LAST_LINE))
+
+
+told_once = ToldOnce()
+
+
+def logging_config(*, verbose: bool) -> dict[str, Any]:
+    """Lines on stderr; ours from INFO, or DEBUG with ``--verbose``; the libraries' only from WARNING on."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": OneLine, "verbose": verbose}},
+        "filters": {"once": {"()": lambda: told_once}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "stream": "ext://sys.stderr",
+                "filters": [] if verbose else ["once"],
+            }
+        },
+        "loggers": {
+            "fanout": {"level": "DEBUG" if verbose else "INFO"},
+            # They say at WARNING and ERROR what is the everyday life of a consumer group, or of a lost connection that
+            # we tell of ourselves.
+            "aiokafka": {"level": "INFO" if verbose else "CRITICAL"},
+            "kazoo": {"level": "WARNING" if verbose else "CRITICAL"},
+        },
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+    }

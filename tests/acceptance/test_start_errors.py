@@ -1,0 +1,390 @@
+"""A start that cannot succeed ends soon, with exit code 2 and one line that says what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from support.eventually import eventually
+from support.kafka import Kafka
+from support.stack import Stack, kafka_tool, running_stack
+from support.workers import BIN, Command, Worker, Workers
+
+CANNOT_START = 2
+#: A start that fails at once takes 2 s here, with a busy machine's allowance.
+AT_ONCE = 20.0
+#: What has to be waited for is given up after 15 s (Kafka) or 10 s (ZooKeeper).
+AFTER_A_WHILE = 40.0
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+async def last_line(worker: Worker, deadline: float = AT_ONCE) -> str:
+    """The one line, beside those of the ordinary course of things, that it said before it ended with code 2."""
+    exit = await worker.ended(deadline)
+    return one_line(worker.text(), exit.code)
+
+
+def one_line(text: str, code: int) -> str:
+    assert code == CANNOT_START, text
+    assert "Traceback" not in text, text
+    beyond = [line for line in text.splitlines() if " INFO " not in line]
+    assert len(beyond) == 1, text
+    assert text.splitlines()[-1] == beyond[0], text
+    return beyond[0]
+
+
+def run(*arguments: str, variables: Mapping[str, str] | None = None) -> str:
+    """The one line of a command that is not a whole start."""
+    done = subprocess.run(
+        [BIN / arguments[0], *arguments[1:]],
+        env={**os.environ, **(variables or {})},
+        capture_output=True,
+        text=True,
+        timeout=AT_ONCE,
+        check=False,
+    )
+    assert done.stdout == ""
+    return one_line(done.stderr, done.returncode)
+
+
+# Options --------------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_option_a_missing_one_and_a_bad_value_are_one_line_each() -> None:
+    named = ("fanout", "--id", "a", "--topic", "t")
+    assert "--ack-wiat" in (line := run(*named, "--ack-wiat", "3s"))
+    assert "--ack-wait" in line
+    assert "--id" in (line := run("fanout", "--topic", "t"))
+    assert "FANOUT_ID" in line
+    assert "write it like 30s" in run(*named, "--ack-wait", "30")
+    assert "a_b/c" in run("fanout", "--id", "a", "--topic", "a_b/c")
+    assert "HOST:PORT" in run(*named, "--zookeepers", "one two")
+    assert "shorter" in run(*named, "--backoff-first", "2s", "--backoff-longest", "1s")
+
+
+def test_the_same_is_said_where_faust_starts_it() -> None:
+    faust = ("faust", "-A", "fanout_app", "worker")
+    named = {"FANOUT_ID": "a", "FANOUT_TOPIC": "t"}
+    assert "export FANOUT_TOPIC=" in run(*faust, variables={"FANOUT_ID": "a"})
+    assert "write it like 30s" in run(*faust, variables={**named, "FANOUT_ACK_WAIT": "30"})
+    assert "shorter" in run(*faust, variables={**named, "FANOUT_BACKOFF_FIRST": "2m"})
+
+
+# The topic ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["fanout", "faust"])
+async def test_for_a_topic_that_does_not_exist_the_command_that_makes_it_is_shown(
+    command: Command, kafka: Kafka, workers: Workers
+) -> None:
+    line = await last_line(workers.launch("nobody-made-this", command=command))
+    assert "--create --topic nobody-made-this" in line
+
+
+async def test_with_verbose_the_last_line_says_it_too(kafka: Kafka, workers: Workers) -> None:
+    worker = workers.launch("nobody-made-this", environment={"FANOUT_VERBOSE": "1"})
+    assert (await worker.ended(AT_ONCE)).code == CANNOT_START
+    assert "--create --topic nobody-made-this" in worker.text().splitlines()[-1]
+    assert "Traceback" not in worker.text()
+
+
+async def test_a_dead_letter_topic_must_exist_and_be_none_of_those_in_use(kafka: Kafka, workers: Workers) -> None:
+    topic = await kafka.new_topic()
+    missing, source, ours = (
+        workers.launch(topic, dead_letter_topic=name)
+        for name in ("nobody-made-this", topic, f"fanout_service_{topic}-parked")
+    )
+    assert "--create --topic nobody-made-this" in await last_line(missing)
+    assert "choose another topic" in await last_line(source)
+    assert "choose another topic" in await last_line(ours)
+
+
+# Topics of ours that somebody else has made ---------------------------------------------------------------------------
+
+
+async def test_a_changelog_with_too_few_partitions_shows_the_command_that_raises_them(
+    kafka: Kafka, workers: Workers
+) -> None:
+    topic = await kafka.new_topic(3)
+    await kafka.make_topic(f"fanout_service_{topic}-ledgers-changelog", 1, cleanup_policy="compact")
+    line = await last_line(workers.launch(topic))
+    assert f"--alter --topic fanout_service_{topic}-ledgers-changelog --partitions 3" in line
+
+
+async def test_a_changelog_with_too_many_partitions_is_refused(kafka: Kafka, workers: Workers) -> None:
+    topic = await kafka.new_topic(1)
+    await kafka.make_topic(f"fanout_service_{topic}-ledgers-changelog", 2, cleanup_policy="compact")
+    assert "choose another --id" in await last_line(workers.launch(topic))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "policy", "remedy"),
+    [
+        ("-ledgers-changelog", "delete", "cleanup.policy=compact"),
+        ("", "delete", "cleanup.policy=compact"),
+        ("-parked", "compact", "cleanup.policy=delete"),
+    ],
+)
+async def test_a_topic_that_would_lose_what_is_written_to_it_shows_the_command_that_mends_it(
+    suffix: str, policy: str, remedy: str, kafka: Kafka, workers: Workers
+) -> None:
+    topic = await kafka.new_topic(1)
+    ours = f"fanout_service_{topic}{suffix}"
+    await kafka.make_topic(ours, 1, cleanup_policy=policy)
+    line = await last_line(workers.launch(topic))
+    assert f"kafka-configs.sh --bootstrap-server {kafka.brokers} --alter --topic {ours} --add-config {remedy}" in line
+
+
+@pytest.mark.parametrize("suffix", ["", "-parked"])
+async def test_a_board_or_a_topic_of_parked_messages_with_partitions_is_refused(
+    suffix: str, kafka: Kafka, workers: Workers
+) -> None:
+    topic = await kafka.new_topic(1)
+    policy = "delete" if suffix else "compact"
+    await kafka.make_topic(f"fanout_service_{topic}{suffix}", 2, cleanup_policy=policy)
+    assert "must have 1" in (line := await last_line(workers.launch(topic)))
+    assert "--delete --topic" in line
+
+
+async def test_two_pairs_whose_names_run_together_are_told_apart(kafka: Kafka, workers: Workers) -> None:
+    topic = await kafka.new_topic(1)
+    longer = f"b_{topic}"
+    await kafka.make_topic(longer, 1)
+    worker = await workers.start(topic, id="a_b", drain="0s")
+    assert (await worker.terminate()).code == 0
+    line = await last_line(workers.launch(longer, id="a"))
+    assert f"--id a_b --topic {topic}" in line
+    assert "choose another --id" in line
+
+
+@pytest.mark.parametrize(
+    ("key", "row", "remedy"),
+    [
+        ("0/3", "\x02whatever a newer version writes", "start the version that wrote it"),
+        ("0/3", "\x01this is no row", "damaged"),
+        ("key of somebody", "value of somebody", "delete"),
+    ],
+    ids=["newer", "damaged", "foreign"],
+)
+async def test_a_ledger_row_that_cannot_be_used_stops_the_worker(
+    key: str, row: str, remedy: str, kafka: Kafka, workers: Workers
+) -> None:
+    topic = await kafka.new_topic(1)
+    first = await workers.start(topic, drain="0s")
+    assert (await first.terminate()).code == 0
+    await kafka.produce(f"fanout_service_{topic}-ledgers-changelog", row, keys=[key])
+    line = await last_line(workers.launch(topic))
+    assert remedy in line
+    assert "whatever" not in line
+    assert "somebody" not in line
+
+
+# Servers --------------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def listener(*, answers: bytes | None) -> AsyncIterator[str]:
+    """The address of a server that is no Kafka: it says this to whatever it is asked, or nothing at all."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.read(1000):
+                if answers is not None:
+                    writer.write(answers)
+                    break
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+async def test_addresses_at_which_there_is_no_kafka_are_given_up_with_what_is_wrong_there(workers: Workers) -> None:
+    async with listener(answers=HTTP) as http, listener(answers=None) as silent:
+        nobody = "127.0.0.1:1"
+        wrong = {
+            http: f"what listens at {http} does not answer as a Kafka broker",
+            silent: f"what listens at {silent} does not answer as a Kafka broker",
+            nobody: f"nothing listens at {nobody}",
+            "name.invalid:9092": "name.invalid of name.invalid:9092 is not known",
+        }
+        started = [workers.launch("any", brokers=address) for address in wrong]
+        lines = await asyncio.gather(*(last_line(worker, AFTER_A_WHILE) for worker in started))
+    for line, said in zip(lines, wrong.values(), strict=True):
+        assert said in line
+        assert "--brokers" in line
+
+
+async def test_addresses_at_which_there_is_no_zookeeper_are_given_up(kafka: Kafka, workers: Workers) -> None:
+    topic = await kafka.new_topic(1)
+    async with listener(answers=HTTP) as http, listener(answers=None) as silent:
+        wrong = [http, silent, "127.0.0.1:1", "name.invalid:2181"]
+        started = [workers.launch(topic, zookeepers=address) for address in wrong]
+        lines = await asyncio.gather(*(last_line(worker, AFTER_A_WHILE) for worker in started))
+    for line, address in zip(lines, wrong, strict=True):
+        assert f"no ZooKeeper answers at {address}" in line
+        assert "--zookeepers" in line
+
+
+async def test_a_broker_that_comes_late_is_waited_for(kafka: Kafka, stack: Stack, workers: Workers) -> None:
+    topic = await kafka.new_topic(1)
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        late = f"127.0.0.1:{reserved.getsockname()[1]}"
+        worker = workers.launch(topic, brokers=late, drain="0s")
+        await eventually(lambda: "nothing listens at" in worker.text())
+    host, port = late.split(":")
+    broker_host, broker_port = stack.brokers.split(":")
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, to_there = await asyncio.open_connection(broker_host, int(broker_port))
+        await asyncio.gather(_copy(reader, to_there), _copy(there, writer))
+
+    async with await asyncio.start_server(forward, host, int(port)):
+        await worker.ready(30.0)
+        assert (await worker.terminate()).code == 0
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
+# Rights ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Stack]:
+    """A broker that makes the topics it is asked about, and that knows rights.
+
+    Where nothing says who may do what, everybody may: a first rule is what takes everything else away.
+    """
+    options = ("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+               "allow.everyone.if.no.acl.found=true", "auto.create.topics.enable=true")  # fmt: skip
+    with running_stack(zookeeper=0, broker_options=options) as stack:
+        # The broker itself is this user too, and goes on with these.
+        allow(stack, "--cluster", "ClusterAction", "Describe", "DescribeConfigs", "Alter", "AlterConfigs")
+        yield stack
+
+
+def allow(stack: Stack, *what: str) -> None:
+    """Allow on this resource these operations, and none but these and those allowed before."""
+    at = next(index for index, word in enumerate(what) if word[0].isupper())
+    operations = [part for name in what[at:] for part in ("--operation", name)]
+    kafka_tool(
+        "AclCommand", "--bootstrap-server", stack.brokers, "--add", "--allow-principal", "User:ANONYMOUS",
+        *operations, *what[:at],
+    )  # fmt: skip
+
+
+async def test_whoever_may_not_create_topics_is_shown_every_command_that_does(guarded: Stack, workers: Workers) -> None:
+    async with Kafka(guarded.brokers) as kafka:
+        topic = await kafka.new_topic(2)
+    allow(guarded, "--topic", "fanout_make", "--resource-pattern-type", "prefixed", "Read", "Write", "Describe")
+    line = await last_line(workers.launch(topic, id="make", brokers=guarded.brokers))
+    assert "no right to" in line
+    for name, partitions in ((f"fanout_make_{topic}-ledgers-changelog", 2), (f"fanout_make_{topic}", 1)):
+        assert (
+            f"kafka-topics.sh --bootstrap-server {guarded.brokers} --create --topic {name} --partitions {partitions} "
+            "--replication-factor 1 --config cleanup.policy=compact"
+        ) in line
+    assert f"--create --topic fanout_make_{topic}-parked --partitions 1" in line
+
+
+async def test_topics_that_somebody_with_the_right_has_made_are_enough(guarded: Stack, workers: Workers) -> None:
+    async with Kafka(guarded.brokers) as kafka:
+        topic = await kafka.new_topic(1)
+        for suffix, policy in (("-ledgers-changelog", "compact"), ("-parked", "delete"), ("", "compact")):
+            await kafka.make_topic(f"fanout_made_{topic}{suffix}", 1, cleanup_policy=policy)
+    rights = ("Read", "Write", "Describe", "DescribeConfigs")
+    allow(guarded, "--topic", "fanout_made", "--resource-pattern-type", "prefixed", *rights)
+    worker = workers.launch(topic, id="made", brokers=guarded.brokers, drain="0s")
+    await worker.ready(AT_ONCE)
+    assert (await worker.terminate()).code == 0
+
+
+async def test_whoever_may_not_read_the_topic_or_be_in_the_group_is_shown_the_command_that_allows_it(
+    guarded: Stack, workers: Workers
+) -> None:
+    async with Kafka(guarded.brokers) as kafka:
+        unread, topic = await kafka.new_topic(1), await kafka.new_topic(1)
+    allow(guarded, "--topic", unread, "Describe", "DescribeConfigs")
+    allow(guarded, "--group", f"fanout_service_{topic}", "Describe")
+    not_read = workers.launch(unread, brokers=guarded.brokers)
+    no_member = workers.launch(topic, brokers=guarded.brokers)
+    assert f"--operation Read --operation Describe --topic {unread}" in await last_line(not_read)
+    assert f"--operation Read --operation Describe --group fanout_service_{topic}" in await last_line(no_member)
+
+
+async def test_a_topic_that_was_asked_for_is_not_made_by_asking(guarded: Stack, workers: Workers) -> None:
+    for _ in range(2):
+        line = await last_line(workers.launch("nobody-made-this", brokers=guarded.brokers))
+        assert "--create --topic nobody-made-this" in line
+
+
+# This machine ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["fanout", "faust"])
+async def test_a_port_that_is_taken_is_refused_before_a_topic_is_made(
+    command: Command, kafka: Kafka, workers: Workers
+) -> None:
+    topic = await kafka.new_topic(1)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        worker = workers.launch(topic, bind=address, command=command)
+        line = await last_line(worker)
+    assert f"cannot serve at {address}" in line
+    assert "--bind" in line
+    assert "created topic" not in worker.text()
+
+
+async def test_an_address_that_is_not_ours_is_refused(kafka: Kafka, workers: Workers) -> None:
+    topic = await kafka.new_topic(1)
+    line = await last_line(workers.launch(topic, bind="192.0.2.1:6066", environment={"FANOUT_INSECURE": "1"}))
+    assert "cannot serve at 192.0.2.1:6066" in line
+    assert "--bind" in line
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])
+async def test_serving_beyond_this_machine_has_to_be_meant(address: str, kafka: Kafka, workers: Workers) -> None:
+    topic = await kafka.new_topic(1)
+    line = await last_line(workers.launch(topic, bind=address))
+    assert f"--bind {address}" in line
+    assert "--insecure" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        (None, "cannot be read"),
+        ("", "holds no key"),
+        ("\n  \n", "holds no key"),
+        ("too short", "line 1 is no key"),
+        (f"{KEY}\nwith spaces {KEY}", "line 2 is no key"),
+    ],
+    ids=["missing", "empty", "blank", "short", "spaces"],
+)
+async def test_a_file_of_lease_keys_that_cannot_be_used_is_refused(
+    content: str | None, remedy: str, kafka: Kafka, workers: Workers, tmp_path: Path
+) -> None:
+    topic = await kafka.new_topic(1)
+    path = tmp_path / "keys"
+    if content is not None:
+        path.write_text(content)
+    line = await last_line(workers.launch(topic, lease_key_file=str(path)))
+    assert remedy in line
+    assert "at least 32" in line
+    assert KEY not in line
