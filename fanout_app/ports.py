@@ -21,7 +21,7 @@ class WriteError(FanoutError):
 
 
 class Fetch(Protocol):
-    """One fetch of one partition, see `fanout_app.kafka.transport.FetchedBatch`."""
+    """One fetch of one partition, see `fanout_app.kafka.fetches.FetchedBatch`."""
 
     partition: int
     asked: int

@@ -39,7 +39,7 @@ class Part:
 
     #: None where the offset is not in the log.
     records: CarefulRecords | None
-    #: The first batch is larger than what was asked for, and was not sent whole.
+    #: There are records here, and none came: the first batch is larger than was asked for and is sent alone only.
     cut: bool = False
     #: From here on records belong to open transactions.
     last_stable: int = 0
@@ -208,4 +208,5 @@ def _part(tp: Any, offset: int, isolation: int, code: int, highwater: int, rest:
     aborted = next((field for field in rest[1:-1] if isinstance(field, list)), None)
     kept = KeptRecords(raw)
     records = CarefulRecords(tp, kept, aborted, offset, None, None, True, isolation)
-    return Part(records, bool(raw) and not kept.has_next(), last_stable, highwater)
+    readable = highwater if isolation == READ_UNCOMMITTED else min(last_stable, highwater)
+    return Part(records, not kept.has_next() and offset < readable, last_stable, highwater)

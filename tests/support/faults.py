@@ -14,11 +14,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from aiokafka import codec
 from faust.types import TP, ConsumerMessage
 
 from fanout_app import faust_app
 from fanout_app.core.requests import LeaseRef, Settle, SettleOutcome
-from fanout_app.kafka.transport import BatchConsumer, BatchConsumerThread, FetchedBatch, Poll
+from fanout_app.kafka.consumer_thread import BatchConsumerThread
+from fanout_app.kafka.fetches import FetchedBatch, Poll
+from fanout_app.kafka.transport import BatchConsumer
 from fanout_app.runtime import Runtime
 from support.sabotage import SABOTAGES
 
@@ -298,6 +301,11 @@ def wait_empty(report: Report, _: str) -> None:
     vars(faust_app)["settings"] = lambda *args: {**stock(*args), "stream_wait_empty": True}
 
 
+def no_codecs(report: Report, _: str) -> None:
+    """The library that undoes all compressions but gzip is not there."""
+    vars(codec)["cramjam"] = None
+
+
 FAULTS: dict[str, Callable[[Report, str], None]] = {
     "flow-stopped": flow_stopped,
     "generation-changed": generation_changed,
@@ -308,6 +316,7 @@ FAULTS: dict[str, Callable[[Report, str], None]] = {
     "dropped-at-random": dropped_at_random,
     "last-dropped": last_dropped,
     "held-up": held_up,
+    "no-codecs": no_codecs,
     "stock-commits": stock_commits,
     "wait-empty": wait_empty,
     **SABOTAGES,

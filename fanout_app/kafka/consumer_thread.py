@@ -1,0 +1,205 @@
+"""The thread that owns the aiokafka consumer: polls, positions, seeks and commits are made in it, one at a time.
+
+Rules for this file: positions are read around a fetch without suspending in between, and what a fetch could not read
+is told and waits, it does not end the poll of the other partitions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any
+
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from fanout_app.kafka.fetches import FetchedBatch, Poll
+from fanout_app.kafka.records import CarefulRecords, parse_carefully
+
+logger = logging.getLogger("fanout.kafka.consumer_thread")
+
+#: Seconds between two tries to read what a broker gave damaged.
+_UNREADABLE_PAUSE = 10.0
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that owns the aiokafka consumer."""
+
+    #: When the last request that proves our membership was sent (monotonic seconds): one that the coordinator answered
+    #: without error, which REBALANCE_IN_PROGRESS is not although Faust and aiokafka count it as a success.
+    confirmed_at = float("-inf")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._wake_up: asyncio.Event | None = None
+        #: What could not be read, and when to try again (monotonic seconds).
+        self._unreadable: dict[Any, float] = {}
+
+    async def on_start(self) -> None:
+        self._wake_up = asyncio.Event()
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator
+        send = coordinator._send_req
+
+        async def send_and_note(request: Any) -> Any:
+            sent = monotonic()
+            response = await send(request)
+            if isinstance(request, (HeartbeatRequest, SyncGroupRequest)) and response.error_code == 0:
+                self.confirmed_at = sent
+            return response
+
+        coordinator._send_req = send_and_note
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        parse_carefully()
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = self.app.isolation_level
+        consumer._fetch_max_wait_ms = 500
+        return consumer
+
+    @property
+    def member_id(self) -> str:
+        return str(self._ensure_consumer()._coordinator.member_id)
+
+    def wake_up(self) -> None:
+        """What is wanted has changed: end the poll under way. May be called from any thread."""
+        if self._wake_up is not None:
+            self.thread_loop.call_soon_threadsafe(self._wake_up.set)
+
+    # Called from the main loop ---------------------------------------------------------------------------------------
+
+    async def fetch(self, wanted: set[TP], timeout: float, generation: int) -> Poll:
+        return await self.call_thread(self._fetch, wanted, timeout, generation)  # type: ignore[no-any-return]
+
+    async def seek_source(self, offsets: Mapping[TP, int]) -> None:
+        await self.call_thread(self._seek_source, offsets)
+
+    # Run in the thread -----------------------------------------------------------------------------------------------
+
+    async def _fetch(self, wanted: set[TP], timeout: float, generation: int) -> Poll:
+        fetches, others = await self._poll(wanted, timeout, generation)
+        positions = self._source_positions(self._ensure_consumer()._fetcher)
+        return Poll(fetches, others, {tp.partition: position for tp, position in positions.items()})
+
+    async def _poll(
+        self, wanted: set[TP], timeout: float, generation: int
+    ) -> tuple[list[FetchedBatch], Mapping[TP, list[Any]]]:
+        consumer = self._ensure_consumer()
+        fetcher = consumer._fetcher
+        deadline = monotonic() + timeout
+        tps = {driver.ensure_aiokafka_TP(tp) for tp in wanted}
+        with fetcher._subscriptions.fetch_context():
+            while True:
+                if consumer._closed or fetcher._closed:
+                    raise driver.ConsumerStoppedError
+                if not self.consumer.flow_active or self.app.consumer_generation_id != generation:
+                    # A poll that outlives a rebalance: what it took would be dropped, and a row of the changelog that
+                    # is dropped after the recovery has sought to it is waited for without end.
+                    return [], {}
+                readable = self._readable(tps)
+                if readable and not fetcher._subscriptions.reassignment_in_progress:
+                    fetches, others = await self._take(fetcher, readable)
+                    if fetches or others:
+                        return fetches, others
+                left = deadline - monotonic()
+                if left <= 0 or not await self._wait_for_records(fetcher, left):
+                    return [], {}
+
+    async def _take(self, fetcher: Any, tps: set[Any]) -> tuple[list[FetchedBatch], Mapping[TP, list[Any]]]:
+        """Drain what aiokafka has fetched. Without a timeout it does not suspend: the positions are exact."""
+        topic = self.consumer._intake.topic
+        before = self._source_positions(fetcher)
+        parsed = {tp: fetched._partition_records for tp, fetched in fetcher._records.items()
+                  if tp in tps and isinstance(fetched, FetchResult) and fetched.has_more()}  # fmt: skip
+        records = dict(await fetcher.fetched_records(tps, timeout=0))
+        after = self._source_positions(fetcher)
+        for tp, one in parsed.items():
+            if one.bad_names or one.unreadable is not None:
+                self._tell_odd(tp, one)
+        fetches = []
+        for tp, asked in before.items():
+            messages = records.pop(tp, [])
+            if after[tp] != asked or messages:
+                fetches.append(FetchedBatch(tp.partition, asked, after[tp], messages))
+        assert not any(tp.topic == topic for tp in records), "a record without a position"
+        return fetches, records
+
+    def _readable(self, tps: set[Any]) -> set[Any]:
+        if not self._unreadable:
+            return tps
+        now = monotonic()
+        return {tp for tp in tps if self._unreadable.get(tp, now) <= now}
+
+    def _tell_odd(self, tp: Any, parsed: CarefulRecords) -> None:
+        if parsed.bad_names:
+            logger.warning(
+                "partition %d: header names that are not UTF-8 are shown with \\xNN in %d records, first at offset %d",
+                tp.partition, len(parsed.bad_names), parsed.bad_names[0],
+            )  # fmt: skip
+        if parsed.unreadable is not None:
+            if tp.topic != self.consumer._intake.topic:
+                raise parsed.unreadable
+            self._unreadable[tp] = monotonic() + _UNREADABLE_PAUSE
+            logger.error(
+                "partition %d: nothing can be read from offset %d on, its messages wait until that is mended or passed "
+                "by a seek; next try in %g s: %r",
+                tp.partition, parsed.next_fetch_offset, _UNREADABLE_PAUSE, parsed.unreadable,
+            )  # fmt: skip
+
+    def _source_positions(self, fetcher: Any) -> dict[Any, int]:
+        subscription = fetcher._subscriptions.subscription
+        if subscription is None or subscription.assignment is None:
+            return {}
+        topic = self.consumer._intake.topic
+        assignment = subscription.assignment
+        states = {tp: assignment.state_value(tp) for tp in assignment.tps if tp.topic == topic}
+        return {tp: state.position for tp, state in states.items() if state.has_valid_position}
+
+    async def _wait_for_records(self, fetcher: Any, timeout: float) -> bool:
+        """Wait for a fetch to come in; False if it is time to look at what is wanted again."""
+        assert self._wake_up is not None
+        waiter = fetcher._create_fetch_waiter()
+        woken = asyncio.ensure_future(self._wake_up.wait())
+        try:
+            done, _ = await asyncio.wait((waiter, woken), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+        if self._wake_up.is_set():
+            self._wake_up.clear()
+            return False
+        if waiter in done:
+            waiter.result()  # authorization errors come this way
+            return True
+        waiter.cancel()
+        return False
+
+    async def _seek_source(self, offsets: Mapping[TP, int]) -> None:
+        consumer = self._ensure_consumer()
+        assigned = consumer.assignment()
+        for tp, offset in offsets.items():
+            source = driver.ensure_aiokafka_TP(tp)
+            if source in assigned:
+                consumer.seek(source, offset)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit floors. A commit that fails is no harm: the ledger rows say the same, and the next one follows."""
+        assigned = self.assignment()
+        floors = {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in assigned
+        }
+        if not floors:
+            return False
+        try:
+            await self._ensure_consumer().commit(floors)
+        except (CommitFailedError, IllegalStateError, KafkaError) as error:
+            logger.warning("floors were not committed, will be with the next commit: %r", error)
+            return False
+        return True
