@@ -145,7 +145,7 @@ async def test_compressed_batches_come_as_they_were_before(
     assert [(message["offset"], message["value"]) for message in came] == list(zip(offsets, values, strict=True))
 
 
-async def test_a_batch_that_cannot_be_read_holds_up_its_partition_alone_and_is_told_in_one_line(
+async def test_a_batch_that_cannot_be_read_holds_up_its_partition_alone_and_is_told_now_and_then(
     kafka: Kafka, workers: Workers, session: aiohttp.ClientSession
 ) -> None:
     topic = await kafka.new_topic(2)
@@ -163,7 +163,7 @@ async def test_a_batch_that_cannot_be_read_holds_up_its_partition_alone_and_is_t
         await _settle(session, worker, ack=[message["lease"]])
     await eventually(lambda: kafka.has_committed(ID, topic, {0: 1, 1: 20}))
     lines = [line for line in worker.text().splitlines() if "nothing can be read from offset 1 on" in line]
-    assert len(lines) == 1, worker.text()
+    assert 1 <= len(lines) <= 5, "once every 10 s"
     assert "zstd" in lines[0]
     assert worker.runs
     worker.kill9()

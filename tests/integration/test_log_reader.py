@@ -157,6 +157,20 @@ async def test_a_record_of_each_of_100_partitions_is_read_in_well_under_a_second
     }
 
 
+async def test_records_in_large_batches_of_many_partitions_do_not_wait_for_one_another(
+    kafka: Kafka, reader: Readers
+) -> None:
+    topic = await kafka.new_topic(30)
+    for partition in range(30):
+        await write_batch(kafka.brokers, topic, [Odd(value=b"x" * 40_000)] * 3, partition=partition)
+    one = reader(topic)
+    await one.bounds([0])
+    began = time.monotonic()
+    each = await one.read_each({partition: [2] for partition in range(30)})
+    assert time.monotonic() - began < 4.0
+    assert len([message for message in each.values() if message is not None]) == 30
+
+
 async def test_a_header_name_that_is_not_utf8_is_shown_escaped(kafka: Kafka, reader: Readers) -> None:
     topic = await kafka.new_topic(1)
     bad = Odd(value=b"bad", headers=[(b"caf\xe9", b"1"), (b"plain", None), (b"plain", b"2")])
