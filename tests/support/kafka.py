@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from support.eventually import eventually
+
+#: Bytes; what a topic takes is its own matter.
+_LARGEST = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Kafka:
 
     def __init__(self, brokers: str) -> None:
         self.brokers = brokers
-        self._producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all")
+        self._producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all", max_request_size=_LARGEST)
         self._transactional = AIOKafkaProducer(
             bootstrap_servers=brokers, acks="all", transactional_id=f"tests-{secrets.token_hex(4)}"
         )
@@ -87,6 +90,12 @@ class Kafka:
     async def _is_led(self, topic: str) -> bool:
         (described,) = await self._admin.describe_topics([topic])
         return described["error_code"] == 0 and all(part["leader"] >= 0 for part in described["partitions"])
+
+    async def delete_below(self, topic: str, offsets: dict[int, int]) -> None:
+        """Do at once what retention would do some day: these logs begin at these offsets from now on."""
+        await self._admin.delete_records(
+            {TopicPartition(topic, partition): RecordsToDelete(offset) for partition, offset in offsets.items()}
+        )
 
     async def ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Where the logs end; behind the marker of a transaction, if the last thing in a log is one."""

@@ -38,6 +38,18 @@ class Stack:
     def resume(self, server: str) -> None:
         _run("resume", server, "--name", self.name)
 
+    def begin_log_at(self, topic: str, offset: int) -> None:
+        """Make the log of partition 0 an empty one that begins there, as after years of retention.
+
+        Of a stack with one Kafka that is killed and will be started again.
+        """
+        folder = ROOT / ".local" / "stacks" / self.name / "kafka-1" / "data" / f"{topic}-0"
+        for kept in folder.iterdir():
+            if kept.name != "partition.metadata":
+                kept.unlink()
+        for kind in ("log", "index", "timeindex"):
+            (folder / f"{offset:020d}.{kind}").touch()
+
 
 def kafka_tool(name: str, *arguments: str) -> str:
     """What a command line tool of Kafka prints, by the name of its class: ``AclCommand``."""
