@@ -9,12 +9,13 @@ import asyncio
 from functools import partial
 from time import monotonic
 
+import aiohttp
 import pytest
 
 from support.clients import MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
-from support.workers import Worker
+from support.workers import Worker, Workers
 
 #: Seconds a lease lasts here, and how far off its end may be on a busy machine.
 T = 2.0
@@ -66,3 +67,75 @@ async def test_d01_there_are_never_two_live_leases_of_one_message(
     assert (await done.pop()).one.offset == first.offset
     answers = await asyncio.gather(*waiting)
     assert sum(len(answer.messages) for answer in answers) == 1
+
+
+@pytest.mark.parametrize("asks_for", [1, 1000])
+async def test_d09_a_client_that_takes_and_does_not_ack_keeps_nobody_from_work(
+    asks_for: int, kafka: Kafka, workers: Workers, client: MakeClient, session: aiohttp.ClientSession
+) -> None:
+    count, limit, pending = 1000, 100, 300
+    topic = await kafka.new_topic(1)
+    await kafka.produce(topic, *(f"{n}".ljust(5000) for n in range(count)))
+    worker = await workers.start(topic, client_limit=str(limit), max_ack_pending=str(pending))
+    hoarder, worthy = client(worker, "hoarder"), client(worker, "worthy")
+    done: set[int] = set()
+    most_held = most_hoarded = 0
+
+    async def hoard() -> None:
+        while True:
+            await hoarder.pull(wait_ms=500, max_messages=asks_for, ack_wait_ms=T_MS, max_bytes=16 << 20)
+
+    async def watch() -> None:
+        nonlocal most_held, most_hoarded
+        while True:
+            status = await worker.status()
+            most_held = max(most_held, status["buffered"] + status["in_flight"])
+            async with session.get(f"{worker.url}/v1/clients") as response:
+                clients = (await response.json())["clients"]
+            most_hoarded = max([most_hoarded, *(one["in_flight"] for one in clients if one["client"] == "hoarder")])
+            await asyncio.sleep(0.02)
+
+    around = [asyncio.create_task(hoard()), asyncio.create_task(watch())]
+    try:
+        await eventually(partial(holds, worker, limit))
+        while len(done) < count:
+            began = monotonic()
+            message = (await worthy.pull(wait_ms=8000)).one
+            # It waits only when all that is left is with the other one, and then until that one's leases end.
+            left = count - len(done)
+            assert monotonic() - began < TOLERANCE or (left <= limit and monotonic() - began < T + TOLERANCE)
+            assert (await worthy.ack(message.lease)).acked == 1
+            done.add(message.offset)
+    finally:
+        for task in around:
+            task.cancel()
+        await asyncio.gather(*around, return_exceptions=True)
+    assert done == set(range(count))
+    await eventually(lambda: kafka.has_committed(worker.id, topic, {0: count}))
+    assert most_hoarded == limit
+    # What is held may grow by one fetch beyond the limit, 1 MiB; never to all there is.
+    assert most_held < pending + 250
+
+
+async def holds(worker: Worker, count: int) -> bool:
+    return bool((await worker.status())["in_flight"] == count)
+
+
+async def test_d09_who_takes_and_does_not_ack_is_slowed_until_it_does(
+    fresh: Worker, kafka: Kafka, client: MakeClient
+) -> None:
+    await kafka.produce(fresh.topic, *(f"{n}" for n in range(40)))
+    hoarder, other = client(fresh, "hoarder"), client(fresh, "other")
+    assert len(await hoarder.take(10, ack_wait_ms=300)) == 10
+    # All ten run out, and go to somebody else.
+    await eventually(partial(holds, fresh, 0))
+    again = [message for message in await other.take(10) if message.delivery_count == 2]
+    assert len(again) == 10
+    await other.ack(*(message.lease for message in again))
+
+    (one,) = (await hoarder.pull(max_messages=10)).messages
+    slowed = await hoarder.pull(max_messages=10, wait_ms=300)
+    assert (slowed.status, slowed.empty) == (204, "client-limit")
+    assert len((await other.pull(max_messages=5)).messages) == 5
+    assert (await hoarder.ack(one.lease)).acked == 1
+    assert len((await hoarder.pull(max_messages=10)).messages) == 10

@@ -16,6 +16,9 @@ from support.workers import Worker
 #: Lease, partition and offset at the head of each message of an answer.
 HEAD = re.compile(rb'"lease":"([^"]+)","partition":(\d+),"offset":(\d+)')
 
+#: Seconds in which a few thousand messages are worked off one by one, however busy the machine.
+WORKED_OFF = 60.0
+
 
 async def spread(kafka: Kafka, worker: Worker, count: int, *, size: int = 0) -> list[str]:
     """Write so many messages, over all three partitions, and answer their values."""
@@ -29,7 +32,9 @@ async def spread(kafka: Kafka, worker: Worker, count: int, *, size: int = 0) -> 
 async def work(client: Client, count: int, done: list[Delivery]) -> None:
     """Pull one at a time and ack with the next pull, until all clients together have done so many."""
     ack: list[str] = []
+    ends = monotonic() + WORKED_OFF
     while len(done) < count:
+        assert monotonic() < ends, f"only {len(done)} of {count} came"
         pulled = await client.pull(wait_ms=300, settle={"ack": ack})
         assert pulled.settled is not None
         assert (pulled.settled.acked, pulled.settled.results) == (len(ack), {})
