@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from support.book import Book, watched_commits
-from support.clients import Delivery, MakeClient
+from support.clients import Delivery, MakeClient, Pulled
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.odd import Odd, write_batch
@@ -207,7 +207,7 @@ async def test_d07_a_message_larger_than_what_a_client_takes_is_handed_over_alon
     worker = await workers.start(topic)
     one = client(worker, "one")
 
-    answers = []
+    answers: list[Pulled] = []
     while sum(len(answer.messages) for answer in answers) < 3:
         answers.append(await one.pull(wait_ms=8000, max_messages=10, max_bytes=64 << 10))
         assert answers[-1].messages, "an answer with nothing in it, though there is something"
