@@ -48,9 +48,9 @@ def guarded(handler: Handler) -> Handler:
         except web.HTTPException as error:
             return from_http_exception(error)
         except NotOwnedError as error:
-            return Problem(Kind.MOVING, f"{error}: ask the worker that /v1/partitions names, or again later").response()
+            return Problem(Kind.MOVING, str(error)).response()
         except UnavailableError as error:
-            return Problem(Kind.KAFKA_UNREACHABLE, f"{error}: ask again later").response()
+            return Problem(Kind.KAFKA_UNREACHABLE, str(error)).response()
         except Exception as error:
             if isinstance(error, ConnectionError) and not is_there(request):
                 # Nobody is there to be answered; aiohttp finds that out by itself when it tries to.

@@ -60,7 +60,7 @@ class Runtime(Protocol):
         """Nothing is handed out because somebody said so; everything else goes on."""
 
     async def pause(self) -> None:
-        """Hand nothing out until `resume`, here and after a restart. Waiting pulls go on waiting.
+        """Hand nothing out until `resume`, here and by whoever starts later. Waiting pulls go on waiting.
 
         Raises:
             UnavailableError: Kafka does not take it; nothing has changed.

@@ -49,8 +49,7 @@ class ControlViews:
         try:
             offsets = await self._unbroken.run("seek", work)
         except LeasesLiveError as error:
-            detail = f'{error}: wait until they have ended (/v1/leases), or send "force":true to take them back'
-            raise Problem(Kind.LEASES_LIVE, detail) from None
+            raise Problem(Kind.LEASES_LIVE, f'{error} ("force":true; /v1/leases lists them)') from None
         rows = [{"partition": partition, "offset": offset} for partition, offset in sorted(offsets.items())]
         return form.response({"partitions": rows})
 

@@ -161,10 +161,10 @@ class FakeRuntime:
     async def seek(self, partition: int | None, to: SeekTo, *, force: bool) -> dict[int, int]:
         self.seeks.append((partition, to, force))
         if partition is not None and partition not in self.dispatcher.partitions:
-            raise NotOwnedError(f"partition {partition} is not of this worker")
+            raise NotOwnedError("not this worker's partition: ask its owner")
         live = self.dispatcher.clients.in_flight
         if live and not force:
-            raise LeasesLiveError(f"{live} leases are live")
+            raise LeasesLiveError(f"{live} messages are held by clients: wait for them, or seek by force")
         await self._asked_kafka()
         numbers = self.dispatcher.partitions if partition is None else [partition]
         return dict.fromkeys(numbers, to if isinstance(to, int) else 5)

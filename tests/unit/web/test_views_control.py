@@ -54,14 +54,14 @@ async def test_where_nothing_can_be_chosen_every_choice_is_refused(there: Served
 @pytest.mark.parametrize("path", ["/v1/pause", "/v1/resume", "/v1/seek", "/v1/parked/redrive"])
 async def test_what_kafka_does_not_take_is_503(there: Served, path: str) -> None:
     async def down() -> None:
-        raise UnavailableError("the change could not be written")
+        raise UnavailableError("the change could not be written: ask again")
 
     there.runtime.kafka = there.runtime.parked.kafka = down
     bodies: dict[str, dict[str, Any]] = {"/v1/seek": {"to": 5}, "/v1/parked/redrive": {"all": True}}
     body = bodies.get(path, {})
     status, headers, problem = await there.ask("POST", path, json=body)
     assert (status, problem["type"]) == (503, "urn:fanout:problem:kafka-unreachable")
-    assert problem["detail"] == "the change could not be written: ask again later"
+    assert problem["detail"] == "the change could not be written: ask again"
     assert headers["Retry-After"] == "1"
     assert there.runtime.paused is False
 
@@ -194,7 +194,7 @@ async def test_a_seek_past_live_leases_is_refused_with_the_remedy(there: Served)
     await there.pull()
     status, _, problem = await there.ask("POST", "/v1/seek", json={"to": "earliest"})
     assert (status, problem["type"]) == (409, "urn:fanout:problem:leases-live")
-    assert problem["detail"].startswith("2 leases are live: ")
+    assert problem["detail"].startswith("2 messages are held by clients: ")
     assert '"force":true' in problem["detail"]
     assert (await there.ask("POST", "/v1/seek", json={"to": "earliest", "force": True}))[0] == 200
 
@@ -202,7 +202,7 @@ async def test_a_seek_past_live_leases_is_refused_with_the_remedy(there: Served)
 async def test_a_seek_of_somebody_elses_partition_is_503(there: Served) -> None:
     status, headers, problem = await there.ask("POST", "/v1/seek", json={"to": 5, "partition": 9})
     assert (status, problem["type"]) == (503, "urn:fanout:problem:moving")
-    assert problem["detail"].startswith("partition 9 is not of this worker: ")
+    assert problem["detail"] == "not this worker's partition: ask its owner"
     assert "Retry-After" in headers
 
 
