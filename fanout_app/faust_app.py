@@ -105,7 +105,9 @@ class Fanout(faust.App):
         rejected = self.options.dead_letter_topic or self.options.parked
         self.runtime.connect(
             source=ConsumerSource(self, self._log),
-            starts=StartOffsets(self.options, self.ledgers, self._first_starts, self._mirror or NoMirror()),
+            starts=StartOffsets(
+                self.options, self.ledgers, self._first_starts, self._mirror or NoMirror(), self._log, self._bodies
+            ),
             terms=self.membership,
             store=LedgerRows(self, self.options),
             bodies=self._bodies,

@@ -37,6 +37,8 @@ class _Look:
     beyond: bool = False
     #: It belongs to a transaction that is still open.
     open: bool = False
+    #: Why it cannot be read although it may be there.
+    unreadable: Exception | None = None
     #: Its batch does not fit into an answer beside others.
     cut: bool = False
 
@@ -69,6 +71,8 @@ class LogReader:
                 beyond = beyond + 1 if look.beyond else 0
                 if beyond == _END_READINGS:
                     break
+                if look.unreadable is not None:
+                    raise _unreadable(partition, run[0], look.unreadable)
                 if look.certain > run[0]:
                     at += sum(offset < look.certain for offset in run)
                     deadline = monotonic() + _PATIENCE
@@ -82,7 +86,7 @@ class LogReader:
         """The record at each of these offsets (partition -> offsets); None where there is none that can be read.
 
         Raises:
-            SourceError: Kafka did not answer within 10 s, or what is there cannot be read.
+            SourceError: Kafka did not answer within 10 s.
         """
         answers: dict[tuple[int, int], Message | None] = {}
         async with self._lock:
@@ -109,7 +113,8 @@ class LogReader:
                 continue
             for record in part.records:
                 yield record
-            _refuse_unreadable(part, partition)
+            if part.records.unreadable is not None:
+                raise _unreadable(partition, part.records.next_fetch_offset, part.records.unreadable)
             if part.records.next_fetch_offset == at:
                 return  # behind this are open transactions
             at = part.records.next_fetch_offset
@@ -145,7 +150,7 @@ class LogReader:
             for number, look in looks.items():
                 offset = wanted[number]
                 beyond = look.beyond and readings >= _END_READINGS
-                if look.certain > offset or look.open or beyond:
+                if look.certain > offset or look.open or beyond or look.unreadable is not None:
                     answers[number, offset] = look.found.get(offset)
                     del wanted[number]
             if wanted:
@@ -159,8 +164,12 @@ class LogReader:
         first = {number: offsets[0] for number, offsets in wanted.items()}
         most = max(map(len, wanted.values()))
         parts = await self._client.fetch(first, min(_MAX_BYTES, most * _BYTES_A_RECORD), self._isolation)
-        looks = {number: _pick(part, number, wanted[number]) for number, part in parts.items()}
-        unclear = [number for number, look in looks.items() if look.certain <= first[number] and not look.cut]
+        looks = {number: _pick(part, wanted[number]) for number, part in parts.items()}
+        unclear = [
+            number
+            for number, look in looks.items()
+            if look.certain <= first[number] and not look.cut and look.unreadable is None
+        ]
         for number, (start, end) in (await self._client.bounds(unclear)).items() if unclear else ():
             looks[number].certain = max(looks[number].certain, start)
             looks[number].beyond = first[number] >= end
@@ -175,7 +184,7 @@ def _run(offsets: Sequence[int], at: int) -> Sequence[int]:
     return offsets[at:end]
 
 
-def _pick(part: Part, partition: int, wanted: Sequence[int]) -> _Look:
+def _pick(part: Part, wanted: Sequence[int]) -> _Look:
     if part.records is None:
         return _Look()
     found: dict[int, Message] = {}
@@ -185,17 +194,15 @@ def _pick(part: Part, partition: int, wanted: Sequence[int]) -> _Look:
             found[record.offset] = record
         if record.offset >= wanted[-1]:
             break
-    if part.records.next_fetch_offset <= wanted[0]:
-        _refuse_unreadable(part, partition)
+    at = part.records.next_fetch_offset
     return _Look(
         found,
-        certain=part.records.next_fetch_offset,
+        certain=at,
+        unreadable=part.records.unreadable if at <= wanted[0] else None,
         open=part.last_stable <= wanted[0] < part.highwater,
         cut=part.cut,
     )
 
 
-def _refuse_unreadable(part: Part, partition: int) -> None:
-    if part.records is not None and part.records.unreadable is not None:
-        at = part.records.next_fetch_offset
-        raise SourceError(f"partition {partition} cannot be read from offset {at} on: {part.records.unreadable!r}")
+def _unreadable(partition: int, offset: int, error: Exception) -> SourceError:
+    return SourceError(f"partition {partition} cannot be read from offset {offset} on: {error!r}")

@@ -1,19 +1,27 @@
-"""Where assigned partitions start: asks Kafka what it knows of them and lets the core decide."""
+"""Where assigned partitions start: asks Kafka what it knows of them and lets the core decide.
+
+The ends of the logs are asked for past the consumer: what it calls the end under ``read_committed`` lies below an
+offset that an operator may well have set inside an open transaction.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
-from faust.transport.drivers.aiokafka import ensure_aiokafka_TP
-from faust.types import TP
+from aiokafka.structs import TopicPartition
 
+from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.start import Known, Start, decide
+from fanout_app.core.witness import Seen, Witness, compare
 from fanout_app.kafka.ledger_table import LedgerTable
+from fanout_app.kafka.log_client import LogClient
+from fanout_app.kafka.log_reader import LogReader
 from fanout_app.options import Options
+from fanout_app.ports import SourceError
 
 #: A floor beyond the end of the log is believed only if the end is read so often: a new leader may lag for a moment.
 _READINGS = 3
@@ -39,17 +47,27 @@ class NoMirror:
 class StartOffsets:
     """Finds the start of partitions that were assigned."""
 
-    def __init__(self, options: Options, table: LedgerTable, first_starts: Mapping[int, int], mirror: Mirror) -> None:
+    def __init__(
+        self,
+        options: Options,
+        table: LedgerTable,
+        first_starts: Mapping[int, int],
+        mirror: Mirror,
+        log: LogClient,
+        reader: LogReader,
+    ) -> None:
         self._options = options
         self._table = table
         self._first_starts = first_starts
         self._mirror = mirror
+        self._log = log
+        self._reader = reader
 
     async def find(self, partitions: set[int]) -> dict[int, Start]:
         """Decide for each of these partitions.
 
         Raises:
-            KafkaError: Kafka did not answer for as long as a start may take.
+            KafkaError, SourceError: Kafka did not answer for as long as a start may take.
             RowError: a row of theirs cannot be used.
         """
         if not partitions:
@@ -58,32 +76,32 @@ class StartOffsets:
         while True:
             try:
                 return await self._find(partitions)
-            except KafkaError:
+            except (KafkaError, SourceError):
                 if monotonic() > deadline:
                     raise
                 await asyncio.sleep(_RETRY_PAUSE)
 
     async def _find(self, partitions: set[int]) -> dict[int, Start]:
-        consumer = self._table.app.consumer
-        topic = self._options.topic
-        tps = {number: TP(topic, number) for number in partitions}
-        committed = await consumer._thread.call_thread(self._committed, consumer._thread, list(tps.values()))
+        committed = await self._committed(partitions)
         mirrored = await self._mirror.read(partitions)
-        begins = await consumer.earliest_offsets(*tps.values())
+        rows = {number: self._table.joined(number, id=self._options.id, topic=self._options.topic)
+                for number in partitions}  # fmt: skip
         for reading in range(_READINGS):
-            ends = await consumer.highwaters(*tps.values())
+            bounds = await self._log.bounds(partitions)
+            witnessed = await self._look_at_witnesses(rows, bounds)
             starts = {
                 number: decide(
                     Known(
-                        row=self._table.joined(number, id=self._options.id, topic=topic),
-                        committed=committed[tp],
+                        row=rows[number],
+                        committed=committed.get(number),
                         mirror=mirrored.get(number),
-                        log_start=int(begins[tp]),
-                        log_end=int(ends[tp]),
-                        first_start=self._first_starts.get(number, int(begins[tp])),
+                        log_start=start,
+                        log_end=end,
+                        first_start=self._first_starts.get(number, start),
+                        witnessed=witnessed[number],
                     )
                 )
-                for number, tp in tps.items()
+                for number, (start, end) in bounds.items()
             }
             if not any(start.beyond_end for start in starts.values()):
                 break
@@ -91,10 +109,39 @@ class StartOffsets:
                 await asyncio.sleep(_READING_PAUSE)
         return starts
 
-    @staticmethod
-    async def _committed(thread: Any, tps: list[TP]) -> dict[TP, int | None]:
+    async def _look_at_witnesses(
+        self, rows: Mapping[int, LedgerSnapshot | None], bounds: Mapping[int, tuple[int, int]]
+    ) -> dict[int, dict[Witness, Seen]]:
+        """Read the latest witness of each partition back, and the older ones only where it does not stand there."""
+        seen: dict[int, dict[Witness, Seen]] = {number: {} for number in rows}
+        latest = {number: row.witnesses[-1:] for number, row in rows.items() if row is not None}
+        older = {number: row.witnesses[:-1] for number, row in rows.items() if row is not None}
+        await self._look_at(latest, bounds, seen)
+        await self._look_at({number: witnesses for number, witnesses in older.items()
+                             if Seen.SAME not in seen[number].values()}, bounds, seen)  # fmt: skip
+        return seen
+
+    async def _look_at(
+        self,
+        witnesses: Mapping[int, Sequence[Witness]],
+        bounds: Mapping[int, tuple[int, int]],
+        seen: dict[int, dict[Witness, Seen]],
+    ) -> None:
+        # What lies outside the log need not be looked for.
+        inside = {number: [one.offset for one in some if bounds[number][0] <= one.offset < bounds[number][1]]
+                  for number, some in witnesses.items()}  # fmt: skip
+        found = await self._reader.read_each(inside)
+        for number, some in witnesses.items():
+            for witness in some:
+                seen[number][witness] = compare(witness, found.get((number, witness.offset)))
+
+    async def _committed(self, partitions: Iterable[int]) -> dict[int, int]:
         """The group's offsets, asked of the broker in one request: what aiokafka remembers may be our own past."""
-        coordinator = thread._ensure_consumer()._coordinator
-        found = await coordinator.fetch_committed_offsets([ensure_aiokafka_TP(tp) for tp in tps])
-        offsets = {(tp.topic, tp.partition): meta.offset for tp, meta in found.items() if meta.offset >= 0}
-        return {tp: offsets.get((tp.topic, tp.partition)) for tp in tps}
+        thread = self._table.app.consumer._thread
+        tps = [TopicPartition(self._options.topic, number) for number in partitions]
+        found = await thread.call_thread(self._fetch_committed, thread, tps)
+        return {tp.partition: meta.offset for tp, meta in found.items() if meta.offset >= 0}
+
+    @staticmethod
+    async def _fetch_committed(thread: Any, tps: list[Any]) -> Any:
+        return await thread._ensure_consumer()._coordinator.fetch_committed_offsets(tps)

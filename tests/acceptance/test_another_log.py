@@ -1,0 +1,84 @@
+"""A log that is not the one that was read before is noticed, and one that is, is not taken for another."""
+
+from __future__ import annotations
+
+from support.clients import MakeClient
+from support.eventually import eventually
+from support.kafka import Kafka
+from support.odd import Odd, write_batch
+from support.operator import make_anew, set_group_offset
+from support.workers import Workers
+
+ID = "service"
+
+
+async def test_a_topic_made_anew_is_read_from_its_beginning_although_it_has_grown_past_the_floor(
+    kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(2)
+    for partition in range(2):
+        await kafka.produce(topic, *(f"old {number}" for number in range(20)), partition=partition)
+    worker = await workers.start(topic, drain="0s")
+    one = client(worker, "one")
+    await one.ack(*(message.lease for message in await one.take(40)))
+    await eventually(lambda: kafka.has_committed(ID, topic, {0: 20, 1: 20}))
+    assert (await worker.terminate()).code == 0
+
+    await make_anew(kafka.brokers, topic, 2)
+    new = [f"new {number}" for number in range(30)]
+    await kafka.produce(topic, *new, partition=1)
+    worker = await workers.start(topic)
+
+    taken = await client(worker, "two").take(30)
+    assert sorted(message.value or "" for message in taken) == sorted(new)
+    assert "partition 1: the floor 20 is of another log than this one" in worker.text()
+    assert "partition 0: the floor 20 is beyond the end of the log 0" in worker.text()
+
+
+async def test_a_log_whose_records_stand_where_they_stood_is_gone_on_with(
+    kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(1)
+    odd = [Odd(value=None), Odd(key=b"", value=b""), Odd(value=b"x", headers=[(b"caf\xe9", b"1"), (b"n", None)])]
+    await write_batch(kafka.brokers, topic, odd)
+    worker = await workers.start(topic, drain="0s")
+    one = client(worker, "one")
+    await one.ack(*(message.lease for message in await one.take(3)))
+    await eventually(lambda: kafka.has_committed(ID, topic, {0: 3}))
+    assert (await worker.terminate()).code == 0
+
+    await kafka.produce(topic, "more")
+    worker = await workers.start(topic)
+    two = client(worker, "two")
+    assert (await two.pull()).one.value == "more"
+    assert (await two.pull(wait_ms=300)).messages == []
+    assert "ERROR" not in worker.text()
+
+
+async def test_an_offset_set_inside_an_open_transaction_is_not_beyond_the_end(
+    kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(1)
+    await kafka.produce(topic, "before")
+    worker = await workers.start(topic, drain="0s")
+    one = client(worker, "one")
+    await one.ack((await one.pull()).one.lease)
+    await eventually(lambda: kafka.has_committed(ID, topic, {0: 1}))
+    assert (await worker.terminate()).code == 0
+
+    async with kafka.transaction(topic) as transaction:
+        await transaction.produce("skipped", "skipped too", "from here")
+        await kafka.produce(topic, "behind it")
+        await eventually(lambda: _has_no_member(kafka, topic))
+        await set_group_offset(kafka.brokers, f"fanout_{ID}_{topic}", topic, {0: 3})
+        worker = await workers.start(topic)
+        two = client(worker, "two")
+        assert (await two.pull(wait_ms=500)).messages == []
+    taken = await two.take(2)
+    assert [message.value for message in taken] == ["from here", "behind it"]
+    assert "ERROR" not in worker.text()
+    assert "set forward from 1 to 3" in worker.text()
+
+
+async def _has_no_member(kafka: Kafka, topic: str) -> bool:
+    return await kafka.members(ID, topic) == 0
