@@ -117,6 +117,20 @@ async def test_d09_a_client_that_takes_and_does_not_ack_keeps_nobody_from_work(
     assert most_held < pending + 250
 
 
+async def test_d08_a_group_without_a_weight_gets_nothing_and_is_told_so(
+    fresh: Worker, kafka: Kafka, client: MakeClient
+) -> None:
+    """Weights cannot be set over HTTP yet; what they do is tested in the core."""
+    canary, stable = client(fresh, "canary"), [client(fresh, f"stable {number}") for number in range(2)]
+    waiting = asyncio.create_task(canary.pull(wait_ms=3000, group="canary"))
+    await eventually(partial(fresh.has_waiting, 1))
+    await kafka.produce(fresh.topic, *(f"{number}" for number in range(200)))
+    taken = [message for one in stable for message in await one.take(100)]
+    assert len({message.offset for message in taken}) == 200
+    empty = await waiting
+    assert (empty.status, empty.empty) == (204, "weight-zero")
+
+
 async def holds(worker: Worker, count: int) -> bool:
     return bool((await worker.status())["in_flight"] == count)
 

@@ -105,16 +105,19 @@ class Kafka:
 
     async def offsets_in(self, topic: str, partition: int = 0) -> list[int]:
         """The offsets that a reader of the log finds, aborted records included."""
+        return [record.offset for record in await self.records_in(topic, partition)]
+
+    async def records_in(self, topic: str, partition: int = 0) -> list[Any]:
+        """The records that a reader of the log finds, aborted ones included, as aiokafka has them."""
         tp = TopicPartition(topic, partition)
-        offsets: list[int] = []
+        records: list[Any] = []
         async with self._consumer(isolation_level="read_uncommitted") as consumer:
             consumer.assign([tp])
             await consumer.seek_to_beginning(tp)
             end = (await consumer.end_offsets([tp]))[tp]
             while await consumer.position(tp) < end:
-                for record in (await consumer.getmany(tp, timeout_ms=100)).get(tp, []):
-                    offsets.append(record.offset)
-        return offsets
+                records += (await consumer.getmany(tp, timeout_ms=100)).get(tp, [])
+        return records
 
     @asynccontextmanager
     async def _consumer(self, **settings: Any) -> AsyncIterator[Any]:
