@@ -117,12 +117,17 @@ async def test_d13_from_the_third_time_on_it_takes_no_others_down_with_it(
     await eventually(lambda: kafka.has_committed(ID, topic, {0: MESSAGES}))
 
 
-async def test_d13_a_restart_forgets_no_attempt(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
+async def test_d13_a_restart_forgets_no_attempt_that_failed(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
     topic = await kafka.new_topic(1)
     await kafka.produce(topic, "poison")
     worker = await workers.start(topic, max_deliver="3", drain="0s")
     assert [m["delivery_count"] for m in await pull_and_die_of_it(worker, "one", 1)] == [1]
     assert [m["delivery_count"] for m in await pull_and_die_of_it(worker, "two", 1)] == [2]
+
+    async def both_have_failed() -> bool:
+        return bool((await worker.status())["in_flight"] == 0)
+
+    await eventually(both_have_failed)
     assert (await worker.terminate(15.0)).code == 0
     worker = await workers.start(topic, max_deliver="3")
     assert [m["delivery_count"] for m in await pull_and_die_of_it(worker, "three", 1)] == [3]
