@@ -9,6 +9,7 @@ import socket
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from fanout_app.core.dispatcher import Limits
@@ -23,6 +24,7 @@ from fanout_app.kafka.prepare import Prepared
 from fanout_app.kafka.source import ConsumerSource
 from fanout_app.kafka.start_offsets import NoMirror, StartOffsets
 from fanout_app.kafka.switch import BoardSwitch
+from fanout_app.kafka.topic_watch import TopicWatch, missing
 from fanout_app.kafka.transport import BatchTransport, partitions_of
 from fanout_app.key_file import KeyFile
 from fanout_app.metrics import Metrics
@@ -37,6 +39,8 @@ from fanout_app.zookeeper.session import Session
 _WATCH_LOG_EVERY = 2.0
 _MIRROR_EVERY = 1.0
 _WATCH_KEYS_EVERY = 1.0
+_WATCH_TOPICS_EVERY = 5.0
+_ANSWERS_WITHIN = 2.0
 
 
 class Fanout(faust.App):
@@ -80,6 +84,7 @@ class Fanout(faust.App):
         self.on_partitions_revoked.connect(self._on_revoked)
         self.on_partitions_assigned.connect(self._on_assigned)
         self.task(self._watch_log)
+        self.task(self._watch_topics)
         if key_file is not None:
             self.task(self._watch_keys)
         if self._mirror is not None:
@@ -118,8 +123,12 @@ class Fanout(faust.App):
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
 
     async def on_stop(self) -> None:
-        if not await self.runtime.drain():
-            self.unclean = "not every ledger could be written, so messages may come again that were acked"
+        written = await self.runtime.drain()
+        if not await self._kafka_answers():
+            self.unclean = f"Kafka at {self.options.brokers} does not answer"
+        if not written:
+            why = f"{self.unclean}, " if self.unclean else ""
+            self.unclean = f"{why}not every ledger could be written, so messages acked in the last seconds may come again"
         self.membership.rebalance_began()
         self.runtime.close()
         await super().on_stop()
@@ -133,6 +142,14 @@ class Fanout(faust.App):
     def _on_fault(self, error: BaseException) -> None:
         """A background task has failed: end the worker, for a supervisor to start it again."""
         asyncio.ensure_future(self.crash(error))  # noqa: RUF006 - it ends everything, this included
+
+    async def _kafka_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(_ANSWERS_WITHIN):
+                await self._missing_topics([])
+        except (KafkaError, TimeoutError):
+            return False
+        return True
 
     def _create_directories(self) -> None:
         """Faust would make a data folder where it was started; nothing of ours is kept on disk."""
@@ -156,6 +173,16 @@ class Fanout(faust.App):
     async def _watch_log(self) -> None:
         async for _ in self.itertimer(_WATCH_LOG_EVERY, name="watch-log"):
             await self.runtime.watch_log()
+
+    async def _watch_topics(self) -> None:
+        options = self.options
+        rejected = options.dead_letter_topic or options.parked
+        watch = TopicWatch([options.topic, options.changelog, rejected, options.name], self._missing_topics)
+        async for _ in self.itertimer(_WATCH_TOPICS_EVERY, name="watch-topics"):
+            await watch.look()
+
+    async def _missing_topics(self, names: list[str]) -> set[str]:
+        return await missing(self.producer._producer.client, names)
 
     async def _watch_keys(self) -> None:
         assert self._key_file is not None

@@ -78,9 +78,11 @@ class FanoutWorker(faust.Worker):
         timer.start()
 
     def _give_up(self, seconds: float) -> None:
-        why = self.app.unclean or "something did not end"
-        if self._first_fault is not None:
-            why = f"it ended because of {describe(self._first_fault)}"
+        reasons = [
+            f"it stopped because of {describe(self._first_fault)}" if self._first_fault is not None else None,
+            self.app.unclean,
+        ]
+        why = "; ".join(reason for reason in reasons if reason) or "a part of it did not end, please report this"
         logger.critical("stopping took longer than %.0f s, ending at once: %s", seconds, why)
         logging.shutdown()
         os._exit(EXIT_FAULT)
