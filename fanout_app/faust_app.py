@@ -128,7 +128,9 @@ class Fanout(faust.App):
             self.unclean = f"Kafka at {self.options.brokers} does not answer"
         if not written:
             why = f"{self.unclean}, " if self.unclean else ""
-            self.unclean = f"{why}not every ledger could be written, so messages acked in the last seconds may come again"
+            self.unclean = (
+                f"{why}not every ledger could be written, so messages acked in the last seconds may come again"
+            )
         self.membership.rebalance_began()
         self.runtime.close()
         await super().on_stop()

@@ -306,6 +306,24 @@ def no_codecs(report: Report, _: str) -> None:
     vars(codec)["cramjam"] = None
 
 
+def intake_breaks(report: Report, _: str) -> None:
+    """A fault of ours in the agent's body."""
+
+    async def take(self: Runtime, fetch: Any) -> None:
+        raise RuntimeError("the intake broke")
+
+    Runtime.take = take  # type: ignore[method-assign]
+
+
+def task_breaks(report: Report, _: str) -> None:
+    """A fault of ours in a background task."""
+
+    async def watch_log(self: Runtime) -> None:
+        raise RuntimeError("the task broke")
+
+    Runtime.watch_log = watch_log  # type: ignore[method-assign]
+
+
 FAULTS: dict[str, Callable[[Report, str], None]] = {
     "flow-stopped": flow_stopped,
     "generation-changed": generation_changed,
@@ -319,5 +337,7 @@ FAULTS: dict[str, Callable[[Report, str], None]] = {
     "no-codecs": no_codecs,
     "stock-commits": stock_commits,
     "wait-empty": wait_empty,
+    "intake-breaks": intake_breaks,
+    "task-breaks": task_breaks,
     **SABOTAGES,
 }

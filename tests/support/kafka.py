@@ -87,6 +87,10 @@ class Kafka:
         assert created.topic_errors[0][1] == 0, created
         await eventually(lambda: self._is_led(topic))
 
+    async def delete_topic(self, topic: str) -> None:
+        deleted = await self._admin.delete_topics([topic])
+        assert deleted.topic_error_codes[0][1] == 0, deleted
+
     async def _is_led(self, topic: str) -> bool:
         (described,) = await self._admin.describe_topics([topic])
         return described["error_code"] == 0 and all(part["leader"] >= 0 for part in described["partitions"])
