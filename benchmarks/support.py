@@ -60,17 +60,43 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def rss_bytes(pid: int) -> int:
+    """Resident memory of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Worker:
+    """A fanout worker's process."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def kill(self) -> None:
+        """The hardest end."""
+        self._process.kill()
+        self._process.wait()
+
+
 @contextmanager
-def worker(brokers: str, id: str, topic: str, port: int, *options: str) -> Iterator[int]:
-    """A fanout worker, ready; yields its process id."""
+def started(brokers: str, id: str, topic: str, port: int, *options: str) -> Iterator[Worker]:
+    """A fanout worker, ready; ended at the end if it was not killed before."""
     command = [str(BIN / "fanout"), "--id", id, "--topic", topic, "--brokers", brokers]
     process = subprocess.Popen([*command, "--bind", f"127.0.0.1:{port}", *options])
     try:
         wait_until_ready(port, process)
-        yield process.pid
+        yield Worker(process)
     finally:
-        process.terminate()
-        process.wait(20)
+        if process.poll() is None:
+            process.terminate()
+            process.wait(20)
+
+
+@contextmanager
+def worker(brokers: str, id: str, topic: str, port: int, *options: str) -> Iterator[int]:
+    """A fanout worker, ready; yields its process id."""
+    with started(brokers, id, topic, port, *options) as one:
+        yield one.pid
 
 
 def wait_until_ready(port: int, process: subprocess.Popen[bytes], deadline: float = 30.0) -> None:
@@ -88,7 +114,17 @@ def wait_until_ready(port: int, process: subprocess.Popen[bytes], deadline: floa
 
 async def post(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes) -> tuple[int, bytes]:
     """One request on a kept connection: as little of a client as will do, since its CPU is the server's too."""
-    writer.write(b"POST %b HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%b" % (path.encode(), len(body), body))
+    return await request(reader, writer, "POST", path, body)
+
+
+async def request(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, method: str, path: str, body: bytes
+) -> tuple[int, bytes]:
+    """Its status, and the body of the answer."""
+    writer.write(
+        b"%b %b HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%b"
+        % (method.encode(), path.encode(), len(body), body)
+    )
     head = await reader.readuntil(b"\r\n\r\n")
     status = int(head[9:12])
     length = 0
