@@ -15,7 +15,7 @@ from zlib import crc32
 
 from fanout_app.core.message import Message
 
-#: Witnesses of one row; with distances that double this spans more offsets than there can be.
+#: Witnesses of one row. They reach back to 65,000 times the distance of the latest two at least.
 _MOST = 24
 #: Fetches above the floor whose last record is remembered until the floor passes it.
 _CANDIDATES = 64
@@ -82,15 +82,18 @@ class Candidates:
 
 
 def thinned(witnesses: Iterable[Witness]) -> tuple[Witness, ...]:
-    """The latest witness, and of the others those whose distance from it at least doubles from one to the next."""
-    kept: list[Witness] = []
-    nearest = 0
-    for witness in sorted(set(witnesses), reverse=True):
-        distance = kept[0].offset - witness.offset if kept else 0
-        if distance >= nearest and len(kept) < _MOST:
-            kept.append(witness)
-            nearest = max(1, 2 * distance)
-    return tuple(reversed(kept))
+    """The latest witness, and of the others the first one in each stretch of the log, ascending.
+
+    A stretch is about as long as it is far from the latest, and begins at a multiple of its length: so stretches only
+    ever grow together as the floor moves on, and what is the first of a longer one was the first of a shorter one
+    before. Thinning that went by the distances alone would drop today what it needs tomorrow.
+    """
+    ascending = sorted(set(witnesses))
+    first_of: dict[tuple[int, int], Witness] = {}
+    for witness in ascending:
+        length = 1 << (ascending[-1].offset - witness.offset).bit_length()
+        first_of.setdefault((length, witness.offset // length), witness)
+    return tuple(first_of.values())[-_MOST:]
 
 
 class Verdict(NamedTuple):
