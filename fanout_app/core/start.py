@@ -76,7 +76,8 @@ def _on_another_log(start: Start, known: Known, same: Witness | None) -> None:
     floor = start.snapshot.floor
     why = f"beyond the end of the log {known.log_end}" if start.beyond_end else "of another log than this one"
     if same is not None:
-        begin = max(known.log_start, same.offset + 1)
+        # Not above the floor: an operator may have set that back below the truncation.
+        begin = max(known.log_start, min(same.offset + 1, floor))
         what = f"the log was truncated, its records are the old ones up to {same.offset} for certain"
     else:
         begin = known.log_start

@@ -145,6 +145,22 @@ def test_a_row_with_more_fields_than_this_version_knows_is_read() -> None:
     assert list(read(longer).snapshot().settled) == [7]
 
 
+def test_a_row_keeps_all_witnesses_in_their_order() -> None:
+    witnesses = tuple(Witness(offset, 1_700_000_000_000, 0xFFFFFFFF) for offset in (3, 50, 1 << 40))
+    data = row(LedgerSnapshot(floor=1 << 41, witnesses=witnesses))
+    assert read(data).snapshot().witnesses == witnesses
+    assert len(row(LedgerSnapshot(floor=1 << 41, witnesses=witnesses * 8))) < 700, "24 of them are no burden"
+
+
+@pytest.mark.parametrize(("written", "read_as"), [(None, ()), ((3, 5, 1), (Witness(3, 5, 1),))])
+def test_a_row_from_before_there_were_older_witnesses_is_read(
+    written: tuple[int, int, int] | None, read_as: tuple[Witness, ...]
+) -> None:
+    fields = msgspec.msgpack.decode(row(ledger(5, 7))[1:])
+    old = bytes((FORMAT,)) + msgspec.msgpack.encode([*fields[:9], written])
+    assert read(old).snapshot().witnesses == read_as
+
+
 @pytest.mark.parametrize("data", [b"", b"\x00", bytes((FORMAT + 1,)) + row(ledger(5))[1:]])
 def test_a_row_of_another_format_is_refused(data: bytes) -> None:
     with pytest.raises(RowError, match="start the version that wrote it"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.start import Known, Start, decide
+from fanout_app.core.witness import Seen, Witness
 
 
 def start(
@@ -16,6 +19,7 @@ def start(
     log_start: int = 0,
     log_end: int = 1000,
     first_start: int = 0,
+    witnessed: Mapping[Witness, Seen] | None = None,
 ) -> Start:
     return decide(
         Known(
@@ -25,6 +29,7 @@ def start(
             log_start=log_start,
             log_end=log_end,
             first_start=first_start,
+            witnessed=witnessed or {},
         )
     )
 
@@ -141,3 +146,83 @@ def test_a_group_offset_that_went_back_is_worth_a_row() -> None:
     assert (ledger.committed, ledger.version) == (3, 1)
     ledger.note_committed(9)
     assert (ledger.committed, ledger.version) == (9, 1)
+
+
+def witnessed(**seen: Seen) -> dict[Witness, Seen]:
+    """``at20=Seen.SAME``: what is found where the witness of offset 20 was."""
+    return {Witness(int(name.removeprefix("at")), 0, 0): each for name, each in seen.items()}
+
+
+class TestWitnesses:
+    """What was found where records below the floor had been."""
+
+    ROW = row(100, 105, committed=100, era=1)
+
+    def test_one_that_stands_where_it_was_changes_nothing(self) -> None:
+        decided = start(row=self.ROW, committed=100, witnessed=witnessed(at90=Seen.SAME, at20=Seen.ABSENT))
+        assert (decided.snapshot.era, decided.snapshot.floor, set(decided.snapshot.settled)) == (1, 100, {105})
+        assert (decided.write, told(decided)) == (False, (0, 0))
+
+    def test_a_topic_made_anew_that_has_outgrown_the_floor_is_read_from_its_beginning(self) -> None:
+        decided = start(row=self.ROW, committed=100, log_start=3, log_end=500, witnessed=witnessed(at90=Seen.OTHER))
+        assert (decided.snapshot.era, decided.snapshot.floor, set(decided.snapshot.settled)) == (2, 3, set())
+        assert decided.snapshot.committed == 100, "the group's offset of the log that is gone is no operator's reset"
+        assert (decided.write, decided.beyond_end, told(decided)) == (True, False, (0, 1))
+        again = start(row=decided.snapshot, committed=100, log_start=3, log_end=500)
+        assert (again.snapshot.era, again.snapshot.floor) == (2, 3)
+
+    def test_a_truncated_log_is_read_on_after_the_last_record_that_is_the_old_one(self) -> None:
+        seen = witnessed(at20=Seen.SAME, at60=Seen.SAME, at80=Seen.ABSENT, at90=Seen.OTHER, at95=Seen.SAME)
+        decided = start(row=self.ROW, committed=100, log_end=500, witnessed=seen)
+        assert (decided.snapshot.era, decided.snapshot.floor) == (2, 61)
+        assert told(decided) == (0, 1)
+
+    def test_a_truncated_log_that_is_shorter_than_the_floor(self) -> None:
+        decided = start(row=self.ROW, committed=100, log_end=70, witnessed=witnessed(at60=Seen.SAME, at90=Seen.ABSENT))
+        assert decided.beyond_end
+        assert (decided.snapshot.era, decided.snapshot.floor) == (2, 61)
+
+    def test_what_stands_is_below_what_the_log_still_has(self) -> None:
+        seen = witnessed(at60=Seen.SAME, at90=Seen.OTHER)
+        decided = start(row=self.ROW, committed=100, log_start=70, log_end=500, witnessed=seen)
+        assert decided.snapshot.floor == 70
+
+    @pytest.mark.parametrize("log_end", [100, 500])
+    def test_compaction_took_all_witnesses(self, log_end: int) -> None:
+        seen = witnessed(at60=Seen.ABSENT, at90=Seen.ABSENT)
+        decided = start(row=self.ROW, committed=100, log_end=log_end, witnessed=seen)
+        assert (decided.snapshot.era, decided.snapshot.floor, told(decided)) == (1, 100, (0, 0))
+
+    def test_a_floor_beyond_the_end_without_any_witness_left(self) -> None:
+        decided = start(row=self.ROW, committed=100, log_start=5, log_end=70, witnessed=witnessed(at60=Seen.ABSENT))
+        assert (decided.snapshot.era, decided.snapshot.floor, told(decided)) == (2, 5, (0, 1))
+
+    def test_retention_past_the_floor_took_the_witnesses_too(self) -> None:
+        seen = witnessed(at60=Seen.ABSENT, at90=Seen.ABSENT)
+        decided = start(row=self.ROW, committed=100, log_start=300, log_end=500, witnessed=seen)
+        assert (decided.snapshot.era, decided.snapshot.floor, decided.lost) == (1, 300, 199)
+        assert told(decided) == (0, 1)
+
+    def test_an_operators_reset_of_the_same_log_is_only_that(self) -> None:
+        decided = start(row=self.ROW, committed=30, witnessed=witnessed(at20=Seen.SAME, at90=Seen.SAME))
+        assert (decided.snapshot.era, decided.snapshot.floor, told(decided)) == (2, 30, (1, 0))
+
+    def test_an_operators_reset_below_a_truncation_is_where_reading_begins(self) -> None:
+        """The records up to 60 are the old ones, but those from 30 on were asked for again."""
+        seen = witnessed(at20=Seen.SAME, at60=Seen.SAME, at90=Seen.OTHER)
+        decided = start(row=self.ROW, committed=30, log_end=500, witnessed=seen)
+        assert decided.snapshot.floor == 30
+        assert decided.snapshot.era > 1
+        again = start(row=decided.snapshot, committed=30, log_end=500, witnessed=seen)
+        assert (again.snapshot.floor, told(again)[0]) == (30, 0), "the reset is not taken for a second one"
+
+    def test_an_operators_reset_above_a_truncation_skips_nothing_of_what_is_new(self) -> None:
+        seen = witnessed(at20=Seen.SAME, at90=Seen.OTHER)
+        assert start(row=self.ROW, committed=30, log_end=500, witnessed=seen).snapshot.floor == 21
+
+    def test_witnesses_above_the_new_floor_are_forgotten(self) -> None:
+        witnesses = tuple(witnessed(at20=Seen.SAME, at60=Seen.SAME, at90=Seen.OTHER))
+        known = LedgerSnapshot(era=1, floor=100, committed=100, witnesses=witnesses)
+        seen = witnessed(at20=Seen.SAME, at60=Seen.SAME, at90=Seen.OTHER)
+        decided = start(row=known, committed=100, log_end=500, witnessed=seen)
+        assert [witness.offset for witness in decided.snapshot.witnesses] == [20, 60]
