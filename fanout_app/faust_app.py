@@ -52,7 +52,7 @@ class Fanout(faust.App):
         self.options = options
         self.source = prepared.source
         self.isolation_level = options.isolation_level
-        self.runtime = Runtime(options, worker=_worker_name(), limits=_limits(options))
+        self.runtime = Runtime(options, worker=_worker_name(), limits=limits_of(options))
         #: What the transport asks and tells, see `fanout_app.kafka.transport.Intake`.
         self.intake = self.runtime
         self.tokens = TokenCodec(LeaseKeys(prepared.lease_keys), options.id, options.topic)
@@ -208,7 +208,7 @@ def _worker_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def _limits(options: Options) -> Limits:
+def limits_of(options: Options) -> Limits:
     return Limits(
         max_ack_pending=options.max_ack_pending,
         buffer_bytes=int(options.buffer_bytes),
