@@ -7,6 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from fanout_app.core.errors import OptionError
+from fanout_app.core.limits import Limits
+from fanout_app.core.redelivery import Backoff
+from fanout_app.faust_app import limits_of
 from fanout_app.options import TABLE, Options, from_environment
 
 
@@ -14,6 +17,8 @@ def parse(*arguments: str) -> tuple[Options | None, str]:
     found: list[Options] = []
     command = click.Command("fanout", params=list(TABLE), callback=lambda **params: found.append(Options(**params)))
     result = CliRunner().invoke(command, ["--id", "a", "--topic", "t", *arguments])
+    if isinstance(result.exception, OptionError):
+        raise result.exception
     return (found[0] if found else None), result.output
 
 
@@ -51,6 +56,18 @@ def test_times_carry_their_unit(written: str, seconds: float) -> None:
         (("--id", "a b"), "1 to 100 of A-Z a-z 0-9 . _ -"),
         (("--from", "newest"), "'earliest', 'latest'"),
         (("--max-waiting", "0"), "range"),
+        (("--brokers", "one:9092,two"), "HOST:PORT, several joined by commas"),
+        (("--brokers", "one:99999"), "'one:99999' has no port between 1 and 65535"),
+        (("--bind", "127.0.0.1:65536"), "no port between 0 and 65535"),
+        (("--zookeepers", "one two"), "/CHROOT"),
+        (("--zookeepers", "one:2181/a,two:2181/b"), "/CHROOT"),
+        (("--topic", ".."), "1 to 249 of A-Z a-z 0-9 . _ -"),
+        (("--topic", "a/b"), "1 to 249 of A-Z a-z 0-9 . _ -"),
+        (("--dead-letter-topic", "a b"), "1 to 249 of A-Z a-z 0-9 . _ -"),
+        (("--max-deliver", "0"), "range"),
+        (("--backoff-jitter", "1.1"), "range"),
+        (("--backoff-first", "1"), "has no unit"),
+        (("--long-delay", "2d"), "out of range"),
     ],
 )
 def test_a_bad_value_is_refused_with_what_to_write(arguments: tuple[str, ...], hint: str) -> None:
@@ -67,6 +84,53 @@ def test_the_environment_gives_the_same_options(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("FANOUT_VERBOSE", "1")
     from_command, _ = parse("--ack-wait", "2s", "--from", "latest", "--verbose")
     assert from_environment() == from_command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--backoff-first", "2s", "--backoff-longest", "1s"), "--backoff-first.*make it shorter"),
+        (("--topic", "t" * 249), "250 characters together; Kafka has room for 223"),
+        (("--dead-letter-topic", "t"), "the topic it hands out: choose another"),
+        (("--dead-letter-topic", "fanout_a_t"), "fanout keeps itself: choose another"),
+        (("--dead-letter-topic", "fanout_a_t-parked"), "fanout keeps itself: choose another"),
+        (("--dead-letter-topic", "fanout_a_t-ledgers-changelog"), "fanout keeps itself: choose another"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        parse(*arguments)
+
+
+def test_the_longest_names_that_fit_are_taken() -> None:
+    options, _ = parse("--topic", "t" * 222)
+    assert options is not None
+    assert len(options.changelog) == 249
+
+
+@pytest.mark.parametrize("hosts", ["", "zk:2181", "zk_1:2181,[::1]:2182", "zk:2181,zk2:2181/kafka/one"])
+def test_zookeepers_may_be_none_several_and_below_a_node(hosts: str) -> None:
+    options, _ = parse("--zookeepers", hosts)
+    assert options is not None
+    assert options.zookeepers == hosts
+
+
+def test_what_is_said_of_redelivery_reaches_the_queue() -> None:
+    options, _ = parse(
+        *("--max-deliver", "7", "--backoff-first", "200ms", "--backoff-longest", "3s", "--backoff-jitter", "0.25"),
+        *("--long-delay", "20s", "--other-client-wait", "2s", "--max-row-bytes", "1MiB"),
+    )
+    assert options is not None
+    limits = limits_of(options)
+    assert limits.backoff == Backoff(first=0.2, longest=3.0, jitter_share=0.25)
+    assert (limits.max_deliver, limits.long_delay, limits.other_client_wait) == (7, 20.0, 2.0)
+    assert limits.max_row_bytes == 1 << 20
+
+
+def test_unless_said_otherwise_the_queue_has_its_own_defaults() -> None:
+    options, _ = parse()
+    assert options is not None
+    assert limits_of(options) == Limits()
 
 
 def test_what_is_missing_in_the_environment_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
