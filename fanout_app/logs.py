@@ -80,6 +80,8 @@ def logging_config(*, verbose: bool) -> dict[str, Any]:
             # we tell of ourselves.
             "aiokafka": {"level": "INFO" if verbose else "CRITICAL"},
             "kazoo": {"level": "WARNING" if verbose else "CRITICAL"},
+            # It tells of every timer that a busy machine or a silent broker holds up.
+            "mode.timers": {"level": "WARNING" if verbose else "CRITICAL"},
         },
         "root": {"level": "WARNING", "handlers": ["stderr"]},
     }
