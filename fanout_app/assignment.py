@@ -103,10 +103,16 @@ class Assignment:
         return True
 
     async def _begin(self, number: int, start: Start, term: int) -> None:
-        if start.write:
-            await self._commit.write_first(number, start.snapshot, _START_WRITE_FOR)
         if term != self._terms.term():
             return  # the next rebalance has begun already, and will start it anew
+        if start.write:
+            try:
+                await self._commit.write_first(number, start.snapshot, _START_WRITE_FOR)
+            except WriteError:
+                if term == self._terms.term():
+                    raise
+        if term != self._terms.term():
+            return
         self._take_on(number, start.snapshot)
         for warning in start.warnings:
             logger.warning("partition %d: %s", number, warning)
@@ -132,7 +138,11 @@ class Assignment:
             KafkaError, RowError, WriteError: as `start`.
         """
         term = self._terms.term()
-        for number in set(numbers) & self._dispatcher.partitions.keys() - self._beginning:
+        for number in numbers:
+            if term != self._terms.term() or not self.moved.is_set():
+                return  # whoever starts them next finds out by himself
+            if number not in self._dispatcher.partitions or number in self._beginning:
+                continue
             logger.error("partition %d: its log ends before what was read of it", number)
             self._beginning.add(number)
             self._drop(number)
@@ -150,7 +160,7 @@ class Assignment:
             Partition -> the offset it stands at.
 
         Raises:
-            NotOwnedError: the partition is not ours, or a rebalance is under way.
+            NotOwnedError: the partition is not ours, or a rebalance is under way or has come between.
             LeasesLiveError: clients hold messages of it, and ``force`` does not say that this does not matter.
             UnavailableError: Kafka does not answer. Where the seek had begun it is tried on until it is done.
         """
@@ -163,7 +173,11 @@ class Assignment:
         seeking = [
             self._tasks.start(self._seek(moved, offset, term), f"seek-{moved}") for moved, offset in offsets.items()
         ]
-        _, late = await asyncio.wait(seeking, timeout=_SEEK_ANSWERED)
+        done, late = await asyncio.wait(seeking, timeout=_SEEK_ANSWERED)
+        if not all(one.result() for one in done if not one.cancelled()):
+            raise NotOwnedError(
+                "partitions moved during the seek, and not all of them may have been sought: seek again"
+            )
         if late:
             raise UnavailableError("Kafka has not taken the new offsets yet; they are tried until it does")
         return offsets
@@ -178,26 +192,28 @@ class Assignment:
             raise LeasesLiveError(f"{held} messages are held by clients: wait for them, pause first, or seek by force")
         return numbers
 
-    async def _seek(self, number: int, offset: int, term: int) -> None:
+    async def _seek(self, number: int, offset: int, term: int) -> bool:
         """Move one partition. It is nobody's until the changelog has the new era, which may take as long as Kafka does.
 
         Going on in the old era after a write whose outcome is unknown would settle what the next start forgets.
+        Answers False if the term ended first: where the partition is then, its next start finds out.
         """
         try:
             if term != self._terms.term():
-                return
+                return False
             ledger = PartitionLedger(self._dispatcher.partitions[number].snapshot())
             ledger.begin_era(offset)
             self._drop(number)
             if not await self._written(number, ledger.snapshot(), term):
-                return
+                return False
             if ledger.committed is not None and offset < ledger.committed:
                 await self._commit_back(number, offset, ledger, term)
             if term != self._terms.term():
-                return
+                return False
             self._take_on(number, ledger.snapshot())
             logger.warning("partition %d: seek to %d, era %d", number, offset, ledger.era)
             await self._go_on(number, term)
+            return True
         finally:
             self._beginning.discard(number)
 

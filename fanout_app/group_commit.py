@@ -67,17 +67,18 @@ class GroupCommit:
         """Write the row of a partition that is about to begin, before anything of it is handed out.
 
         Raises:
-            WriteError: it was not acknowledged within ``timeout`` seconds, however often it was tried.
+            WriteError: it was not acknowledged within ``timeout`` seconds, however often it was tried, or a rebalance
+                began before it was: tried again then, it might take back what the next owner settles.
         """
-        deadline = monotonic() + timeout
+        term, deadline = self._ownership.term(), monotonic() + timeout
         while True:
             try:
                 await self._store.write_row(partition, snapshot)
                 return
             except WriteError:
-                if monotonic() > deadline:
-                    raise
                 await asyncio.sleep(_BACKOFF)
+                if monotonic() > deadline or term != self._ownership.term():
+                    raise
 
     def drop(self, partition: int) -> None:
         """The partition is somebody else's: who waits for a write of it learns that its outcome is not known."""
