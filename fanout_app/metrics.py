@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -22,6 +23,8 @@ TABLE: Final = {
     "fanout_nacked_total": "Messages nacked.",
     "fanout_lost_to_retention_total": "Messages deleted from the log before anyone settled them.",
     "fanout_clients": "Clients alive.",
+    "fanout_waiting_pulls": "Pulls that wait for a message.",
+    "fanout_tasks": "Tasks of the event loop; with as many connections as before there are as many as before.",
     "fanout_buffer_bytes": "Bytes of the messages held, buffered and leased.",
     "fanout_commit_seconds": "Time of one write of ledgers, until Kafka acknowledged it.",
 }
@@ -44,6 +47,8 @@ class Metrics:
     def __init__(self, measured: Measured) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Queue(measured))
+        # Open files, memory and CPU time, under the names that every exporter uses; where /proc is not, none of them.
+        ProcessCollector(registry=self._registry)
         name = "fanout_commit_seconds"
         self._commit = Histogram(name, TABLE[name], registry=self._registry, buckets=_COMMIT_BUCKETS)
 
@@ -74,6 +79,8 @@ class _Queue(Collector):
         yield _gauge("fanout_in_flight", clients.in_flight)
         yield _gauge("fanout_oldest_unsettled_age_seconds", self._oldest_age(now))
         yield _gauge("fanout_clients", sum(client.alive(now, clients.ttl) for client in clients))
+        yield _gauge("fanout_waiting_pulls", clients.waiting)
+        yield _gauge("fanout_tasks", len(asyncio.all_tasks()))
         yield _gauge("fanout_buffer_bytes", dispatcher.bytes_held())
         yield _counter("fanout_deliveries_total", counters.delivered)
         yield _counter("fanout_expired_total", counters.expired)

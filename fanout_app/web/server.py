@@ -12,6 +12,7 @@ from aiohttp.web import BaseSite, SockSite
 from faust.web.drivers.aiohttp import Web
 
 from fanout_app.core.errors import StartError
+from fanout_app.web.open_files import room_for
 from fanout_app.web.protocol import ProblemRunner
 from fanout_app.web.views import install
 
@@ -46,7 +47,7 @@ class FanoutWeb(Web):
             app.runtime,
             app.tokens,
             render_metrics=app.metrics.render,
-            max_waiting=app.options.max_waiting,
+            max_waiting=room_for(app.options.max_waiting),
             ack_wait=app.options.ack_wait,
         )
         await super().on_start()

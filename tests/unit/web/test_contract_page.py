@@ -159,7 +159,7 @@ def test_lists_reasons_and_bodies_are_as_large_as_the_page_says() -> None:
     assert MAX_BODY == 4 << 20
     assert "A body is at most 4 MiB" in PAGE
     assert DEFAULTS["max_waiting"] == 10_000
-    assert "`--max-waiting` (10,000 pulls a worker)" in PAGE
+    assert "`--max-waiting` (10,000 pulls a worker;" in PAGE
 
 
 @pytest.mark.parametrize(

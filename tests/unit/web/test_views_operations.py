@@ -115,7 +115,24 @@ async def test_every_metric_of_the_table_is_there_with_its_help(there: Served) -
     for name, help in TABLE.items():
         assert f"# HELP {name} {help}\n" in text
     ours = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP")}
-    assert ours - TABLE.keys() <= {"fanout_commit_seconds_created"}
+    assert {name for name in ours - TABLE.keys() if not name.startswith("process_")} <= {
+        "fanout_commit_seconds_created"
+    }
+
+
+async def test_metrics_show_what_a_leak_would_let_grow(there: Served) -> None:
+    before = _samples((await there.ask("GET", "/metrics"))[2])
+    waiting = [asyncio.create_task(there.ask("POST", "/v1/pull")) for _ in range(5)]
+    await eventually(lambda: there.runtime.pulls() == 5)
+    meanwhile = _samples((await there.ask("GET", "/metrics"))[2])
+    assert meanwhile["fanout_waiting_pulls"] == 5
+    assert meanwhile["fanout_tasks"] >= before["fanout_tasks"] + 5
+    assert meanwhile["process_open_fds"] >= before["process_open_fds"] + 5
+    there.runtime.stop()
+    await asyncio.gather(*waiting)
+    after = _samples((await there.ask("GET", "/metrics"))[2])
+    assert after["fanout_waiting_pulls"] == 0
+    assert after["fanout_tasks"] <= before["fanout_tasks"] + 5
 
 
 @pytest.mark.parametrize("timestamp", [-1, 1 << 60])
