@@ -99,6 +99,7 @@ async def test_a_seek_back_delivers_again_what_was_settled_and_makes_earlier_tok
     answer = await operator.done("POST", "/v1/seek", partition=0, to=2)
 
     assert answer == {"partitions": [{"partition": 0, "offset": 2}]}
+    await eventually(lambda: kafka.has_committed(ID, fresh.topic, {0: 2}))
     again = await one.take(3)
     assert [(message.offset, message.delivery_count) for message in again] == [(2, 1), (3, 1), (4, 1)]
     assert (await one.ack(taken[3].lease)).results == {taken[3].lease: "gone"}
