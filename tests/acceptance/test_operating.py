@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -15,6 +17,7 @@ from support.kafka import Kafka
 from support.workers import Worker, Workers
 
 ID = "service"
+DOCS = Path(__file__).parents[2] / "docs" / "api.md"
 
 
 class Operator:
@@ -218,3 +221,19 @@ async def test_live_leases_are_listed_oldest_first_and_can_be_settled_by_hand(
 
     await operator.done("DELETE", f"/v1/leases/{old.lease}")
     assert [row["lease"] for row in (await operator.done("GET", "/v1/leases"))["leases"]] == [new.lease]
+
+
+# What it tells -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "inner"), [("status", None), ("partitions", "partitions")])
+async def test_status_and_partitions_have_the_fields_of_the_page(
+    path: str, inner: str | None, operator: Operator
+) -> None:
+    shown = re.search(rf'`/v1/{path}`: `\{{("[^`]*)\}}`', DOCS.read_text())
+    assert shown
+    names = re.findall(r'"(\w+)"', shown[1])
+    answer = await operator.done("GET", f"/v1/{path}")
+    found = [name for row in answer[inner] for name in row] if inner else list(answer)
+    assert found
+    assert set(found) | ({inner} if inner else set()) == set(names)
