@@ -127,14 +127,6 @@ class LogReader:
         """
         return await self._client.bounds(partitions)
 
-    async def offsets_at(self, timestamp: int, partitions: Iterable[int]) -> dict[int, int | None]:
-        """The first offset at or after a time (ms since 1970); None where the log has nothing so late.
-
-        Raises:
-            SourceError: Kafka did not answer within 10 s.
-        """
-        return await self._client.offsets(dict.fromkeys(partitions, timestamp))
-
     # Looking ---------------------------------------------------------------------------------------------------------
 
     async def _read_ones(self, wanted: dict[int, int]) -> dict[tuple[int, int], Message | None]:

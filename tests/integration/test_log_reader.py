@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from fanout_app.kafka import log_client
 from fanout_app.kafka.log_reader import LogReader
+from fanout_app.ports import SourceError
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.odd import Odd, write_batch
@@ -179,3 +183,33 @@ async def test_a_header_name_that_is_not_utf8_is_shown_escaped(kafka: Kafka, rea
     assert [found[offset].value for offset in range(3)] == [b"first", b"bad", b"last"]
     assert list(found[1].headers) == [("caf\\xe9", b"1"), ("plain", None), ("plain", b"2")]
     assert list(found[2].headers) == [("h", b"v")]
+
+
+async def test_a_reader_leaves_when_nobody_asks_and_comes_back_when_somebody_does(
+    kafka: Kafka, reader: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_client, "_IDLE", 0.1)
+    topic = await kafka.new_topic(1)
+    await kafka.produce(topic, "x")
+    one = reader(topic)
+    for _ in range(2):
+        assert sorted(await one.read(0, [0])) == [0]
+        assert one._client._client is not None
+        await eventually(lambda: one._client._client is None)
+    await one.stop()
+    with pytest.raises(SourceError, match="stopping"):
+        await one.read(0, [0])
+
+
+async def test_a_kafka_that_does_not_answer_is_an_error_in_time(
+    reader: Readers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_client, "_TIMEOUT", 0.5)
+    # Connections are made, and nobody ever reads them.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        one = LogReader([f"127.0.0.1:{silent.getsockname()[1]}"], "topic")
+        reader.all.append(one)
+        began = time.monotonic()
+        with pytest.raises(SourceError, match=r"no answer within 0\.5 s"):
+            await one.read(0, [0])
+        assert time.monotonic() - began < 5.0
