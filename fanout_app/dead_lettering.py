@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.redelivery import Spent
@@ -24,11 +25,20 @@ _RETRY_PAUSE = 1.0
 class DeadLettering:
     """Works off what the dispatcher has given up on, for as long as there is some."""
 
-    def __init__(self, dispatcher: Dispatcher, commit: GroupCommit, sink: DeadLetterSink, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        commit: GroupCommit,
+        sink: DeadLetterSink,
+        tasks: Tasks,
+        take_more: Callable[[], None],
+    ) -> None:
+        """``take_more`` is called when messages have left and others may have been waiting for their room."""
         self._dispatcher = dispatcher
         self._commit = commit
         self._sink = sink
         self._tasks = tasks
+        self._take_more = take_more
         self._working = False
         self._failing = False
 
@@ -69,4 +79,5 @@ class DeadLettering:
                 spent.partition, spent.message.offset, spent.delivery_count, spent.reason, spent.client or "unknown",
             )  # fmt: skip
             self._commit.kick()
+            self._take_more()
         return True

@@ -39,16 +39,25 @@ class _Line:
         self.floor = floor
         self.in_flight = False
         self.size = 0
-        self.waiters: list[tuple[int, asyncio.Future[bool]]] = []
+        #: Who waits for which version.
+        self.waiters: dict[asyncio.Future[bool], int] = {}
 
 
 class GroupCommit:
     """Writes the ledgers of all partitions, each at most once at a time."""
 
-    def __init__(self, dispatcher: Dispatcher, store: LedgerStore, ownership: Ownership) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        store: LedgerStore,
+        ownership: Ownership,
+        on_fault: Callable[[BaseException], None],
+    ) -> None:
+        """``on_fault`` is told of an error of a write that is no `WriteError`: the partition would never be written."""
         self._dispatcher = dispatcher
         self._store = store
         self._ownership = ownership
+        self._on_fault = on_fault
         self._lines: dict[int, _Line] = {}
         self._writes: set[asyncio.Task[None]] = set()
         self._alarm = Alarm(self._flush)
@@ -100,13 +109,15 @@ class GroupCommit:
         if line.durable >= version and self._ownership.holds(self._ownership.term(), monotonic()):
             return True
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        line.waiters.append((version, waiter))
+        line.waiters[waiter] = version
         self.kick()
         handle = asyncio.get_running_loop().call_later(timeout, _give_up, waiter)
         try:
             return await waiter
         finally:
             handle.cancel()
+            # While Kafka takes nothing, requests come and give up one after the other.
+            line.waiters.pop(waiter, None)
 
     def kick(self, within: float = 0.0) -> None:
         """Something has changed: write it soon, at the latest ``within`` seconds from now."""
@@ -134,11 +145,16 @@ class GroupCommit:
             line.in_flight = True
             task = asyncio.get_running_loop().create_task(self._write(number, line))
             self._writes.add(task)
-            task.add_done_callback(self._writes.discard)
+            task.add_done_callback(self._write_ended)
+
+    def _write_ended(self, task: asyncio.Task[None]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_fault(error)
 
     @staticmethod
     def _owes(line: _Line, version: int) -> bool:
-        return line.durable < version or any(not waiter.done() for _, waiter in line.waiters)
+        return line.durable < version or any(not waiter.done() for waiter in line.waiters)
 
     async def _write(self, number: int, line: _Line) -> None:
         if self._lines.get(number) is not line:
@@ -164,13 +180,9 @@ class GroupCommit:
 
     @staticmethod
     def _wake(line: _Line) -> None:
-        rest = []
-        for version, waiter in line.waiters:
-            if version > line.durable and not waiter.done():
-                rest.append((version, waiter))
-            elif not waiter.done():
+        for waiter, version in line.waiters.items():
+            if version <= line.durable and not waiter.done():
                 waiter.set_result(True)
-        line.waiters = rest
 
     async def write_last(self, timeout: float) -> None:
         """Before partitions are given up: write what is not written yet, for whoever has them next.
@@ -221,5 +233,5 @@ def _give_up(waiter: asyncio.Future[bool]) -> None:
 
 
 def _give_up_all(line: _Line) -> None:
-    for _, waiter in line.waiters:
+    for waiter in line.waiters:
         _give_up(waiter)

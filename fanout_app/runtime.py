@@ -90,7 +90,7 @@ class Runtime:
         self._terms = terms
         self._sink = dead_letters
         self._switch = switch
-        self.commit = commit = GroupCommit(self.dispatcher, store, terms)
+        self.commit = commit = GroupCommit(self.dispatcher, store, terms, on_fault)
         commit.on_row = self._row_written
         self._tasks = Tasks(on_fault)
         self._fetches = Fetches(self.dispatcher, commit, source, serve=self._serve)
@@ -98,7 +98,7 @@ class Runtime:
             self.dispatcher, commit, source=source, starts=starts, terms=terms, tasks=self._tasks, serve=self._serve
         )
         self._waking = Waking(self.dispatcher, commit, bodies, self._tasks, self._serve)
-        self._dead_lettering = DeadLettering(self.dispatcher, commit, dead_letters, self._tasks)
+        self._dead_lettering = DeadLettering(self.dispatcher, commit, dead_letters, self._tasks, self._take_more)
 
     # The topic -------------------------------------------------------------------------------------------------------
 
@@ -154,6 +154,11 @@ class Runtime:
         if self._rows.written(number, size):
             self._fetches.feed()
 
+    def _take_more(self) -> None:
+        """Somebody has come, or there is room again: for what is in the log, and for what sleeps."""
+        self._fetches.feed()
+        self._waking.look()
+
     # Pulls -----------------------------------------------------------------------------------------------------------
 
     async def pull(self, pull: Pull, *, wait: float, anonymous: bool = False) -> Answer | Empty:
@@ -164,8 +169,7 @@ class Runtime:
             self._idle_since = monotonic()
         future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._futures[number] = future
-        self._fetches.feed()
-        self._waking.look()
+        self._take_more()
         self._serve()
         if not future.done() and (wait <= 0 or self.stopping):
             self._end_pull(number)
@@ -203,14 +207,22 @@ class Runtime:
             if not self._still_ours(now):
                 self._alarm.at(now + _OWNERSHIP_RECHECK)
                 return
-            for number, answer in self.dispatcher.serve(now):
-                self._idle_since = now
-                future = self._futures.pop(number)
-                if future.done():  # its task was cancelled in this very turn of the loop
-                    self.dispatcher.release(answer, now)
-                else:
-                    future.set_result(answer)
+            while self._hand_out(now):
+                pass
         self._alarm.at(self.dispatcher.next_deadline())
+
+    def _hand_out(self, now: float) -> bool:
+        """True if something has come back meanwhile: then others that wait are to have it."""
+        came_back = False
+        for number, answer in self.dispatcher.serve(now):
+            self._idle_since = now
+            future = self._futures.pop(number)
+            if future.done():  # its task was cancelled in this very turn of the loop
+                self.dispatcher.release(answer, now)
+                came_back = True
+            else:
+                future.set_result(answer)
+        return came_back
 
     def _still_ours(self, now: float) -> bool:
         """Whether anything may be handed out: somebody else may own these partitions by now, and we not know it."""
@@ -249,8 +261,7 @@ class Runtime:
             await asyncio.gather(*(self._reject(entry, run, settling, until) for entry, run in settling.rejects))
         if outcome.nacked or outcome.extended:
             self._gone_badly()
-        self._fetches.feed()
-        self._waking.look()
+        self._take_more()
         self._serve()
         if not settle.durable:
             self.commit.kick()
@@ -321,8 +332,7 @@ class Runtime:
         await self._switch.remember(paused=False)
         self.dispatcher.paused = False
         logger.warning("resumed")
-        self._fetches.feed()
-        self._waking.look()
+        self._take_more()
         self._serve()
 
     def was_paused(self) -> None:

@@ -198,7 +198,7 @@ class Worker:
         self.tasks = Tasks(self.faults.append)
         batches = iter(range(1, 1 << 30))
         self.dispatcher = Dispatcher(limits or Limits(), new_batch=batches.__next__, jitter=lambda: 0.0)
-        self.commit = GroupCommit(self.dispatcher, self.kafka, self.terms)
+        self.commit = GroupCommit(self.dispatcher, self.kafka, self.terms, self.faults.append)
         self.assignment = Assignment(
             self.dispatcher,
             self.commit,

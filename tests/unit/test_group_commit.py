@@ -64,7 +64,8 @@ class Scene:
         self.ownership = Ownership()
         self.dispatcher = Dispatcher(Limits(), new_batch=lambda: 1, jitter=lambda: 0.0)
         self.ledger = self.dispatcher.assign(NUMBER, LedgerSnapshot(floor=10)).ledger
-        self.commit = GroupCommit(self.dispatcher, self.store, self.ownership)
+        self.faults: list[BaseException] = []
+        self.commit = GroupCommit(self.dispatcher, self.store, self.ownership, self.faults.append)
         self.commit.assign(NUMBER)
 
     def settle(self, offset: int, timeout: float = LONG) -> asyncio.Task[bool]:
@@ -149,6 +150,26 @@ async def test_a_failed_write_is_tried_again(scene: Scene) -> None:
     assert not settled.done()
     scene.store.acknowledge()
     assert await settled
+
+
+async def test_a_write_that_fails_in_a_way_nobody_knows_is_told_to_who_ends_the_worker(scene: Scene) -> None:
+    settled = scene.settle(10, timeout=0.2)
+    await scene.store.asked()
+    scene.store.acknowledge(RuntimeError("a bug"))
+    assert not await settled
+    assert [str(fault) for fault in scene.faults] == ["a bug"]
+
+
+async def test_who_has_given_up_waiting_is_not_remembered(scene: Scene) -> None:
+    """Kafka may take nothing for hours, and every request that comes meanwhile waits for a while."""
+    waits = [scene.settle(offset, timeout=0.01) for offset in range(10, 60)]
+    assert not any(await asyncio.gather(*waits))
+    gone = scene.settle(60)
+    await scene.store.asked()
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert scene.commit._lines[NUMBER].waiters == {}
+    scene.store.acknowledge()
 
 
 async def test_who_waits_for_a_partition_that_is_given_up_learns_that_its_outcome_is_unknown(scene: Scene) -> None:
