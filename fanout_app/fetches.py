@@ -10,6 +10,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.partition import PartitionQueue
 from fanout_app.group_commit import GroupCommit
 from fanout_app.ports import Fetch, Source, SourceError
 
@@ -35,8 +36,8 @@ class Fetches:
         self._starved = False
         #: Partition -> position and next offset, and since when they differ so.
         self._ahead: dict[int, tuple[tuple[int, int], float]] = {}
-        #: Partition -> how often its log ended before what was read of it.
-        self._short: dict[int, int] = {}
+        #: How often the log of a partition ended before what was read of it.
+        self._short: dict[PartitionQueue, int] = {}
 
     def wants(self, number: int) -> bool:
         """Whether to fetch from this partition now."""
@@ -64,11 +65,12 @@ class Fetches:
     async def _read_again(self, number: int) -> None:
         """A fetch did not follow the one before: something was dropped on the way, or the log has lost its start."""
         partition = self._dispatcher.partitions.get(number)
-        if partition is None or partition.suspended or number in self._short:
+        if partition is None or partition.suspended or partition in self._short:
             return
         try:
-            self._log_starts_at(number, await self._source.log_start(number))
-            if self._dispatcher.partitions.get(number) is partition:
+            log_start = await self._source.log_start(number)
+            if self._dispatcher.partitions.get(number) is partition and not partition.suspended:
+                self._log_starts_at(number, log_start)
                 await self._source.seek(number, partition.next_offset)
         except SourceError as error:
             logger.warning("partition %d: could not read again from %d: %s", number, partition.next_offset, error)
@@ -110,24 +112,21 @@ class Fetches:
         """
         partitions = self._dispatcher.partitions
         # Taken before the ends are asked for: what arrives meanwhile may lie behind them.
-        read = {number: partition.next_offset for number, partition in partitions.items() if not partition.suspended}
+        read = {one: one.next_offset for one in partitions.values() if not one.suspended}
         if not read:
             return set()
         try:
-            ends = await self._source.log_ends(read)
+            ends = await self._source.log_ends([one.number for one in read])
         except SourceError as error:
             logger.debug("the ends of the logs are not known at the moment: %s", error)
             return set()
-        for number, end in ends.items():
-            partition = partitions.get(number)
-            if partition is None:
+        short: dict[PartitionQueue, int] = {}
+        for partition, next_offset in read.items():
+            end = ends.get(partition.number)
+            if end is None or partitions.get(partition.number) is not partition:
                 continue
             partition.log_end = end
-            if end < read[number]:
-                self._short[number] = self._short.get(number, 0) + 1
-            else:
-                self._short.pop(number, None)
-        replaced = {number for number, readings in self._short.items() if readings >= _READINGS}
-        for number in replaced:
-            del self._short[number]
-        return replaced
+            if end < next_offset:
+                short[partition] = self._short.get(partition, 0) + 1
+        self._short = {one: readings for one, readings in short.items() if readings < _READINGS}
+        return {one.number for one in short.keys() - self._short.keys()}
