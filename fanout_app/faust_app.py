@@ -20,12 +20,14 @@ from fanout_app.kafka.ledger_table import LedgerTable
 from fanout_app.kafka.log_client import LogClient
 from fanout_app.kafka.log_reader import LogReader
 from fanout_app.kafka.membership import Membership
+from fanout_app.kafka.parked import ParkedTopic
 from fanout_app.kafka.prepare import Prepared
 from fanout_app.kafka.source import ConsumerSource
 from fanout_app.kafka.start_offsets import NoMirror, StartOffsets
 from fanout_app.kafka.switch import BoardSwitch
 from fanout_app.kafka.topic_watch import TopicWatch, missing
 from fanout_app.kafka.transport import BatchTransport, partitions_of
+from fanout_app.kafka.writer import Writer
 from fanout_app.key_file import KeyFile
 from fanout_app.metrics import Metrics
 from fanout_app.options import Options
@@ -78,6 +80,9 @@ class Fanout(faust.App):
         self._paused = prepared.paused
         self._log = LogClient(options.brokers_list, options.topic)
         self._bodies = LogReader(options.brokers_list, options.topic, options.isolation_level)
+        self._writer = Writer(options.brokers_list)
+        self._parked_reader = LogReader(options.brokers_list, options.parked, "read_uncommitted")
+        self._parked = ParkedTopic(self._parked_reader, self._writer, parked=options.parked, source=options.topic)
         self._key_file = key_file
         self._zookeeper = Session(options.zookeepers) if options.zookeepers else None
         self._mirror = Mirror(self._zookeeper, options.id, options.topic) if self._zookeeper else None
@@ -107,7 +112,8 @@ class Fanout(faust.App):
             self._zookeeper.start()
         if self._paused:
             self.runtime.was_paused()
-        rejected = self.options.dead_letter_topic or self.options.parked
+        self.runtime.parked = self._parked
+        letters = self.options.dead_letter_topic
         self.runtime.connect(
             source=ConsumerSource(self, self._log),
             starts=StartOffsets(
@@ -116,7 +122,7 @@ class Fanout(faust.App):
             terms=self.membership,
             store=LedgerRows(self, self.options),
             bodies=self._bodies,
-            dead_letters=DeadLetters(self, rejected, self.options.topic),
+            dead_letters=DeadLetters(self._writer, letters, self.options.topic) if letters else self._parked,
             switch=BoardSwitch(self, self.options.name),
             on_fault=self._on_fault,
         )
@@ -137,6 +143,8 @@ class Fanout(faust.App):
         await self.runtime.stop()
         await self._log.stop()
         await self._bodies.stop()
+        await self._parked_reader.stop()
+        await self._writer.stop()
         if self._mirror is not None and self._zookeeper is not None:
             await self._mirror.write(self._floors())
             await self._zookeeper.stop()

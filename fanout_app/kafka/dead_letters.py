@@ -1,18 +1,31 @@
-"""Where messages go that nobody is to have again: the dead-letter topic, or the topic of parked ones."""
+"""The dead-letter topic of somebody else: messages that nobody is to have again, with where they came from and why."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from fanout_app.core.message import Message
-from fanout_app.kafka.errors import as_source_error
+from fanout_app.kafka.writer import Writer
+
+
+def origin_headers(
+    topic: str, partition: int, message: Message, *, delivery_count: int, reason: str, client: str
+) -> list[tuple[str, bytes | None]]:
+    """What a message carries with it into another topic."""
+    return [
+        ("fanout-topic", topic.encode()),
+        ("fanout-partition", b"%d" % partition),
+        ("fanout-offset", b"%d" % message.offset),
+        ("fanout-timestamp", b"%d" % message.timestamp),
+        ("fanout-delivery-count", b"%d" % delivery_count),
+        ("fanout-reason", reason.encode()),
+        ("fanout-client", client.encode()),
+    ]
 
 
 class DeadLetters:
-    """Writes a message, with where it came from and why it ended here, and waits for the acknowledgement."""
+    """The runtime's `DeadLetterSink` where a dead-letter topic is given."""
 
-    def __init__(self, app: Any, topic: str, source: str) -> None:
-        self._app = app
+    def __init__(self, writer: Writer, topic: str, source: str) -> None:
+        self._writer = writer
         self._topic = topic
         self._source = source
 
@@ -22,15 +35,7 @@ class DeadLetters:
         Raises:
             SourceError: it was not acknowledged; the message must not be settled.
         """
-        headers = [
-            *message.headers,
-            ("fanout-topic", self._source.encode()),
-            ("fanout-partition", b"%d" % partition),
-            ("fanout-offset", b"%d" % message.offset),
-            ("fanout-timestamp", b"%d" % message.timestamp),
-            ("fanout-delivery-count", b"%d" % delivery_count),
-            ("fanout-reason", reason.encode()),
-            ("fanout-client", client.encode()),
-        ]
-        with as_source_error():
-            await (await self._app.producer.send(self._topic, message.key, message.value, None, None, headers))
+        origin = origin_headers(
+            self._source, partition, message, delivery_count=delivery_count, reason=reason, client=client
+        )
+        await self._writer.write(self._topic, key=message.key, value=message.value, headers=[*message.headers, *origin])

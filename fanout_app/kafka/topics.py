@@ -29,6 +29,9 @@ from fanout_app.core.errors import StartError
 
 logger = logging.getLogger("fanout.kafka.topics")
 
+#: Kafka's own, for a source whose settings may not be read.
+_DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
+_LEAST_MAX_PARKED = 16 << 20
 #: How often, and after which pause in seconds, a topic that somebody else has just made is looked for.
 _LOOKS = 20
 _LOOK_PAUSE = 0.2
@@ -42,6 +45,8 @@ class Source:
     partitions: int
     replication: int
     min_insync_replicas: str
+    #: Bytes of the largest batch that it takes.
+    max_message_bytes: int
     #: The broker that leads partition 0, below 0 if none does at the moment.
     leader: int
 
@@ -73,6 +78,7 @@ async def find_source(admin: AIOKafkaAdminClient, topic: str, brokers: str) -> S
         len(partitions),
         max(len(partition["replicas"]) for partition in partitions),
         config.get("min.insync.replicas", "1"),
+        int(config.get("max.message.bytes", _DEFAULT_MAX_MESSAGE_BYTES)),
         min(partitions, key=lambda partition: partition["partition"])["leader"],
     )
 
@@ -122,8 +128,19 @@ def board_config(source: Source) -> dict[str, str]:
 
 
 def parked_config(source: Source) -> dict[str, str]:
-    """Parked messages stay until somebody redrives or deletes them."""
-    return {"cleanup.policy": "delete", "retention.ms": "-1", "min.insync.replicas": source.min_insync_replicas}
+    """Parked messages stay until somebody redrives or deletes them.
+
+    It takes what the source takes and more, since a message comes here uncompressed and with headers of ours. Segments
+    are closed after a day, so that the bodies of those that were sent back are not kept for ever.
+    """
+    largest = max(_LEAST_MAX_PARKED, 2 * source.max_message_bytes)
+    return {
+        "cleanup.policy": "compact",
+        "min.insync.replicas": source.min_insync_replicas,
+        "max.message.bytes": str(largest),
+        "segment.bytes": str(max(128 << 20, 2 * largest)),
+        "segment.ms": str(24 * 3600 * 1000),
+    }
 
 
 async def ensure(admin: AIOKafkaAdminClient, wanted: Sequence[Ours], source: Source, brokers: str) -> None:
