@@ -206,10 +206,6 @@ class Assignment:
             self._drop(number)
             if not await self._written(number, ledger.snapshot(), term):
                 return False
-            if ledger.committed is not None and offset < ledger.committed:
-                await self._commit_back(number, offset, ledger, term)
-            if term != self._terms.term():
-                return False
             self._take_on(number, ledger.snapshot())
             logger.warning("partition %d: seek to %d, era %d", number, offset, ledger.era)
             await self._go_on(number, term)
@@ -227,20 +223,6 @@ class Assignment:
             else:
                 return term == self._terms.term()
         return False
-
-    async def _commit_back(self, number: int, offset: int, ledger: PartitionLedger, term: int) -> None:
-        """Set the group's offset back too, for those who watch its lag.
-
-        The row still names the old one: until it names the new one nothing may be handed out, or a start in between
-        would take our own commit for an operator's and settled messages for unsettled ones.
-        """
-        try:
-            await self._source.commit({number: offset})
-        except SourceError as error:
-            logger.warning("partition %d: the group's offset is ahead of the seek for now: %s", number, error)
-            return
-        ledger.note_committed(offset)
-        await self._written(number, ledger.snapshot(), term)
 
     async def _go_on(self, number: int, term: int) -> None:
         """Read a partition from where it stands now."""

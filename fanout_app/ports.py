@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from fanout_app.core.errors import FanoutError, UnavailableError
@@ -43,9 +43,6 @@ class Source(Protocol):
 
     async def offsets_at(self, partitions: Iterable[int], to: SeekTo) -> dict[int, int]:
         """The offsets that a seek names, within what the logs have. Raises SourceError if Kafka does not answer."""
-
-    async def commit(self, offsets: Mapping[int, int]) -> None:
-        """Commit these offsets to the consumer group, also backwards. Raises SourceError if that was not done."""
 
     def wake_up(self) -> None:
         """What is wanted has changed: do not finish the wait that is under way."""

@@ -136,13 +136,12 @@ class Runtime:
         return self._assignment.generation
 
     def committable(self) -> dict[int, int]:
-        """Floors that the changelog has acknowledged and the group's offsets are behind."""
+        """Floors that the changelog has acknowledged and that are not the group's offsets yet."""
         committed = {number: partition.ledger.committed for number, partition in self.dispatcher.partitions.items()}
-        return {
-            number: floor
-            for number, floor in self.commit.committable().items()
-            if (before := committed[number]) is None or floor > before
-        }
+        return {number: floor for number, floor in self.commit.committable().items() if floor != committed[number]}
+
+    def era(self, number: int) -> int:
+        return self.dispatcher.partitions[number].ledger.era
 
     def committed(self, offsets: dict[int, int]) -> None:
         for number, offset in offsets.items():

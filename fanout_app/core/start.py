@@ -17,6 +17,8 @@ class Known:
     row: LedgerSnapshot | None
     #: The consumer group's offset.
     committed: int | None
+    #: The era of which it was, where it was us who committed it; None where somebody else set it.
+    committed_era: int | None
     #: Era and floor as mirrored in ZooKeeper.
     mirror: tuple[int, int] | None
     log_start: int
@@ -45,8 +47,9 @@ class Start:
 def decide(known: Known) -> Start:
     """The larger of ledger row and group offset, else the mirror, else the first start; then what the log still has.
 
-    A group offset below the last one that was committed was set back by an operator's tool, which begins a new era;
-    one above the floor was set forward, since floors are committed only after they are in the changelog.
+    A group offset that bears no mark of ours was set by an operator's tool, unless it is the one that was known
+    before: below the floor it begins a new era, above it what lies between is skipped. Without the mark one that was
+    set back to a recent floor would look like our own last commit.
     """
     start = _from_records(known)
     verdict = judge(known.witnessed)
@@ -91,25 +94,43 @@ def _on_another_log(start: Start, known: Known, same: Witness | None) -> None:
 
 
 def _from_records(known: Known) -> Start:
-    row, committed = known.row, known.committed
-    if row is None:
-        if committed is not None:
-            return Start(LedgerSnapshot(floor=committed, committed=committed), write=True)
-        if known.mirror is not None:
-            era, floor = known.mirror
-            remark = f"neither changelog nor group know an offset, starting at the mirrored {floor}"
-            return Start(LedgerSnapshot(era=era, floor=floor), write=True, warnings=[remark])
-        return Start(LedgerSnapshot(floor=known.first_start), write=True)
+    row, committed, era = known.row, known.committed, known.committed_era
+    if row is None or (era is not None and era > row.era and committed is not None):
+        return _without_row(known)
     if committed is None:
         return Start(row, write=False)
-    if row.committed is not None and committed < row.committed:
-        ledger = PartitionLedger(row)
-        ledger.begin_era(committed)
-        remark = f"the group's offset was set back from {row.committed} to {committed}: a new era begins there"
-        return Start(replace(ledger.snapshot(), committed=committed), write=True, warnings=[remark])
-    if committed > row.floor and committed != row.committed:
+    if era is None and committed != row.committed:
+        return _set_by_operator(row, committed)
+    if era == row.era and committed > row.floor:
         ledger = PartitionLedger(row)
         ledger.settle_range(row.floor, committed)
-        remark = f"the group's offset was set forward from {row.floor} to {committed}: what lies between is skipped"
+        remark = f"the changelog has lost rows: the group's offset is {committed}, the floor was {row.floor}"
         return Start(replace(ledger.snapshot(), committed=committed), write=True, warnings=[remark])
     return Start(replace(row, committed=committed), write=False)
+
+
+def _without_row(known: Known) -> Start:
+    if known.committed is not None:
+        era = known.committed_era or 0
+        return Start(LedgerSnapshot(era=era, floor=known.committed, committed=known.committed), write=True)
+    if known.mirror is not None:
+        era, floor = known.mirror
+        remark = f"neither changelog nor group know an offset, starting at the mirrored {floor}"
+        return Start(LedgerSnapshot(era=era, floor=floor), write=True, warnings=[remark])
+    return Start(LedgerSnapshot(floor=known.first_start), write=True)
+
+
+def _set_by_operator(row: LedgerSnapshot, committed: int) -> Start:
+    """An offset that bears no mark of ours, and is not the one that was there when the row was written."""
+    ledger = PartitionLedger(row)
+    warnings = []
+    if committed < row.floor:
+        ledger.begin_era(committed)
+        warnings.append(f"the group's offset was set back from {row.floor} to {committed}: a new era begins there")
+    elif committed > row.floor:
+        ledger.settle_range(row.floor, committed)
+        warnings.append(
+            f"the group's offset was set forward from {row.floor} to {committed}: what lies between is skipped"
+        )
+    # Written even if nothing else has changed: it is not to be taken for set a second time.
+    return Start(replace(ledger.snapshot(), committed=committed), write=True, warnings=warnings)

@@ -187,14 +187,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             if source in assigned:
                 consumer.seek(source, offset)
 
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+    async def _commit(self, offsets: Mapping[TP, OffsetAndMetadata]) -> bool:
         """Commit floors. A commit that fails is no harm: the ledger rows say the same, and the next one follows."""
         assigned = self.assignment()
-        floors = {
-            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-            if tp in assigned
-        }
+        floors = {driver.ensure_aiokafka_TP(tp): floor for tp, floor in offsets.items() if tp in assigned}
         if not floors:
             return False
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from faust.types import TP
@@ -10,7 +10,6 @@ from faust.types import TP
 from fanout_app.core.requests import SeekTo, Timestamp
 from fanout_app.kafka.errors import as_source_error
 from fanout_app.kafka.log_client import LogClient
-from fanout_app.ports import SourceError
 
 
 class ConsumerSource:
@@ -44,12 +43,6 @@ class ConsumerSource:
         if isinstance(to, int):
             return {number: min(max(start, to), end) for number, (start, end) in bounds.items()}
         return {number: start if to == "earliest" else end for number, (start, end) in bounds.items()}
-
-    async def commit(self, offsets: Mapping[int, int]) -> None:
-        with as_source_error():
-            done = await self._app.consumer.commit_source(offsets)
-        if not done:
-            raise SourceError("the group's coordinator did not take the offsets")
 
     def wake_up(self) -> None:
         self._app.consumer.wake_up()

@@ -12,11 +12,12 @@ from time import monotonic
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.start import Known, Start, decide
 from fanout_app.core.witness import Seen, Witness, compare
+from fanout_app.kafka.commit_mark import marked_era
 from fanout_app.kafka.ledger_table import LedgerTable
 from fanout_app.kafka.log_client import LogClient
 from fanout_app.kafka.log_reader import LogReader
@@ -93,7 +94,8 @@ class StartOffsets:
                 number: decide(
                     Known(
                         row=rows[number],
-                        committed=committed.get(number),
+                        committed=committed[number].offset if number in committed else None,
+                        committed_era=marked_era(committed[number].metadata) if number in committed else None,
                         mirror=mirrored.get(number),
                         log_start=start,
                         log_end=end,
@@ -135,12 +137,12 @@ class StartOffsets:
             for witness in some:
                 seen[number][witness] = compare(witness, found.get((number, witness.offset)))
 
-    async def _committed(self, partitions: Iterable[int]) -> dict[int, int]:
+    async def _committed(self, partitions: Iterable[int]) -> dict[int, OffsetAndMetadata]:
         """The group's offsets, asked of the broker in one request: what aiokafka remembers may be our own past."""
         thread = self._table.app.consumer._thread
         tps = [TopicPartition(self._options.topic, number) for number in partitions]
         found = await thread.call_thread(self._fetch_committed, thread, tps)
-        return {tp.partition: meta.offset for tp, meta in found.items() if meta.offset >= 0}
+        return {tp.partition: meta for tp, meta in found.items() if meta.offset >= 0}
 
     @staticmethod
     async def _fetch_committed(thread: Any, tps: list[Any]) -> Any:

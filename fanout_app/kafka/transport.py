@@ -16,9 +16,11 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+from fanout_app.kafka.commit_mark import commit_mark
 from fanout_app.kafka.consumer_thread import BatchConsumerThread
 from fanout_app.kafka.fetches import FetchedBatch
 
@@ -46,6 +48,9 @@ class Intake(Protocol):
     def committable(self) -> dict[int, int]:
         """Partition -> floor that the changelog has acknowledged, if it is not committed yet; nothing else ever is."""
 
+    def era(self, partition: int) -> int:
+        """The era of a floor that is committable at this moment."""
+
     def committed(self, offsets: dict[int, int]) -> None:
         """These were committed."""
 
@@ -72,6 +77,8 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._intake: Intake = self.app.intake
         self._read_offset = _ReadOffsets(self._intake.topic)
+        #: The eras of the floors that are about to be committed: a seek may come while the commit is under way.
+        self._eras: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -155,7 +162,10 @@ class BatchConsumer(driver.Consumer):
         return iter([TP(self._intake.topic, partition) for partition in self._intake.committable()])
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self._intake.committable().get(tp.partition)
+        floor = self._intake.committable().get(tp.partition)
+        if floor is not None:
+            self._eras[tp] = self._intake.era(tp.partition)
+        return floor
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
         return True  # what is not to be committed is not committable
@@ -164,15 +174,11 @@ class BatchConsumer(driver.Consumer):
         """Holes are the ledger's business."""
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        done = bool(await self._thread.commit(offsets))
+        marked = {tp: OffsetAndMetadata(offset, commit_mark(self._eras[tp])) for tp, offset in offsets.items()}
+        done = bool(await self._thread.commit(marked))
         if done:
             self._intake.committed({tp.partition: offset for tp, offset in offsets.items()})
         return done
-
-    async def commit_source(self, offsets: Mapping[int, int]) -> bool:
-        """Commit offsets of the source topic at once, also backwards; False if that was not done."""
-        tps = {TP(self._intake.topic, partition): offset for partition, offset in offsets.items()}
-        return bool(await self._thread.commit(tps))
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's alarm about slow streams and commits knows nothing of leases; the worker's health check does."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+
 from support.clients import MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.odd import Odd, write_batch
 from support.operator import make_anew, set_group_offset
+from support.stack import running_stack
 from support.workers import Workers
 
 ID = "service"
@@ -33,6 +40,50 @@ async def test_a_topic_made_anew_is_read_from_its_beginning_although_it_has_grow
     assert sorted(message.value or "" for message in taken) == sorted(new)
     assert "partition 1: the floor 20 is of another log than this one" in worker.text()
     assert "partition 0: the floor 20 is beyond the end of the log 0" in worker.text()
+
+
+@pytest.mark.parametrize("grown_again", [0, 40], ids=["cut off", "cut off and grown past the floor"])
+async def test_a_truncated_log_is_read_on_from_where_it_is_certainly_the_old_one(
+    grown_again: int, tmp_path: Path, session: aiohttp.ClientSession, client: MakeClient
+) -> None:
+    """Nothing that was written after the truncation is missed; of what is left of the old log little comes again."""
+    with running_stack() as stack:
+        async with Kafka(stack.brokers) as kafka:
+            topic = await kafka.new_topic(1)
+            workers = Workers(stack.brokers, tmp_path, session)
+            try:
+                worker = await workers.start(topic)
+                one = client(worker, "one")
+                for number in range(60):
+                    await kafka.produce(topic, f"old {number}")
+                    await one.ack((await one.pull()).one.lease)
+                await eventually(lambda: kafka.has_committed(ID, topic, {0: 60}))
+                worker.kill9()
+
+                await asyncio.to_thread(stack.kill, "kafka-1")
+                stack.truncate_log(topic, 40)
+                await asyncio.to_thread(stack.start, "kafka-1")
+                assert await kafka.ends(topic, [0]) == {0: 40}
+                new = [f"new {number}" for number in range(grown_again or 5)]
+                if grown_again:
+                    await kafka.produce(topic, *new)
+                worker = await workers.start(topic)
+                if not grown_again:
+                    await kafka.produce(topic, *new)
+
+                two = client(worker, "two")
+                came: list[str] = []
+                while (came[-1:] or [""])[0] != new[-1]:
+                    message = (await two.pull(wait_ms=8000)).one
+                    await two.ack(message.lease)
+                    came.append(message.value or "")
+                old = [value for value in came if value.startswith("old")]
+                assert came == old + new
+                assert len(old) < 30, "how much is certain grows with the logarithm: at most half of it comes again"
+                assert "the log was truncated" in worker.text()
+                await eventually(lambda: kafka.has_committed(ID, topic, {0: 40 + len(new)}))
+            finally:
+                workers.close()
 
 
 async def test_a_log_whose_records_stand_where_they_stood_is_gone_on_with(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import struct
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -38,17 +39,40 @@ class Stack:
     def resume(self, server: str) -> None:
         _run("resume", server, "--name", self.name)
 
+    def truncate_log(self, topic: str, offset: int) -> None:
+        """Cut the log of partition 0 off before the batch that holds this offset, as a broker's lost disk blocks do.
+
+        Of a stack with one Kafka that is killed and will be started again. Indexes and what is known of producers are
+        made anew from the log. A batch begins with its first offset and its length behind these twelve bytes (Kafka's
+        record batch, version 2).
+        """
+        for kept in self._log_of(topic).iterdir():
+            if kept.suffix in (".index", ".timeindex", ".snapshot"):
+                kept.unlink()
+        (segment,) = self._log_of(topic).glob("*.log")
+        data, at = segment.read_bytes(), 0
+        while at < len(data):
+            first, length = struct.unpack_from(">qi", data, at)
+            (last_delta,) = struct.unpack_from(">i", data, at + 23)
+            if first + last_delta >= offset:
+                break
+            at += 12 + length
+        segment.write_bytes(data[:at])
+
     def begin_log_at(self, topic: str, offset: int) -> None:
         """Make the log of partition 0 an empty one that begins there, as after years of retention.
 
         Of a stack with one Kafka that is killed and will be started again.
         """
-        folder = ROOT / ".local" / "stacks" / self.name / "kafka-1" / "data" / f"{topic}-0"
+        folder = self._log_of(topic)
         for kept in folder.iterdir():
             if kept.name != "partition.metadata":
                 kept.unlink()
         for kind in ("log", "index", "timeindex"):
             (folder / f"{offset:020d}.{kind}").touch()
+
+    def _log_of(self, topic: str) -> Path:
+        return ROOT / ".local" / "stacks" / self.name / "kafka-1" / "data" / f"{topic}-0"
 
 
 def kafka_tool(name: str, *arguments: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, NamedTuple
@@ -109,9 +109,6 @@ class FakeKafka:
         wanted = list(partitions)
         await self._call("offsets_at", None, to)
         return {number: self.sought_to.get(number, 0) for number in wanted}
-
-    async def commit(self, offsets: Mapping[int, int]) -> None:
-        await self._call("commit", None, dict(offsets))
 
     def wake_up(self) -> None:
         self.calls.append(Call("wake_up"))

@@ -13,7 +13,7 @@ from fanout_app.core.errors import LeasesLiveError, NotOwnedError, UnavailableEr
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.start import Start
 from fanout_app.ports import SourceError, WriteError
-from unit.fake_ports import Held, Worker, until
+from unit.fake_ports import Worker, until
 
 
 @pytest.fixture
@@ -197,34 +197,6 @@ class TestSeek:
         write.go_on()
         await seeking
 
-    async def test_the_groups_offset_follows_it_back_and_the_row_says_so_before_anything_is_handed_out(
-        self, worker: Worker
-    ) -> None:
-        commit = worker.kafka.hold("commit")
-        seeking = asyncio.create_task(worker.assignment.seek(0, 1, force=False))
-        await commit.reached()
-        assert 0 not in worker.dispatcher.partitions
-        write = worker.kafka.hold("write_row")
-        commit.go_on()
-        await write.reached()
-        assert worker.kafka.called("commit")[-1].what == {0: 1}
-        assert worker.kafka.called("write_row")[-1].what.committed == 1
-        assert 0 not in worker.dispatcher.partitions
-        write.go_on()
-        await seeking
-
-    async def test_forwards_the_groups_offset_is_left_to_the_floor(self, worker: Worker) -> None:
-        worker.kafka.sought_to = {0: 50}
-        await worker.assignment.seek(0, 50, force=False)
-        assert not worker.kafka.called("commit")
-        assert worker.dispatcher.partitions[0].ledger.committed == 2
-
-    async def test_a_group_that_does_not_take_the_offset_does_not_stop_it(self, worker: Worker) -> None:
-        worker.kafka.fail("commit", SourceError("no coordinator"))
-        await worker.assignment.seek(0, 1, force=False)
-        ledger = worker.dispatcher.partitions[0].ledger
-        assert (ledger.era, ledger.floor, ledger.committed) == (2, 1, 2)
-
     async def test_a_row_that_fails_is_tried_until_it_is_written(
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -305,18 +277,12 @@ class TestSeek:
         await worker.assignment.seek(0, 1, force=False)
         assert not worker.dispatcher.partitions[0].suspended
 
-    @pytest.mark.parametrize("step", ["offsets_at", "write_row", "commit", "second write_row"])
+    @pytest.mark.parametrize("step", ["offsets_at", "write_row"])
     async def test_a_rebalance_in_the_middle_is_told_and_the_next_start_decides(
         self, worker: Worker, step: str
     ) -> None:
-        first: Held | None = None
-        if step == "second write_row":
-            first = worker.kafka.hold("write_row")
-        held = worker.kafka.hold(step.split()[-1])
+        held = worker.kafka.hold(step)
         seeking = asyncio.create_task(worker.assignment.seek(0, 1, force=False))
-        if first is not None:
-            await first.reached()
-            first.go_on()
         await held.reached()
         worker.rebalance(0, 1)
         held.go_on()

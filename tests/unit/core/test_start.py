@@ -15,6 +15,7 @@ def start(
     *,
     row: LedgerSnapshot | None = None,
     committed: int | None = None,
+    committed_era: int | None = 0,
     mirror: tuple[int, int] | None = None,
     log_start: int = 0,
     log_end: int = 1000,
@@ -25,6 +26,7 @@ def start(
         Known(
             row=row,
             committed=committed,
+            committed_era=committed_era if committed is not None else None,
             mirror=mirror,
             log_start=log_start,
             log_end=log_end,
@@ -80,18 +82,51 @@ def test_a_floor_that_lags_behind_the_row_is_no_reset() -> None:
 
 
 def test_an_offset_set_back_by_an_operator_begins_an_era_there() -> None:
-    decided = start(row=row(50, 60, committed=50, era=2), committed=30)
+    decided = start(row=row(50, 60, committed=50, era=2), committed=30, committed_era=None)
     assert (decided.snapshot.era, decided.snapshot.floor) == (3, 30)
     assert not decided.snapshot.settled, "what was settled comes again: that is what was asked for"
     assert decided.write
     assert told(decided) == (1, 0)
 
 
+@pytest.mark.parametrize("known", [None, 20])
+def test_an_offset_set_back_by_an_operator_is_told_from_our_own_although_no_row_knows_our_last(
+    known: int | None,
+) -> None:
+    """The last commit of a worker comes after its last row."""
+    before = row(50, committed=known)
+    decided = start(row=before, committed=30, committed_era=None)
+    assert (decided.snapshot.era, decided.snapshot.floor, told(decided)) == (1, 30, (1, 0))
+    again = start(row=decided.snapshot, committed=30, committed_era=None)
+    assert (again.snapshot.era, again.snapshot.floor, told(again)) == (1, 30, (0, 0))
+    ours = start(row=before, committed=30, committed_era=0)
+    assert (ours.snapshot.era, ours.snapshot.floor, told(ours)) == (0, 50, (0, 0))
+
+
 def test_an_offset_set_forward_by_an_operator_skips_what_lies_between() -> None:
-    decided = start(row=row(50, 60, 80, committed=50), committed=70)
+    decided = start(row=row(50, 60, 80, committed=50), committed=70, committed_era=None)
     assert (decided.snapshot.era, decided.snapshot.floor) == (0, 70)
     assert set(decided.snapshot.settled) == {80}
     assert told(decided) == (1, 0)
+    again = start(row=decided.snapshot, committed=70, committed_era=None)
+    assert (again.snapshot, told(again)) == (decided.snapshot, (0, 0))
+
+
+def test_a_commit_of_ours_above_the_floor_means_that_rows_were_lost() -> None:
+    decided = start(row=row(50, 60, 80, committed=50, era=2), committed=70, committed_era=2)
+    assert (decided.snapshot.era, decided.snapshot.floor, set(decided.snapshot.settled)) == (2, 70, {80})
+    assert "lost rows" in decided.warnings[0]
+
+
+def test_a_commit_of_an_older_era_that_came_late_does_not_undo_a_seek_back() -> None:
+    decided = start(row=row(20, committed=70, era=3), committed=75, committed_era=2)
+    assert (decided.snapshot.era, decided.snapshot.floor, told(decided)) == (3, 20, (0, 0))
+
+
+def test_a_commit_of_a_later_era_than_all_rows_is_where_it_goes_on() -> None:
+    decided = start(row=row(90, committed=70, era=3), committed=30, committed_era=4)
+    assert (decided.snapshot.era, decided.snapshot.floor, decided.write) == (4, 30, True)
+    assert start(committed=30, committed_era=4).snapshot.era == 4
 
 
 @pytest.mark.parametrize("width", [400, 50_000_000])
@@ -204,21 +239,24 @@ class TestWitnesses:
         assert told(decided) == (0, 1)
 
     def test_an_operators_reset_of_the_same_log_is_only_that(self) -> None:
-        decided = start(row=self.ROW, committed=30, witnessed=witnessed(at20=Seen.SAME, at90=Seen.SAME))
+        decided = start(
+            row=self.ROW, committed=30, committed_era=None, witnessed=witnessed(at20=Seen.SAME, at90=Seen.SAME)
+        )
         assert (decided.snapshot.era, decided.snapshot.floor, told(decided)) == (2, 30, (1, 0))
 
     def test_an_operators_reset_below_a_truncation_is_where_reading_begins(self) -> None:
         """The records up to 60 are the old ones, but those from 30 on were asked for again."""
         seen = witnessed(at20=Seen.SAME, at60=Seen.SAME, at90=Seen.OTHER)
-        decided = start(row=self.ROW, committed=30, log_end=500, witnessed=seen)
+        decided = start(row=self.ROW, committed=30, committed_era=None, log_end=500, witnessed=seen)
         assert decided.snapshot.floor == 30
         assert decided.snapshot.era > 1
-        again = start(row=decided.snapshot, committed=30, log_end=500, witnessed=seen)
+        again = start(row=decided.snapshot, committed=30, committed_era=None, log_end=500, witnessed=seen)
         assert (again.snapshot.floor, told(again)[0]) == (30, 0), "the reset is not taken for a second one"
 
     def test_an_operators_reset_above_a_truncation_skips_nothing_of_what_is_new(self) -> None:
         seen = witnessed(at20=Seen.SAME, at90=Seen.OTHER)
-        assert start(row=self.ROW, committed=30, log_end=500, witnessed=seen).snapshot.floor == 21
+        decided = start(row=self.ROW, committed=30, committed_era=None, log_end=500, witnessed=seen)
+        assert decided.snapshot.floor == 21
 
     def test_witnesses_above_the_new_floor_are_forgotten(self) -> None:
         witnesses = tuple(witnessed(at20=Seen.SAME, at60=Seen.SAME, at90=Seen.OTHER))
