@@ -117,3 +117,9 @@ class Clients:
 
     def forget(self, client: Client) -> None:
         del self._clients[client.name]
+
+    def leave(self, client: Client) -> None:
+        """Forget one that was alive until now: it keeps the intake open no longer."""
+        self.forget(client)
+        named = (other.seen for other in self._clients.values() if not other.anonymous)
+        self._named_seen = max(named, default=float("-inf"))

@@ -292,7 +292,8 @@ class Dispatcher:
         for number in pulls:
             self.cancel_pull(number, now)
         self.leases.free(name, now)
-        self._forget(client)
+        self.clients.leave(client)
+        self._no_place_for(client)
         return pulls
 
     def _rotation(self, group: str) -> Rotation:
@@ -330,5 +331,8 @@ class Dispatcher:
 
     def _forget(self, client: Client) -> None:
         self.clients.forget(client)
+        self._no_place_for(client)
+
+    def _no_place_for(self, client: Client) -> None:
         for rotation in self._rotations.values():
             rotation.leave(client.name)

@@ -12,7 +12,7 @@ from fanout_app.core.message import Message, size_of
 from fanout_app.core.partition import PartitionQueue
 from fanout_app.core.requests import LeaseRef, SettleOutcome
 from fanout_app.core.settling import Settling
-from properties.naive_queue import Place
+from properties.naive_queue import NaivePartition, Place
 from properties.naive_settling import Outcome
 from support.messages import FakeMessage
 
@@ -39,6 +39,8 @@ class Written(NamedTuple):
     era: int
     settled: frozenset[int]
     failures: dict[int, int]
+    #: Offset of the latest witness.
+    witness: int | None
 
 
 class Round(NamedTuple):
@@ -70,8 +72,9 @@ class Log:
 
 
 def places_of(partition: PartitionQueue) -> dict[int, tuple[Place, str | None, int]]:
-    """Every message with its only place; one that stands in two fails here."""
+    """Every message with its only place and its size; one that stands in two fails here."""
     found: list[tuple[Message, Place, str | None]] = [(m, Place.FRESH, None) for m in partition._fresh]
+    found += [(spent.message, Place.SPENT, spent.client or None) for spent in partition.spent.values()]
     found += [(run.message(o), Place.IN_FLIGHT, run.client) for o, run in partition.in_flight.items()]
     found += [(message, Place.DELAYED, None) for message in partition.delayed.values()]
     for offset in partition.returned:
@@ -80,7 +83,21 @@ def places_of(partition: PartitionQueue) -> dict[int, tuple[Place, str | None, i
         found.append((entry.message, Place.RETURNED, entry.barred))
     places = {message.offset: (place, client, size_of(message)) for message, place, client in found}
     assert len(found) == len(places)
-    return places
+    assert not places.keys() & set(partition.sleepers)
+    return places | {offset: (Place.ASLEEP, None, 0) for offset in partition.sleepers}
+
+
+def naive_places_of(partition: NaivePartition) -> dict[int, tuple[Place, str | None, int]]:
+    """The same. Who failed what is delayed is not looked at before it is over."""
+    resting = (Place.DELAYED, Place.ASLEEP)
+    return {
+        offset: (
+            held.place,
+            None if held.place in resting else held.client,
+            0 if held.place is Place.ASLEEP else held.size,
+        )
+        for offset, held in partition.held.items()
+    }
 
 
 def refs_of(answer: Answer) -> list[LeaseRef]:
@@ -99,4 +116,9 @@ def described(settling: Settling, outcome: SettleOutcome) -> Any:
 
 
 def described_naively(outcome: Outcome) -> Any:
-    return +outcome.counts, sorted(map(repr, outcome.results)), dict(outcome.pending), sorted(outcome.rejects)
+    return (
+        +outcome.counts,
+        sorted(map(repr, outcome.results)),
+        dict(outcome.pending),
+        sorted(r[:2] for r in outcome.rejects),
+    )

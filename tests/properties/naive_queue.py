@@ -16,6 +16,11 @@ TTL = 10.0
 CLIENT_LIMIT = 4
 HOARDING = 5
 OTHER_CLIENT_WAIT = 1.0
+LONG_DELAY = 2.0
+MAX_DELIVER = 4
+ALONE_FROM = 3
+MAX_ACK_PENDING = 12
+BUFFER_BYTES = 400
 
 
 class Place(Enum):
@@ -23,6 +28,10 @@ class Place(Enum):
     IN_FLIGHT = "in flight"
     RETURNED = "returned"
     DELAYED = "delayed"
+    #: Delayed for long: the body is not in memory.
+    ASLEEP = "asleep"
+    #: Given up on; on its way to where such messages go.
+    SPENT = "spent"
 
 
 @dataclass(slots=True)
@@ -34,6 +43,9 @@ class Held:
     client: str | None = None
     batch: int = 0
     at: float = 0.0
+    #: Of one that is asleep: its time has come; its body is being read.
+    due: bool = False
+    reading: bool = False
 
 
 @dataclass(slots=True)
@@ -45,6 +57,11 @@ class NaivePartition:
     next_offset: int
     held: dict[int, Held] = field(default_factory=dict)
     suspended: bool = False
+    row_too_large: bool = False
+    log_end: int = 0
+    #: Offset of the latest witness in the row it started from, and the last offsets of fetches since.
+    witness: int | None = None
+    last_of_fetches: list[int] = field(default_factory=list)
 
     def is_settled(self, offset: int) -> bool:
         return offset < self.start or offset in self.settled
@@ -56,6 +73,17 @@ class NaivePartition:
         self.settled.add(offset)
         self.held.pop(offset, None)
         self.failures.pop(offset, None)
+
+    def in_memory(self) -> dict[int, Held]:
+        return {offset: held for offset, held in self.held.items() if held.place is not Place.ASLEEP}
+
+    def full(self) -> bool:
+        return len(self.in_memory()) >= MAX_ACK_PENDING or self.row_too_large
+
+    def latest_witness(self) -> int | None:
+        """The last record of a fetch, of those below the floor."""
+        below = [offset for offset in self.last_of_fetches if offset < self.floor()]
+        return max([*below, *([] if self.witness is None else [self.witness])], default=None)
 
     def at(self, place: Place) -> list[int]:
         return sorted(offset for offset, held in self.held.items() if held.place is place)
@@ -85,6 +113,7 @@ class NaiveQueue:
         self.clients: dict[str, NaiveClient] = {}
         self.pulls: dict[int, Pull] = {}
         self.weights = {"stable": 100}
+        self.paused = False
         self.last_served: dict[str, int] = {}
         #: In the order in which they came first.
         self.groups: list[str] = []
@@ -97,8 +126,10 @@ class NaiveQueue:
 
     # Partitions ------------------------------------------------------------------------------------------------------
 
-    def assign(self, number: int, era: int, start: int, settled: set[int], failures: dict[int, int]) -> None:
-        partition = NaivePartition(era, start, set(settled), dict(failures), start)
+    def assign(
+        self, number: int, era: int, start: int, settled: set[int], failures: dict[int, int], witness: int | None
+    ) -> None:
+        partition = NaivePartition(era, start, set(settled), dict(failures), start, witness=witness)
         partition.next_offset = partition.floor()
         self.partitions[number] = partition
         self.turn.append(number)
@@ -121,8 +152,11 @@ class NaiveQueue:
             if offset not in sizes:
                 partition.settle(offset)
             elif not partition.is_settled(offset):
-                partition.held[offset] = Held(sizes[offset])
+                used_up = partition.failures.get(offset, 0) >= MAX_DELIVER
+                partition.held[offset] = Held(sizes[offset], Place.SPENT if used_up else Place.FRESH)
         partition.next_offset = after
+        if sizes:
+            partition.last_of_fetches.append(max(sizes))
         return True
 
     def log_starts_at(self, number: int, offset: int) -> int:
@@ -188,6 +222,8 @@ class NaiveQueue:
 
     def serve(self, now: float) -> list[tuple[int, list[LeaseRef]]]:
         handouts = []
+        if self.paused:
+            return []
         while handout := self._serve_next(now):
             handouts.append(handout)
         return handouts
@@ -223,21 +259,25 @@ class NaiveQueue:
         limit = min(pull.max_messages, self.allowance(pull.client))
         room = pull.max_bytes
         taken: list[tuple[int, int]] = []
+        over = False
 
         def take_from(number: int, offsets: list[int]) -> None:
-            nonlocal room
+            nonlocal room, over
+            partition = self.partitions[number]
             for offset in offsets:
-                size = self.partitions[number].held[offset].size
-                if len(taken) == limit or (taken and size > room):
+                size = partition.held[offset].size
+                alone = partition.failures.get(offset, 0) + 1 >= ALONE_FROM
+                if over or len(taken) == limit or (taken and (size > room or alone)):
                     return
                 taken.append((number, offset))
                 room -= size
+                over = alone
 
         for number, partition in self.partitions.items():
             if not partition.suspended:
                 take_from(number, [o for o in partition.at(Place.RETURNED) if self._may_have(partition, o, pull, now)])
         for number in list(self.turn):
-            if len(taken) == limit or (taken and room <= 0):
+            if over or len(taken) == limit or (taken and room <= 0):
                 break
             self.turn.remove(number)
             self.turn.append(number)
@@ -281,14 +321,19 @@ class NaiveQueue:
                     self.fail(partition, offset, now, 0.0)
                 elif held.place is Place.DELAYED:
                     held.place, held.at = Place.RETURNED, now
+                elif held.place is Place.ASLEEP:
+                    held.due = True
 
     def fail(self, partition: NaivePartition, offset: int, now: float, delay: float) -> None:
         held = partition.held[offset]
         assert held.client is not None
         self.clients[held.client].seen = now
         partition.failures[offset] = partition.failures.get(offset, 0) + 1
-        if delay > 0:
-            held.place, held.at = Place.DELAYED, now + delay
+        if partition.failures[offset] >= MAX_DELIVER:
+            held.place = Place.SPENT
+        elif delay > 0:
+            held.place, held.at = Place.ASLEEP if delay > LONG_DELAY else Place.DELAYED, now + delay
+            held.due = held.reading = False
         else:
             held.place, held.at = Place.RETURNED, now + OTHER_CLIENT_WAIT
 

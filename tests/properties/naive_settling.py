@@ -17,7 +17,8 @@ class Outcome:
     results: list[tuple[str | LeaseRef, Status]] = field(default_factory=list)
     #: Partitions whose rows the answer has to wait for, with what was acked there.
     pending: Counter[int] = field(default_factory=Counter)
-    rejects: list[tuple[int, int]] = field(default_factory=list)
+    #: Partition, offset, and when the lease would have ended.
+    rejects: list[tuple[int, int, float]] = field(default_factory=list)
 
 
 class NaiveSettlingQueue(NaiveQueue):
@@ -97,13 +98,19 @@ class NaiveSettlingQueue(NaiveQueue):
             delay = backoff(ref.delivery_count) if entry.delay is None else entry.delay
             self.fail(partition, ref.offset, now, delay)
         else:
+            outcome.rejects.append((ref.partition, ref.offset, held.at))
             held.at = now + REJECT_WAIT
-            outcome.rejects.append((ref.partition, ref.offset))
             return
         self.counts[verb.value + "ed"] += 1
         outcome.counts[verb.value + "ed"] += 1
 
-    def put_away(self, number: int, offset: int, now: float) -> None:
+    def not_rejected(self, number: int, offset: int, lease_end: float) -> None:
+        """A rejected message has not reached its topic: as if it had not been rejected."""
+        held = self.partitions[number].held.get(offset)
+        if held is not None:  # else an ack in the same body has settled it
+            held.at = lease_end
+
+    def rejected(self, number: int, offset: int, now: float) -> None:
         """A rejected message has reached its topic."""
         if not self.partitions[number].is_settled(offset):
             self._settled(number, offset, now)

@@ -7,20 +7,20 @@ dictionary. A worker is killed at any step and starts again from the rows that w
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger, join
 from fanout_app.core.ledger_row import decode_row, encode_row
-from fanout_app.core.redelivery import Backoff
+from fanout_app.core.redelivery import Backoff, Spent
 from fanout_app.core.requests import BatchRef, Entry, LeaseRef, Pull, Settle, Verb
 from fanout_app.core.settling import Settling
+from properties.machine_checks import Checks
 from properties.machine_parts import (
     GENERATIONS,
     NUMBERS,
@@ -32,7 +32,6 @@ from properties.machine_parts import (
     described,
     described_naively,
     numbers,
-    places_of,
     recent,
     records,
     refs,
@@ -40,22 +39,47 @@ from properties.machine_parts import (
     rounds,
     waits,
 )
-from properties.naive_queue import CLIENT_LIMIT, HOARDING, OTHER_CLIENT_WAIT, TTL, Place
-from properties.naive_settling import NaiveSettlingQueue
+from properties.naive_queue import (
+    ALONE_FROM,
+    BUFFER_BYTES,
+    CLIENT_LIMIT,
+    HOARDING,
+    LONG_DELAY,
+    MAX_ACK_PENDING,
+    MAX_DELIVER,
+    OTHER_CLIENT_WAIT,
+    TTL,
+    Held,
+    Place,
+)
+from properties.naive_resting import Given, NaiveWholeQueue
+from support.messages import FakeMessage
 
 LIMITS = Limits(
-    max_ack_pending=12,
-    buffer_bytes=400,
+    max_ack_pending=MAX_ACK_PENDING,
+    buffer_bytes=BUFFER_BYTES,
     client_limit=CLIENT_LIMIT,
     client_ttl=TTL,
     hoarding=HOARDING,
     other_client_wait=OTHER_CLIENT_WAIT,
     backoff=Backoff(first=0.25, longest=2.0),
-    alone_from=1 << 30,
+    long_delay=LONG_DELAY,
+    max_deliver=MAX_DELIVER,
+    alone_from=ALONE_FROM,
+    max_row_bytes=1000,
 )
 
 
-class QueueMachine(RuleBasedStateMachine):
+@dataclass(slots=True)
+class Durable:
+    era: int
+    start: int
+    settled: set[int] = field(default_factory=set)
+    failures: dict[int, int] = field(default_factory=dict)
+    witness: int | None = None
+
+
+class QueueMachine(Checks, RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 100.0
@@ -64,8 +88,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.changelog: dict[tuple[int, int], Written] = {}
         #: What a killed worker had in memory: its last write may still be on its way.
         self.late_rows: list[tuple[int, Written]] = []
-        #: By partition: era, start and what rows acknowledged so far hold of it.
-        self.durable: dict[int, tuple[int, int, set[int], dict[int, int]]] = {n: (0, 0, set(), {}) for n in NUMBERS}
+        #: What rows acknowledged so far hold of each partition.
+        self.durable = {number: Durable(0, 0) for number in NUMBERS}
         self.batches: tuple[itertools.count[int], itertools.count[int]] = (itertools.count(1), itertools.count(1))
         self.handed: list[LeaseRef] = []
         self.whole: list[BatchRef] = []
@@ -75,18 +99,20 @@ class QueueMachine(RuleBasedStateMachine):
 
     def start_worker(self) -> None:
         self.queue = Dispatcher(LIMITS, new_batch=self.batches[0].__next__, jitter=lambda: 0.0)
-        self.naive = NaiveSettlingQueue(self.batches[1])
+        self.naive = NaiveWholeQueue(self.batches[1])
         self.answers: list[Answer] = []
         self.pulls = 0
+        self.being_read: list[tuple[int, int, list[int]]] = []
+        self.being_put_away: list[tuple[Spent, Given, Held]] = []
         for number in NUMBERS:
             self.assign_from_rows(number)
 
     def assign_from_rows(self, number: int) -> None:
         written = [row for (partition, _), row in sorted(self.changelog.items()) if partition == number]
         snapshot = join(decode_row(row.row, id="i", topic="t").snapshot() for row in written) or LedgerSnapshot()
-        era, start, settled, failures = self.durable[number]
+        known = self.durable[number]
         partition = self.queue.assign(number, snapshot)
-        self.naive.assign(number, era, start, settled, failures)
+        self.naive.assign(number, known.era, known.start, known.settled, known.failures, known.witness)
         self.logs[number].position = partition.next_offset
 
     # Kafka -----------------------------------------------------------------------------------------------------------
@@ -174,7 +200,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def nothing_is_kept_from_who_waits(self) -> None:
         """The promise about redelivery, without a word about how turns are taken."""
-        waiting = {client for client, _ in self.naive.servable()}
+        waiting = set() if self.naive.paused else {client for client, _ in self.naive.servable()}
         for partition in self.naive.partitions.values():
             if partition.suspended:
                 continue
@@ -206,20 +232,20 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.handed)
     @rule(
         wishes=st.lists(st.tuples(st.sampled_from(Verb), refs, delays, waits), min_size=1, max_size=5),
-        put_away=st.booleans(),
+        rejects=st.sampled_from(("put away", "on their way", "not taken")),
     )
-    def settle(self, wishes: list[tuple[Verb, tuple[str, int], float | None, float]], put_away: bool) -> None:
+    def settle(self, wishes: list[tuple[Verb, tuple[str, int], float | None, float]], rejects: str) -> None:
         entries: dict[Verb, list[Entry]] = {}
         for token, (verb, which, delay, ack_wait) in enumerate(wishes):
             entry = Entry(token=str(token), ref=self._ref(*which), delay=delay, ack_wait=ack_wait)
             entries.setdefault(verb, []).append(entry)
         entries.setdefault(Verb.ACK, []).append(Entry(token="damaged", ref=None))
-        self._settle(entries, put_away)
+        self._settle(entries, rejects)
 
     @precondition(lambda self: self.handed)
     @rule(which=refs)
     def ack(self, which: tuple[str, int]) -> None:
-        self._settle({Verb.ACK: [Entry(token="ack", ref=self._ref(*which))]}, False)
+        self._settle({Verb.ACK: [Entry(token="ack", ref=self._ref(*which))]})
 
     @precondition(lambda self: self.handed)
     @rule(verb=st.sampled_from(Verb), back=recent, off=st.sampled_from((-1, 1)))
@@ -228,7 +254,7 @@ class QueueMachine(RuleBasedStateMachine):
         ref = self.handed[-1 - min(back, len(self.handed) - 1)]
         forged = ref._replace(offset=max(0, ref.offset + off))
         if self.naive.batch_lives(ref.batch) and forged.offset < len(self.logs[ref.partition].sizes):
-            self._settle({verb: [Entry(token="forged", ref=forged)]}, False)
+            self._settle({verb: [Entry(token="forged", ref=forged)]})
 
     def _ref(self, kind: str, back: int) -> LeaseRef | BatchRef:
         pool: Sequence[LeaseRef | BatchRef] = self.whole if kind == "batch" else self.handed
@@ -236,7 +262,7 @@ class QueueMachine(RuleBasedStateMachine):
             pool = [ref for ref in self.handed if self.naive.held_under(ref)] or self.handed
         return pool[-1 - min(back, len(pool) - 1)]
 
-    def _settle(self, entries: dict[Verb, list[Entry]], put_away: bool) -> None:
+    def _settle(self, entries: dict[Verb, list[Entry]], rejects: str = "on their way") -> None:
         extend, nack, reject, ack = (entries.get(verb, ()) for verb in (Verb.EXTEND, Verb.NACK, Verb.REJECT, Verb.ACK))
         settle = Settle(extend=extend, nack=nack, reject=reject, ack=ack)
         expected = self.naive.settle(settle, self.now)
@@ -246,11 +272,16 @@ class QueueMachine(RuleBasedStateMachine):
             version = self.queue.partitions[number].ledger.version
             # Acks are worked off last; what was settled before only needs a row that knows of it.
             assert pending.version == version if pending.acked else pending.version <= version
-        if put_away:
+        if rejects == "put away":
             for entry, run in settling.rejects:
                 settling.rejected(entry, run, run.messages[0].offset)
-            for number, offset in expected.rejects:
-                self.naive.put_away(number, offset, self.now)
+            for number, offset, _ in expected.rejects:
+                self.naive.rejected(number, offset, self.now)
+        elif rejects == "not taken":
+            for entry, run in settling.rejects:
+                settling.not_rejected(entry, run, self.now)
+            for rejected in expected.rejects:
+                self.naive.not_rejected(*rejected)
 
     @precondition(lambda self: self.answers)
     @rule(back=recent)
@@ -258,6 +289,46 @@ class QueueMachine(RuleBasedStateMachine):
         answer = self.answers[-1 - min(back, len(self.answers) - 1)]
         self.queue.release(answer, self.now)
         self.naive.release(answer.batch, self.now)
+
+    @rule(client=st.sampled_from("ABCD"))
+    def leave(self, client: str) -> None:
+        assert self.queue.leave(client, self.now) == self.naive.leave(client, self.now)
+
+    # Asleep and spent ------------------------------------------------------------------------------------------------
+
+    @rule(most=st.integers(1, 3), answered=st.booleans(), found=st.sampled_from(("all", "first", "none", "failed")))
+    def read_what_sleeps(self, most: int, answered: bool, found: str) -> None:
+        expected = self.naive.to_read(most, self.now)
+        assert self.queue.to_read(most, self.now) == expected
+        for number, offsets in expected.items():
+            self.being_read.append((number, self.naive.partitions[number].era, offsets))
+            if answered:
+                self.what_sleeps_was_read(0, found)
+
+    @precondition(lambda self: self.being_read)
+    @rule(back=recent, found=st.sampled_from(("all", "all", "first", "none", "failed")))
+    def what_sleeps_was_read(self, back: int, found: str) -> None:
+        """Also long after it was asked for, when nobody needs it any more."""
+        number, era, offsets = self.being_read.pop(-1 - min(back, len(self.being_read) - 1))
+        if found == "failed":
+            self.queue.not_read(number, offsets)
+            self.naive.not_read(number, offsets)
+            return
+        log = self.logs[number]
+        there = {"all": offsets, "first": offsets[:1], "none": []}[found]
+        bodies = {offset: FakeMessage(offset, b"x" * (log.sizes[offset] or 0)) for offset in there}
+        lost = self.queue.awake(number, era, offsets, bodies, self.now)
+        assert lost == self.naive.awake(number, era, offsets, there, self.now)
+
+    @rule(arrives=st.booleans(), back=recent)
+    def put_away_what_is_spent(self, arrives: bool, back: int) -> None:
+        expected = self.naive.spent()
+        spent = {(s.partition, s.era, s.message.offset, s.delivery_count, s.client): s for s in self.queue.spent()}
+        assert spent.keys() == expected.keys()
+        self.being_put_away.extend((spent[given], given, held) for given, held in expected.items())
+        if arrives and self.being_put_away:
+            one, given, held = self.being_put_away.pop(-1 - min(back, len(self.being_put_away) - 1))
+            assert self.queue.put_away(one) == self.naive.put_away(given, held)
 
     # Time ------------------------------------------------------------------------------------------------------------
 
@@ -284,21 +355,25 @@ class QueueMachine(RuleBasedStateMachine):
     # The changelog, and what happens to workers ----------------------------------------------------------------------
 
     def _row(self, number: int) -> Written:
-        ledger = self.queue.partitions[number].ledger
         naive = self.naive.partitions[number]
-        row = encode_row(ledger.snapshot(), id="i", topic="t", generation=self.generation, counter=0)
+        snapshot = self.queue.partitions[number].snapshot()
+        row = encode_row(snapshot, id="i", topic="t", generation=self.generation, counter=0)
         assert decode_row(row, id="i", topic="t").floor == naive.floor()
-        return Written(row, self.generation, naive.era, frozenset(naive.settled), dict(naive.failures))
+        witness = naive.latest_witness()
+        assert [one.offset for one in snapshot.witnesses[-1:]] == ([] if witness is None else [witness])
+        return Written(row, self.generation, naive.era, frozenset(naive.settled), dict(naive.failures), witness)
 
     def _arrives(self, number: int, written: Written) -> None:
         self.changelog[number, written.generation % GENERATIONS] = written
-        era, _, settled, failures = self.durable[number]
-        if written.era == era:
-            settled |= written.settled
+        durable = self.durable[number]
+        if written.era == durable.era:
+            durable.settled |= written.settled
             for offset, count in written.failures.items():
-                failures[offset] = max(count, failures.get(offset, 0))
-            for offset in settled & failures.keys():
-                del failures[offset]
+                durable.failures[offset] = max(count, durable.failures.get(offset, 0))
+            for offset in durable.settled & durable.failures.keys():
+                del durable.failures[offset]
+            if durable.witness is None or (written.witness is not None and written.witness > durable.witness):
+                durable.witness = written.witness
 
     @rule(number=numbers)
     def write(self, number: int) -> None:
@@ -307,7 +382,21 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         trouble=st.sampled_from(
-            ("killed", "killed while writing", "late write", "suspended", "resumed", "given up", "seek", "retention")
+            (
+                "killed",
+                "killed while writing",
+                "late write",
+                "suspended",
+                "resumed",
+                "given up",
+                "seek",
+                "retention",
+                "paused",
+                "going on",
+                "row too large",
+                "row small again",
+                "log watched",
+            )
         ),
         number=numbers,
         offset=st.integers(0, 12),
@@ -325,8 +414,16 @@ class QueueMachine(RuleBasedStateMachine):
             self.queue.suspend()
             for partition in self.naive.partitions.values():
                 partition.suspended = True
+        elif trouble in ("paused", "going on"):
+            self.queue.paused = self.naive.paused = trouble == "paused"
         elif number in self.queue.partitions:
-            if trouble == "resumed":
+            if trouble.startswith("row"):
+                self.naive.partitions[number].row_too_large = trouble == "row too large"
+                self.queue.partitions[number].row_bytes = 1000 if trouble == "row too large" else 999
+            elif trouble == "log watched":
+                end = len(self.logs[number].sizes)
+                self.queue.partitions[number].log_end = self.naive.partitions[number].log_end = end
+            elif trouble == "resumed":
                 self.queue.resume(number)
                 self.naive.partitions[number].suspended = False
             elif trouble == "given up":
@@ -352,88 +449,20 @@ class QueueMachine(RuleBasedStateMachine):
         written = [row.row for (partition, _), row in self.changelog.items() if partition == number]
         ledger = PartitionLedger(join(decode_row(row, id="i", topic="t").snapshot() for row in written))
         ledger.begin_era(offset)
-        era = self.durable[number][0] + 1
+        era = self.durable[number].era + 1
         assert ledger.era == era
-        self.durable[number] = (era, offset, set(), {})
+        # Which of the older witnesses are left is the thinning's business; none of them is above the new floor.
+        witness = max((one.offset for one in ledger.witnesses), default=None)
+        assert witness is None or witness < offset
+        self.durable[number] = Durable(era, offset, witness=witness)
         row = encode_row(ledger.snapshot(), id="i", topic="t", generation=self.generation, counter=0)
-        self._arrives(number, Written(row, self.generation, era, frozenset(), {}))
+        self._arrives(number, Written(row, self.generation, era, frozenset(), {}, witness))
         self.assign_from_rows(number)
 
     def _retention(self, number: int, offset: int) -> None:
         self.logs[number].grow(offset)
         assert self.queue.log_starts_at(number, offset) == self.naive.log_starts_at(number, offset)
         self.logs[number].position = self.queue.partitions[number].next_offset
-
-    # What always holds -----------------------------------------------------------------------------------------------
-
-    @invariant()
-    def partitions_agree(self) -> None:
-        assert self.queue.partitions.keys() == self.naive.partitions.keys()
-        for number, partition in self.queue.partitions.items():
-            naive = self.naive.partitions[number]
-            ledger = partition.ledger
-            assert places_of(partition) == {
-                offset: (held.place, None if held.place is Place.DELAYED else held.client, held.size)
-                for offset, held in naive.held.items()
-            }
-            assert ledger.floor == naive.floor()
-            assert list(ledger.settled) == sorted(o for o in naive.settled if o > ledger.floor)
-            assert ledger.failures == naive.failures
-            assert partition.next_offset == naive.next_offset
-            assert naive.held.keys() == {o for o in range(naive.start, naive.next_offset) if not naive.is_settled(o)}
-            assert partition.bytes_held == sum(held.size for held in naive.held.values())
-            assert partition.held == len(naive.held)
-            oldest = partition.oldest_held()
-            assert (oldest.offset if oldest else None) == min(naive.held, default=None)
-
-    @invariant()
-    def leases_agree(self) -> None:
-        live: Counter[int] = Counter()
-        for partition in self.queue.partitions.values():
-            naive = self.naive.partitions[partition.number]
-            for offset, run in partition.in_flight.items():
-                held = naive.held[offset]
-                assert (run.batch, run.client, run.deadline) == (held.batch, held.client, held.at)
-                assert run.delivery_count == 1 + naive.failures.get(offset, 0)
-                live[run.batch] += 1
-        assert {batch: answer.live for batch, answer in self.queue.answers.items()} == live
-
-    @invariant()
-    def clients_agree(self) -> None:
-        clients = self.queue.clients
-        assert clients.in_flight == sum(len(partition.in_flight) for partition in self.queue.partitions.values())
-        assert clients.waiting == len(self.naive.pulls)
-        for name, naive in self.naive.clients.items():
-            if self.naive.alive(naive, self.now):
-                client = clients[name]
-                assert (client.in_flight, client.waiting) == (self.naive.held_by(name), len(self.naive.waits(name)))
-                counted = Counter({what: getattr(client, what) for what in ("delivered", "acked", "nacked", "expired")})
-                assert +counted == +naive.counts
-                assert client.slowed == naive.slowed
-        counters = self.queue.counters
-        assert {what: getattr(counters, what) for what in self.naive.counts} == self.naive.counts
-        assert sum(astuple(counters)) == sum(self.naive.counts.values())
-
-    @invariant()
-    def intake_agrees(self) -> None:
-        alive = any(self.naive.alive(client, self.now) for client in self.naive.clients.values())
-        in_all = sum(held.size for partition in self.naive.partitions.values() for held in partition.held.values())
-        for number, naive in self.naive.partitions.items():
-            wanted = alive and in_all < LIMITS.buffer_bytes and len(naive.held) < LIMITS.max_ack_pending
-            assert self.queue.wants(number, self.now) == (wanted and not naive.suspended)
-
-    @invariant()
-    def nothing_is_overslept(self) -> None:
-        due = [
-            held.at
-            for partition in self.naive.partitions.values()
-            for held in partition.held.values()
-            if held.client is not None and held.place is not Place.FRESH and held.at > self.expired_at
-        ]
-        if due:
-            woken = self.queue.next_deadline()
-            assert woken is not None
-            assert woken <= min(due)
 
 
 TestQueue = QueueMachine.TestCase

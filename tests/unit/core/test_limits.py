@@ -141,6 +141,16 @@ class TestIntake:
         desk.ack(lease(desk.answers[number]))
         assert not desk.queue.wants(0, desk.now)
 
+    def test_a_client_that_has_left_keeps_it_open_no_longer(self) -> None:
+        desk = Desk()
+        desk.wait("A")
+        desk.pass_time(1.0)
+        desk.wait("B")
+        desk.queue.leave("B", desk.now)
+        assert desk.queue.wants(0, desk.now), "the other one waits still"
+        desk.queue.leave("A", desk.now)
+        assert not desk.queue.wants(0, desk.now), "not for the ten seconds of one that is silent"
+
     def test_it_is_shut_for_a_full_partition_until_something_is_settled(self) -> None:
         desk = Desk(limits=Limits(max_ack_pending=2))
         desk.assign(1)
