@@ -21,21 +21,20 @@ from fanout_app.assignment import Assignment
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.parked import Parked
-from fanout_app.core.requests import Empty, Entry, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome, Status
-from fanout_app.core.settling import Case, Settling, case_of
+from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
+from fanout_app.core.settling import Case, case_of
 from fanout_app.dead_lettering import DeadLettering
 from fanout_app.fetches import Fetches
 from fanout_app.group_commit import GroupCommit
 from fanout_app.options import Options
-from fanout_app.ports import Bodies, DeadLetterSink, Fetch, LedgerStore, Source, SourceError, Starts, Switch, Terms
+from fanout_app.ports import Bodies, DeadLetterSink, Fetch, LedgerStore, Source, Starts, Switch, Terms
 from fanout_app.row_watch import RowWatch
+from fanout_app.settles import MOVING, Settles
 from fanout_app.tasks import Tasks
 from fanout_app.waking import Waking
 
 logger = logging.getLogger("fanout.runtime")
 
-#: Seconds a settle waits in all: for partitions that are moving, for dead letters and for rows (`docs/api.md`).
-MOVING = 5.0
 #: Seconds after which an intake with messages and waiting clients that hands nothing out counts as standing still.
 STANDSTILL = 30.0
 _OWNERSHIP_RECHECK = 0.1
@@ -52,7 +51,7 @@ class Runtime:
     _waking: Waking
     _dead_lettering: DeadLettering
     _terms: Terms
-    _sink: DeadLetterSink
+    _settles: Settles
     _switch: Switch
 
     def __init__(self, options: Options, *, worker: str, limits: Limits) -> None:
@@ -88,7 +87,6 @@ class Runtime:
         ``on_fault`` is told of an error in a background task: the worker has to end.
         """
         self._terms = terms
-        self._sink = dead_letters
         self._switch = switch
         self.commit = commit = GroupCommit(self.dispatcher, store, terms, on_fault)
         commit.on_row = self._row_written
@@ -98,6 +96,9 @@ class Runtime:
             self.dispatcher, commit, source=source, starts=starts, terms=terms, tasks=self._tasks, serve=self._serve
         )
         self._waking = Waking(self.dispatcher, commit, bodies, self._tasks, self._serve)
+        self._settles = Settles(
+            self.dispatcher, commit, dead_letters, moved=self._assignment.moved, worked_off=self._settled
+        )
         self._dead_lettering = DeadLettering(self.dispatcher, commit, dead_letters, self._tasks, self._take_more)
 
     # The topic -------------------------------------------------------------------------------------------------------
@@ -251,64 +252,15 @@ class Runtime:
     # Settles ---------------------------------------------------------------------------------------------------------
 
     async def settle(self, settle: Settle) -> SettleOutcome:
-        """Work a settle body off; answered when the changelog has it, unless the body says not to wait for that."""
-        until = monotonic() + MOVING
-        await self._in_place(settle)
-        settling = Settling(self.dispatcher, monotonic())
-        outcome = settling.run(settle)
-        if settling.rejects:
-            await asyncio.gather(*(self._reject(entry, run, settling, until) for entry, run in settling.rejects))
+        """See `Settles.settle`."""
+        return await self._settles.settle(settle)
+
+    def _settled(self, outcome: SettleOutcome) -> None:
+        """A settle has been worked off in memory: there may be room, and something to hand out again."""
         if outcome.nacked or outcome.extended:
             self._gone_badly()
         self._take_more()
         self._serve()
-        if not settle.durable:
-            self.commit.kick()
-            return outcome
-        for number, pending in settling.pending.items():
-            # All of it together waits no longer than one of them may.
-            if not await self.commit.written(number, pending.version, max(0.0, until - monotonic())):
-                outcome.acked -= pending.acked
-                outcome.results = [
-                    (token, status) for token, status in outcome.results if token not in set(pending.tokens)
-                ]
-                outcome.results.extend((token, Status.RETRY) for token in pending.tokens)
-        return outcome
-
-    async def _in_place(self, settle: Settle) -> None:
-        """Wait, for a while, until the partitions of these tokens are there: a rebalance is over in a moment."""
-        if self._assignment.moved.is_set():
-            return
-        waits = any(
-            entry.ref is not None
-            for entries in (settle.extend, settle.nack, settle.reject, settle.ack)
-            for entry in entries
-        )
-        if waits:
-            try:
-                async with asyncio.timeout(MOVING):
-                    await self._assignment.moved.wait()
-            except TimeoutError:
-                logger.debug("partitions are still moving, settles are answered with retry")
-
-    async def _reject(self, entry: Entry, run: LeaseRun, settling: Settling, until: float) -> None:
-        """Put a rejected message where nobody is handed it any more, and only then settle it."""
-        message = run.messages[0]
-        try:
-            async with asyncio.timeout(until - monotonic()):
-                await self._sink.put(
-                    run.partition,
-                    message,
-                    delivery_count=run.delivery_count,
-                    reason=entry.reason or "rejected",
-                    client=run.client,
-                )
-        except (SourceError, TimeoutError) as error:
-            logger.warning("partition %d/%d: not rejected, it stays with its client: %r",
-                           run.partition, message.offset, error)  # fmt: skip
-            settling.not_rejected(entry, run, monotonic())
-        else:
-            settling.rejected(entry, run, message.offset)
 
     def lease_state(self, ref: LeaseRef) -> tuple[Case, LeaseRun | None]:
         """Where the message of a lease stands, and the lease it is under now."""

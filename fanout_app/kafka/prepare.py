@@ -74,7 +74,12 @@ async def _prepare(
             # Whatever can be wrong elsewhere is found out before anything is made.
             keys = lease_keys or await _kept_in_zookeeper(zookeeper_key)
             ours = (
-                Ours(options.changelog, source.partitions, topics.changelog_config(source)),
+                Ours(
+                    options.changelog,
+                    source.partitions,
+                    topics.changelog_config(source, int(options.max_row_bytes)),
+                    int(options.max_row_bytes),
+                ),
                 Ours(options.parked, 1, topics.parked_config(source)),
                 Ours(options.name, 1, topics.board_config(source)),
             )

@@ -58,6 +58,8 @@ class Ours:
     name: str
     partitions: int
     config: dict[str, str]
+    #: Bytes of the largest message that it must take.
+    least_message_bytes: int = 0
 
 
 async def find_source(admin: AIOKafkaAdminClient, topic: str, brokers: str) -> Source:
@@ -113,11 +115,15 @@ async def _partitions(admin: AIOKafkaAdminClient, topic: str, brokers: str) -> l
     return list(description["partitions"])
 
 
-def changelog_config(source: Source) -> dict[str, str]:
-    """Small segments and eager cleaning: what a recovery reads is a few rows a partition, so keep it near that."""
+def changelog_config(source: Source, max_row_bytes: int) -> dict[str, str]:
+    """Small segments and eager cleaning: what a recovery reads is a few rows a partition, so keep it near that.
+
+    A row may pass ``--max-row-bytes`` by what was fetched before that was seen, which is well under 1 MiB.
+    """
     return {
         "cleanup.policy": "compact",
         "min.insync.replicas": source.min_insync_replicas,
+        "max.message.bytes": str(max(_DEFAULT_MAX_MESSAGE_BYTES, max_row_bytes + (1 << 20))),
         "segment.bytes": str(16 << 20),
         "min.cleanable.dirty.ratio": "0.1",
     }
@@ -200,6 +206,14 @@ async def _check(admin: AIOKafkaAdminClient, topic: Ours, count: int, source: So
             f"topic {topic.name} has cleanup.policy={found.get('cleanup.policy')} and would lose what is written "
             f"to it; mend it with: kafka-configs.sh --bootstrap-server {brokers} --alter --topic {topic.name} "
             f"--add-config cleanup.policy={policy}"
+        )
+    largest = found.get("max.message.bytes")
+    if largest is not None and int(largest) < topic.least_message_bytes:
+        # A row that is refused for its size would be tried for ever, and nothing of its partition be durable.
+        raise StartError(
+            f"topic {topic.name} takes messages of {largest} bytes and must take {topic.least_message_bytes} "
+            f"(--max-row-bytes): lower that, or raise it with: kafka-configs.sh --bootstrap-server {brokers} --alter "
+            f"--topic {topic.name} --add-config max.message.bytes={topic.config['max.message.bytes']}"
         )
     for key, value in topic.config.items():
         if found.get(key) != value:

@@ -72,6 +72,12 @@ def is_there(request: web.Request) -> bool:
     return transport.is_reading() or not has_hung_up(transport)
 
 
+def hang_up(request: web.Request) -> None:
+    """Close the connection without waiting for what was not sent yet."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
 async def read_body(request: web.Request) -> bytes:
     """The whole body, empty where there is none. Raises `Problem`."""
     try:

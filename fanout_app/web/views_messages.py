@@ -6,6 +6,7 @@ whatever reason. Whatever can be refused is refused before the runtime is asked.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -18,7 +19,7 @@ from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty, Status
 from fanout_app.web.answers import Answers, Settled
 from fanout_app.web.codecs import asked_in_msgpack, form_of
-from fanout_app.web.handlers import is_there, read_body, refuse_body, refuse_query
+from fanout_app.web.handlers import hang_up, is_there, read_body, refuse_body, refuse_query
 from fanout_app.web.ports import Runtime
 from fanout_app.web.problems import Kind, Problem
 from fanout_app.web.record_headers import describe
@@ -101,13 +102,22 @@ class MessageViews:
     async def _deliver(
         self, request: web.Request, answer: Answer, make: Callable[[], web.Response]
     ) -> web.StreamResponse:
-        """Write an answer here and now, to a client that is there, or put its messages back."""
+        """Write an answer here and now, to a client that is there, or put its messages back.
+
+        A client that does not read it is hung up on when its leases end: what it has not taken is somebody else's then,
+        and the bytes would wait here for ever.
+        """
+        left = max(run.deadline for run in answer.runs) - self._runtime.now()
         try:
             if not is_there(request):
                 raise ConnectionResetError
             response = self._closing(make())
-            await response.prepare(request)
-            await response.write_eof()
+            async with asyncio.timeout(left):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            hang_up(request)
+            raise ConnectionResetError from None
         except BaseException:
             self._runtime.release(answer)
             raise

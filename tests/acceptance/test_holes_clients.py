@@ -11,7 +11,7 @@ from time import monotonic
 from support.clients import Client, Delivery, Hangup, MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
-from support.workers import Worker
+from support.workers import Worker, Workers
 
 #: Lease, partition and offset at the head of each message of an answer.
 HEAD = re.compile(rb'"lease":"([^"]+)","partition":(\d+),"offset":(\d+)')
@@ -45,6 +45,32 @@ async def work(client: Client, count: int, done: list[Delivery]) -> None:
 
 async def has_buffered(worker: Worker, count: int) -> bool:
     return bool((await worker.status())["buffered"] == count)
+
+
+async def test_hole_09_partition_and_offset_alone_settle_nothing(
+    fresh: Worker, kafka: Kafka, client: MakeClient, workers: Workers
+) -> None:
+    """A token made up, changed, or of another id for the very same message is no right to it; a late one is told."""
+    await kafka.produce(fresh.topic, "one", "two")
+    one, other = client(fresh, "one"), client(fresh, "other")
+    first, _ = await one.take(2)
+    elsewhere = await workers.start(fresh.topic, id="another")
+    (same, _) = await client(elsewhere, "one").take(2)
+    assert (same.partition, same.offset) == (first.partition, first.offset)
+
+    flipped = first.lease[:-1] + ("A" if first.lease[-1] != "A" else "B")
+    forged = [same.lease, flipped, f"{first.partition}/{first.offset}", "", "x" * 52]
+    settled = await other.settle(ack=forged, nack=[{"lease": token} for token in forged])
+    assert settled.results == dict.fromkeys(forged, "lease_unknown")
+    assert (settled.acked, settled.nacked) == (0, 0)
+    assert (await fresh.status())["in_flight"] == 2, "both are held as before"
+
+    await one.nack(first.lease)
+    again = (await other.pull(wait_ms=5000)).one
+    assert (again.offset, again.delivery_count) == (first.offset, 2)
+    assert (await one.nack(first.lease)).results == {first.lease: "lease_lost"}
+    assert (await one.extend(first.lease, ack_wait_ms=60_000)).results == {first.lease: "lease_lost"}
+    assert (await other.ack(again.lease)).acked == 1
 
 
 async def test_hole_03_a_name_that_was_there_twice_leaves_with_its_last_connection(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -198,15 +199,29 @@ async def test_hole_13_a_slow_reader_slows_nobody_and_keeps_nothing(
             await quick.ack(message.lease)
             assert message.partition == 1
             assert time.monotonic() - began < 0.7
-        # What it has not read in time is somebody else's: all of it, though its connection is there still.
+        # What it has not read in time is somebody else's: all of it.
         taken = await quick.take(large, max_bytes=16 * MB)
         assert [(message.offset, message.value) for message in taken] == [(n, "x" * 500_000) for n in range(large)]
         assert (await quick.ack(*(message.lease for message in taken))).acked == large
         assert resident(fresh.pid) - before < 150 * MB
+        # It was hung up on when its leases ended: what the system had not taken by then never comes.
+        if reading is not None:
+            reading.cancel()
+        async with asyncio.timeout(5.0):
+            assert await rest_of(slow) < large * 500_000
     finally:
         if reading is not None:
             reading.cancel()
         slow.reset()
+
+
+async def rest_of(one: Hangup) -> int:
+    """How many bytes come until the other end has hung up."""
+    size = 0
+    with suppress(ConnectionError):
+        while data := await one.read(MB):
+            size += len(data)
+    return size
 
 
 async def test_hole_13_a_burst_takes_no_slow_handler_out(fresh: Worker, kafka: Kafka, client: MakeClient) -> None:

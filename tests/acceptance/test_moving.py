@@ -128,35 +128,45 @@ async def test_a_worker_that_wakes_up_late_takes_no_ack_that_does_not_count(
     second = await workers.start(topic)
     await eventually(partial(share_all_partitions, first, second))
     lost = min(await first.partitions())
-    book = Book(await kafka.produce(topic, "held", "also held", partition=lost))
+    book = Book(await kafka.produce(topic, *(f"held {number}" for number in range(12)), partition=lost))
     async with watched_commits(kafka, book, id=ID, topic=topic):
         one = client(first, "one")
-        held, also_held = await one.take(2, ack_wait_ms=60_000)
+        held = await one.take(12, ack_wait_ms=60_000)
+        before, asleep, never = held[:2], held[2:10], held[10:]
+        book.acking(*before)
+        assert (await one.ack(*(message.lease for message in before))).acked == len(before)
         first.pause()
         await eventually(partial(has_all_partitions, second))
         new = await kafka.produce(topic, "new", partition=lost)
         # Sent while it sleeps, so that they are the first things it sees when it wakes up.
-        book.acking(held)
-        acking = asyncio.create_task(one.ack(held.lease))
+        book.acking(*before, *asleep)
+        acking = [asyncio.create_task(one.ack(message.lease)) for message in [*before, *asleep]]
         pulling = asyncio.create_task(client(first, "two").pull(wait_ms=500))
         await asyncio.sleep(0)
         first.resume()
 
-        # Late only once it is back in the group and has got the partition again.
-        status = (await acking).results.get(held.lease, "done")
-        assert status in {"retry", "late"}
+        results = [settled.results for settled in await asyncio.gather(*acking)]
+        answered = {
+            message.offset: result.get(message.lease, "done")
+            for message, result in zip([*before, *asleep], results, strict=True)
+        }
+        # What was durable before may be told; late only once it is back in the group and has the partition again.
+        assert {answered[message.offset] for message in before} <= {"retry", "already_settled"}
+        assert {answered[message.offset] for message in asleep} <= {"retry", "late"}
+        counted = {offset for offset, status in answered.items() if status != "retry"}
         came = {message.offset: message for message in (await pulling).messages}
 
         async def all_came() -> bool:
             for worker in (first, second):
-                pulled = await client(worker, "other").pull(wait_ms=200, max_messages=10)
+                pulled = await client(worker, "other").pull(wait_ms=200, max_messages=20)
                 came.update((message.offset, message) for message in pulled.messages)
             # Whether an ack that is to be sent again has counted, nobody knows.
-            return {also_held.offset, new[0].offset} <= came.keys()
+            return {*(message.offset for message in never), new[0].offset} <= came.keys()
 
         await eventually(all_came)
-        assert status == "retry" or held.offset not in came
-        await acked_somewhere(one.ack, held, [first, second])
+        assert not came.keys() & {*counted, *(message.offset for message in before)}
+        for message in asleep:
+            await acked_somewhere(one.ack, message, [first, second])
         book.acking(*came.values())
         for message in came.values():
             await acked_somewhere(one.ack, message, [first, second])

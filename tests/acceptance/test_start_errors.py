@@ -142,6 +142,17 @@ async def test_a_topic_that_would_lose_what_is_written_to_it_shows_the_command_t
     assert f"kafka-configs.sh --bootstrap-server {kafka.brokers} --alter --topic {ours} --add-config {remedy}" in line
 
 
+async def test_a_changelog_that_does_not_take_the_largest_rows_shows_both_ways_out(
+    kafka: Kafka, workers: Workers
+) -> None:
+    topic = await kafka.new_topic(1)
+    changelog = f"fanout_service_{topic}-ledgers-changelog"
+    await kafka.make_topic(changelog, 1, cleanup_policy="compact", max_message_bytes="100000")
+    line = await last_line(workers.launch(topic, max_row_bytes="256KiB"))
+    assert "must take 262144 (--max-row-bytes): lower that" in line
+    assert f"--alter --topic {changelog} --add-config max.message.bytes=" in line
+
+
 @pytest.mark.parametrize("suffix", ["", "-parked"])
 async def test_a_board_or_a_topic_of_parked_messages_with_partitions_is_refused(
     suffix: str, kafka: Kafka, workers: Workers

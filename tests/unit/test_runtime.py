@@ -102,7 +102,7 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A settle does not wait for seconds, for what does not come."""
-    monkeypatch.setattr(module, "MOVING", 0.05)
+    monkeypatch.setattr("fanout_app.settles.MOVING", 0.05)
 
 
 class TestPull:
@@ -318,7 +318,7 @@ class TestSettle:
 
     async def test_one_that_names_nothing_of_ours_waits_for_no_rebalance(self, scene: Scene) -> None:
         scene.rebalance(0)
-        async with asyncio.timeout(module.MOVING / 2):
+        async with asyncio.timeout(0.05 / 2):
             outcome = await scene.settling(ack=[Entry(token="forged", ref=None)])
         assert outcome.results == [("forged", Status.LEASE_UNKNOWN)]
 
@@ -326,7 +326,7 @@ class TestSettle:
         await scene.arrive(0)
         answer = await scene.answer()
         scene.runtime.close()
-        async with asyncio.timeout(module.MOVING / 2):
+        async with asyncio.timeout(0.05 / 2):
             outcome = await scene.settling(ack=entries(answer))
         assert outcome.results == [("0/0", Status.RETRY)]
 

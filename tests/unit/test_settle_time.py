@@ -9,7 +9,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from fanout_app import runtime as module
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot
@@ -62,7 +61,7 @@ async def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
     """Each of its partitions has two messages, buffered."""
     monkeypatch.setenv("FANOUT_ID", "a")
     monkeypatch.setenv("FANOUT_TOPIC", "t")
-    monkeypatch.setattr(module, "MOVING", AT_MOST)
+    monkeypatch.setattr("fanout_app.settles.MOVING", AT_MOST)
     runtime, kafka = Runtime(from_environment(), worker="w", limits=Limits()), Hanging()
     unused: Any = Mock()
     connected: Any = kafka

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 import aiohttp
 import msgspec
 
+from support.eventually import eventually
 from support.histories.client import RecordedClient
 from support.histories.events import Began, DrainBegan, DrainEnded, Sampled
 from support.histories.nemesis import TheWorker, strike
@@ -27,6 +29,8 @@ _SAMPLED_WITHIN = aiohttp.ClientTimeout(total=1.0)
 _DRAINING_CLIENTS = 2
 #: Leases of 5 s may be out, and a message that was nacked often rests.
 DRAINED_WITHIN = 15.0
+#: After the last strike; a request to a broker that has gone may be waited for until its time is up, which is 20 s.
+_HEALED_WITHIN = 60.0
 #: For what is produced while the broker is away.
 _PRODUCED_WITHIN = 30.0
 
@@ -78,6 +82,8 @@ async def _drain(
     kafka: Kafka,
     within: float,
 ) -> None:
+    # A broker that comes back on a busy machine takes its time; how long draining takes is another question.
+    await eventually(partial(_is_well, target), _HEALED_WITHIN)
     recorder.write(DrainBegan(at=recorder.now()))
     ends = {partition: end for partition, end in (await kafka.ends(topic.name, range(plan.partitions))).items() if end}
     hands = [
@@ -94,6 +100,10 @@ async def _drain(
     last = RecordedClient(recorder, session, target, "last")
     await last.pull(wait_ms=200, ack_wait_ms=100, max_messages=1000)
     recorder.write(DrainEnded(at=recorder.now(), complete=complete, ends=ends))
+
+
+async def _is_well(target: TheWorker) -> bool:
+    return not (await target.worker.status())["degraded"]
 
 
 async def _sample(recorder: Recorder, session: aiohttp.ClientSession, target: TheWorker) -> None:
