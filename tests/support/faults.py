@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -277,6 +278,8 @@ def stock_commits(report: Report, _: str) -> None:
 
     def init_then(self: BatchConsumer, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
+        # Of its own floors it asks no era.
+        self._eras = defaultdict(int)
         consumers.append(self)
 
     async def settle_and_ack(self: Runtime, settle: Settle) -> SettleOutcome:
