@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Histo
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from fanout_app import overview
 from fanout_app.core.dispatcher import Dispatcher
 
 #: Every name with its help text.
@@ -18,7 +19,8 @@ TABLE: Final = {
     "fanout_in_flight": "Messages under a live lease.",
     "fanout_oldest_unsettled_age_seconds": "Age of the oldest unsettled message held here, by its own timestamp.",
     "fanout_deliveries_total": "Messages handed out, redeliveries included.",
-    "fanout_settled_total": "Messages settled, by how: acked, late (acked after the lease ended) or rejected.",
+    "fanout_redeliveries_total": "Messages handed out that a delivery of had ended badly before.",
+    "fanout_settled_total": "Messages settled, by how: acked, late (acked after its lease), rejected or dead-lettered.",
     "fanout_expired_total": "Leases that ended by their time.",
     "fanout_nacked_total": "Messages nacked.",
     "fanout_lost_to_retention_total": "Messages deleted from the log before anyone settled them.",
@@ -26,6 +28,10 @@ TABLE: Final = {
     "fanout_waiting_pulls": "Pulls that wait for a message.",
     "fanout_tasks": "Tasks of the event loop; with as many connections as before there are as many as before.",
     "fanout_buffer_bytes": "Bytes of the messages held, buffered and leased.",
+    "fanout_delayed": "Messages that wait for their time after a nack, in memory or not.",
+    "fanout_ledger_row_bytes": "Size of the largest ledger row, when it was written last.",
+    "fanout_intake_full": "Partitions of which a limit, named by its option, lets no more be fetched.",
+    "fanout_paused": "1 while an operator's pause lasts.",
     "fanout_commit_seconds": "Time of one write of ledgers, until Kafka acknowledged it.",
 }
 _COMMIT_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -74,6 +80,7 @@ class _Queue(Collector):
     def collect(self) -> Iterator[Metric]:
         dispatcher = self._measured.dispatcher
         clients, counters = dispatcher.clients, dispatcher.counters
+        partitions = dispatcher.partitions.values()
         now = self._measured.now()
         yield _gauge("fanout_waiting_messages", self._measured.waiting())
         yield _gauge("fanout_in_flight", clients.in_flight)
@@ -82,7 +89,16 @@ class _Queue(Collector):
         yield _gauge("fanout_waiting_pulls", clients.waiting)
         yield _gauge("fanout_tasks", len(asyncio.all_tasks()))
         yield _gauge("fanout_buffer_bytes", dispatcher.bytes_held())
+        yield _gauge("fanout_delayed", sum(len(one.delayed) + len(one.sleepers) for one in partitions))
+        yield _gauge("fanout_ledger_row_bytes", max((one.row_bytes for one in partitions), default=0))
+        yield _gauge("fanout_paused", dispatcher.paused)
+        name = "fanout_intake_full"
+        full = GaugeMetricFamily(name, TABLE[name], labels=["limit"])
+        for limit, numbers in overview.full(dispatcher).items():
+            full.add_metric([limit], len(numbers))
+        yield full
         yield _counter("fanout_deliveries_total", counters.delivered)
+        yield _counter("fanout_redeliveries_total", counters.redelivered)
         yield _counter("fanout_expired_total", counters.expired)
         yield _counter("fanout_nacked_total", counters.nacked)
         yield _counter("fanout_lost_to_retention_total", counters.lost_to_retention)
@@ -92,6 +108,7 @@ class _Queue(Collector):
         settled.add_metric(["acked"], counters.acked - counters.late)
         settled.add_metric(["late"], counters.late)
         settled.add_metric(["rejected"], counters.rejected)
+        settled.add_metric(["dead-lettered"], counters.dead_lettered)
         yield settled
 
     def _oldest_age(self, now: float) -> float:

@@ -54,14 +54,16 @@ def totals(dispatcher: Dispatcher) -> dict[str, Any]:
     }
 
 
-def full(dispatcher: Dispatcher) -> list[str]:
-    """Which limits stop the intake at the moment, by their options."""
-    reasons = ["buffer-bytes"] if dispatcher.bytes_held() >= dispatcher.limits.buffer_bytes else []
+def full(dispatcher: Dispatcher) -> dict[str, list[int]]:
+    """The limits that stop the intake at the moment, by their options, and the partitions of which they do."""
+    if dispatcher.bytes_held() >= dispatcher.limits.buffer_bytes:
+        return {"buffer-bytes": sorted(dispatcher.partitions)}
+    stopped: dict[str, list[int]] = {}
     for number, partition in sorted(dispatcher.partitions.items()):
-        reason = partition.full()
-        if reason is not None and partition.log_end > partition.next_offset:
-            reasons.append(f"{reason} in partition {number}")
-    return reasons
+        limit = partition.full()
+        if limit is not None and partition.log_end > partition.next_offset:
+            stopped.setdefault(limit, []).append(number)
+    return stopped
 
 
 def live_leases(dispatcher: Dispatcher, given_before: float, limit: int) -> list[LiveLease]:

@@ -352,8 +352,12 @@ class Runtime:
             "insecure": self.insecure,
             **overview.totals(self.dispatcher),
             "waiting_pulls": len(self._futures),
-            "degraded": [*self._not_ours(), *overview.full(self.dispatcher)],
+            "degraded": [*self._not_ours(), *self._full()],
         }
+
+    def _full(self) -> list[str]:
+        stopped = overview.full(self.dispatcher).items()
+        return [f"{limit} stops the intake of partitions {', '.join(map(str, numbers))}" for limit, numbers in stopped]
 
     def _not_ours(self) -> list[str]:
         if not self._assignment.moved.is_set():
