@@ -36,6 +36,8 @@ class Fetches:
         self._starved = False
         #: Partition -> position and next offset, and since when they differ so.
         self._ahead: dict[int, tuple[tuple[int, int], float]] = {}
+        #: Kafka did not answer when it was asked last, which has been told.
+        self._silent = False
         #: How often the log of a partition ended before what was read of it.
         self._short: dict[PartitionQueue, int] = {}
 
@@ -118,8 +120,13 @@ class Fetches:
         try:
             ends = await self._source.log_ends([one.number for one in read])
         except SourceError as error:
-            logger.debug("the ends of the logs are not known at the moment: %s", error)
+            if not self._silent:
+                logger.warning("Kafka does not answer, nothing is fetched until it does: %s", error)
+            self._silent = True
             return set()
+        if self._silent:
+            logger.warning("Kafka answers again")
+        self._silent = False
         short: dict[PartitionQueue, int] = {}
         for partition, next_offset in read.items():
             end = ends.get(partition.number)

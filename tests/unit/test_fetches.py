@@ -217,11 +217,19 @@ class TestWatchLog:
         held.go_on()
         assert await watching == set()
 
-    async def test_kafka_that_does_not_answer_says_nothing(self, scene: Scene) -> None:
+    async def test_kafka_that_does_not_answer_says_nothing_and_is_told_of_once(
+        self, scene: Scene, caplog: pytest.LogCaptureFixture
+    ) -> None:
         scene.kafka.ends[0] = 9
-        scene.kafka.fail("log_ends", SourceError("timed out"))
-        assert await scene.fetches.watch_log() == set()
+        scene.kafka.fail("log_ends", SourceError("timed out"), SourceError("timed out"))
+        for _ in range(2):
+            assert await scene.fetches.watch_log() == set()
         assert scene.fetches._short == {}
+        for _ in range(2):
+            await scene.fetches.watch_log()
+        silence, back = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        assert silence == "Kafka does not answer, nothing is fetched until it does: timed out"
+        assert back == "Kafka answers again"
 
     async def test_without_partitions_nobody_is_asked(self, scene: Scene) -> None:
         scene.rebalance(0, 1)
