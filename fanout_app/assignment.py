@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from time import monotonic
 
 from fanout_app.core.dispatcher import Dispatcher
@@ -24,6 +25,7 @@ logger = logging.getLogger("fanout.assignment")
 
 _START_WRITE_FOR = 15.0
 _LAST_ROWS_FOR = 2.0
+_BACKOFF = 0.2
 #: Seconds an operator waits for a seek before he is told that Kafka does not answer; it is tried on all the same.
 _SEEK_ANSWERED = 10.0
 
@@ -87,7 +89,7 @@ class Assignment:
 
         Raises:
             KafkaError, RowError: the start cannot be found out; the worker must end rather than guess.
-            WriteError: the row that a partition begins with could not be written.
+            SourceError, WriteError: the commit or the row that a partition begins with could not be written.
         """
         term = self._terms.term()
         starts = await self._starts.find(numbers - self._dispatcher.partitions.keys())
@@ -105,20 +107,36 @@ class Assignment:
     async def _begin(self, number: int, start: Start, term: int) -> None:
         if term != self._terms.term():
             return  # the next rebalance has begun already, and will start it anew
-        if start.write:
-            try:
-                await self._commit.write_first(number, start.snapshot, _START_WRITE_FOR)
-            except WriteError:
-                if term == self._terms.term():
-                    raise
+        snapshot = start.snapshot
+        try:
+            if start.mark:
+                await self._mark(number, snapshot, term)
+                snapshot = replace(snapshot, committed=snapshot.floor)
+            if start.write:
+                await self._commit.write_first(number, snapshot, _START_WRITE_FOR)
+        except (SourceError, WriteError):
+            if term == self._terms.term():
+                raise
         if term != self._terms.term():
             return
-        self._take_on(number, start.snapshot)
+        self._take_on(number, snapshot)
         for warning in start.warnings:
             logger.warning("partition %d: %s", number, warning)
         for error in start.errors:
             logger.error("partition %d: %s", number, error)
         self._dispatcher.counters.lost_to_retention += start.lost
+
+    async def _mark(self, number: int, snapshot: LedgerSnapshot, term: int) -> None:
+        """Put a commit of ours in the place of the group's offset, tried for as long as a first row is."""
+        deadline = monotonic() + _START_WRITE_FOR
+        while True:
+            try:
+                await self._source.commit(number, snapshot.floor, snapshot.era)
+                return
+            except SourceError:
+                await asyncio.sleep(_BACKOFF)
+                if monotonic() > deadline or term != self._terms.term():
+                    raise
 
     def _take_on(self, number: int, snapshot: LedgerSnapshot) -> None:
         self._dispatcher.assign(number, snapshot).suspended = True
@@ -135,7 +153,7 @@ class Assignment:
         """The logs of these partitions are not what was read of them: find out anew where they start.
 
         Raises:
-            KafkaError, RowError, WriteError: as `start`.
+            KafkaError, RowError, SourceError, WriteError: as `start`.
         """
         term = self._terms.term()
         for number in numbers:

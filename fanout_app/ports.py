@@ -44,6 +44,9 @@ class Source(Protocol):
     async def offsets_at(self, partitions: Iterable[int], to: SeekTo) -> dict[int, int]:
         """The offsets that a seek names, within what the logs have. Raises SourceError if Kafka does not answer."""
 
+    async def commit(self, partition: int, floor: int, era: int) -> None:
+        """Make this the group's offset, marked as ours. Raises SourceError if the coordinator does not take it."""
+
     def wake_up(self) -> None:
         """What is wanted has changed: do not finish the wait that is under way."""
 

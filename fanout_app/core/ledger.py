@@ -106,9 +106,7 @@ class PartitionLedger:
         return self.failures.get(offset, 0) + 1
 
     def note_committed(self, offset: int) -> None:
-        """The group's offset is this now. Only one that went back matters enough to be written for its own sake."""
-        if self.committed is not None and offset < self.committed:
-            self.version += 1
+        """The group's offset is this now. Rows need not be written for its sake: the mark says whose it is."""
         self.committed = offset
 
     def begin_era(self, floor: int) -> None:

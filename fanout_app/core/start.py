@@ -37,6 +37,9 @@ class Start:
     snapshot: LedgerSnapshot
     #: The start was not read from a row as it stands, so a row must be written before the first message is offered.
     write: bool
+    #: The group's offset bears no mark of ours: one that does must take its place before the row is written. Seen
+    #: again, by then below the floor, it would be taken for set once more.
+    mark: bool = False
     lost: int = 0
     #: The floor lay beyond the end of the log.
     beyond_end: bool = False
@@ -47,11 +50,12 @@ class Start:
 def decide(known: Known) -> Start:
     """The larger of ledger row and group offset, else the mirror, else the first start; then what the log still has.
 
-    A group offset that bears no mark of ours was set by an operator's tool, unless it is the one that was known
-    before: below the floor it begins a new era, above it what lies between is skipped. Without the mark one that was
-    set back to a recent floor would look like our own last commit.
+    A group offset that bears no mark of ours was set by an operator's tool: below the floor it begins a new era, above
+    it what lies between is skipped. Without the mark one that was set back to a recent floor would look like our own
+    last commit.
     """
     start = _from_records(known)
+    start.mark = known.committed is not None and known.committed_era is None
     verdict = judge(known.witnessed)
     start.beyond_end = start.snapshot.floor > known.log_end
     if start.beyond_end or verdict.replaced:
@@ -88,7 +92,6 @@ def _on_another_log(start: Start, known: Known, same: Witness | None) -> None:
     start.errors.append(f"the floor {floor} is {why}: {what}; starting a new era at {begin}")
     ledger = PartitionLedger(start.snapshot)
     ledger.begin_era(begin)
-    # The group still has the offset of the log that is gone: remembered, so that it is not taken for a new one.
     start.snapshot = replace(ledger.snapshot(), committed=known.committed)
     start.write = True
 
@@ -99,7 +102,7 @@ def _from_records(known: Known) -> Start:
         return _without_row(known)
     if committed is None:
         return Start(row, write=False)
-    if era is None and committed != row.committed:
+    if era is None:
         return _set_by_operator(row, committed)
     if era == row.era and committed > row.floor:
         ledger = PartitionLedger(row)
@@ -121,7 +124,7 @@ def _without_row(known: Known) -> Start:
 
 
 def _set_by_operator(row: LedgerSnapshot, committed: int) -> Start:
-    """An offset that bears no mark of ours, and is not the one that was there when the row was written."""
+    """An offset that bears no mark of ours."""
     ledger = PartitionLedger(row)
     warnings = []
     if committed < row.floor:
@@ -132,5 +135,4 @@ def _set_by_operator(row: LedgerSnapshot, committed: int) -> Start:
         warnings.append(
             f"the group's offset was set forward from {row.floor} to {committed}: what lies between is skipped"
         )
-    # Written even if nothing else has changed: it is not to be taken for set a second time.
-    return Start(replace(ledger.snapshot(), committed=committed), write=True, warnings=warnings)
+    return Start(replace(ledger.snapshot(), committed=committed), write=bool(warnings), warnings=warnings)

@@ -10,6 +10,7 @@ from faust.types import TP
 from fanout_app.core.requests import SeekTo, Timestamp
 from fanout_app.kafka.errors import as_source_error
 from fanout_app.kafka.log_client import LogClient
+from fanout_app.ports import SourceError
 
 
 class ConsumerSource:
@@ -43,6 +44,12 @@ class ConsumerSource:
         if isinstance(to, int):
             return {number: min(max(start, to), end) for number, (start, end) in bounds.items()}
         return {number: start if to == "earliest" else end for number, (start, end) in bounds.items()}
+
+    async def commit(self, partition: int, floor: int, era: int) -> None:
+        with as_source_error():
+            committed = await self._app.consumer.commit_source(partition, floor, era)
+        if not committed:
+            raise SourceError("the group's coordinator did not take the offset")
 
     def wake_up(self) -> None:
         self._app.consumer.wake_up()

@@ -174,11 +174,18 @@ class BatchConsumer(driver.Consumer):
         """Holes are the ledger's business."""
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        marked = {tp: OffsetAndMetadata(offset, commit_mark(self._eras[tp])) for tp, offset in offsets.items()}
-        done = bool(await self._thread.commit(marked))
+        done = await self._commit_marked({tp: (offset, self._eras[tp]) for tp, offset in offsets.items()})
         if done:
             self._intake.committed({tp.partition: offset for tp, offset in offsets.items()})
         return done
+
+    async def commit_source(self, partition: int, floor: int, era: int) -> bool:
+        """Commit this now, whatever is committable; whether the coordinator has taken it."""
+        return await self._commit_marked({TP(self._intake.topic, partition): (floor, era)})
+
+    async def _commit_marked(self, floors: Mapping[TP, tuple[int, int]]) -> bool:
+        marked = {tp: OffsetAndMetadata(floor, commit_mark(era)) for tp, (floor, era) in floors.items()}
+        return bool(await self._thread.commit(marked))
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's alarm about slow streams and commits knows nothing of leases; the worker's health check does."""

@@ -110,6 +110,9 @@ class FakeKafka:
         await self._call("offsets_at", None, to)
         return {number: self.sought_to.get(number, 0) for number in wanted}
 
+    async def commit(self, partition: int, floor: int, era: int) -> None:
+        await self._call("commit", partition, (floor, era))
+
     def wake_up(self) -> None:
         self.calls.append(Call("wake_up"))
 

@@ -19,6 +19,7 @@ from unit.fake_ports import Worker, until
 @pytest.fixture
 async def worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
     monkeypatch.setattr("fanout_app.group_commit._BACKOFF", 0.005)
+    monkeypatch.setattr("fanout_app.assignment._BACKOFF", 0.005)
     worker = Worker()
     yield worker
     await worker.stop()
@@ -100,8 +101,36 @@ class TestRebalance:
             await worker.assignment.start({0})
         assert worker.dispatcher.partitions == {}
 
-    @pytest.mark.parametrize("step", ["find", "write_row"])
+    async def test_a_foreign_offset_is_replaced_before_the_row_is_written(self, worker: Worker) -> None:
+        """A row of the new era without that commit would leave an offset to be taken for set once more."""
+        worker.kafka.starts[0] = Start(LedgerSnapshot(era=3, floor=7, committed=7), write=True, mark=True)
+        worker.kafka.fail("commit", SourceError("the coordinator moved"))
+        committing = worker.kafka.hold("commit")
+        worker.rebalance(0)
+        starting = asyncio.create_task(worker.assignment.start({0}))
+        await committing.reached()
+        assert not worker.kafka.called("write_row")
+        assert worker.dispatcher.partitions == {}
+        committing.go_on()
+        assert await starting
+        assert [call.what for call in worker.kafka.called("commit")] == [(7, 3)] * 2
+        assert worker.kafka.called("write_row")[0].what.era == 3
+        assert worker.dispatcher.partitions[0].ledger.committed == 7
+
+    async def test_a_start_whose_commit_is_not_taken_ends(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_START_WRITE_FOR", 0.0)
+        worker.kafka.starts[0] = Start(LedgerSnapshot(floor=7), write=False, mark=True)
+        worker.kafka.fail("commit", *[SourceError("no coordinator")] * 10)
+        worker.rebalance(0)
+        with pytest.raises(SourceError):
+            await worker.assignment.start({0})
+        assert worker.dispatcher.partitions == {}
+
+    @pytest.mark.parametrize("step", ["find", "commit", "write_row"])
     async def test_a_start_that_the_next_rebalance_overtakes_takes_nothing_on(self, worker: Worker, step: str) -> None:
+        worker.kafka.starts[0] = Start(LedgerSnapshot(), write=True, mark=True)
         held = worker.kafka.hold(step)
         worker.rebalance(0, 1)
         starting = asyncio.create_task(worker.assignment.start({0, 1}))

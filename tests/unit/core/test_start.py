@@ -89,7 +89,7 @@ def test_an_offset_set_back_by_an_operator_begins_an_era_there() -> None:
     assert told(decided) == (1, 0)
 
 
-@pytest.mark.parametrize("known", [None, 20])
+@pytest.mark.parametrize("known", [None, 20, 30])
 def test_an_offset_set_back_by_an_operator_is_told_from_our_own_although_no_row_knows_our_last(
     known: int | None,
 ) -> None:
@@ -175,12 +175,27 @@ def test_the_offset_of_a_log_that_is_gone_skips_nothing_of_the_new_one() -> None
     assert told(again) == (0, 0)
 
 
-def test_a_group_offset_that_went_back_is_worth_a_row() -> None:
-    ledger = PartitionLedger(row(3, committed=100))
-    ledger.note_committed(3)
-    assert (ledger.committed, ledger.version) == (3, 1)
-    ledger.note_committed(9)
-    assert (ledger.committed, ledger.version) == (9, 1)
+@pytest.mark.parametrize(("before", "committed", "floor"), [(None, 40, 40), (row(50), 50, 50), (row(50), 30, 30),
+                                                           (row(50), 70, 70), (row(2000), 2000, 0)])  # fmt: skip
+def test_an_offset_without_our_mark_is_replaced_by_one_with_it(
+    before: LedgerSnapshot | None, committed: int, floor: int
+) -> None:
+    """Left there it would be taken for set once more as soon as the floor has passed it."""
+    decided = start(row=before, committed=committed, committed_era=None)
+    assert (decided.snapshot.floor, decided.mark) == (floor, True)
+    assert not start(row=before, committed=committed, committed_era=0).mark
+
+
+@pytest.mark.parametrize("before", [row(50, 60, committed=30), None])
+def test_killed_between_that_commit_and_its_row_the_next_start_decides_the_same(before: LedgerSnapshot | None) -> None:
+    first = start(row=before, committed=30, committed_era=None).snapshot
+    again = start(row=before, committed=first.floor, committed_era=first.era)
+    assert (again.snapshot.era, again.snapshot.floor, set(again.snapshot.settled)) == (
+        first.era,
+        30,
+        set(first.settled),
+    )
+    assert again.write
 
 
 def witnessed(**seen: Seen) -> dict[Witness, Seen]:
