@@ -180,8 +180,9 @@ async def test_hole_13_a_slow_reader_slows_nobody_and_keeps_nothing(
     await eventually(all_are_here)
     before = resident(fresh.pid)
     slow = await Hangup.pulling(
-        fresh, "slow", receive_buffer=4096, ack_wait_ms=2000, max_messages=large, max_bytes=16 * MB
+        fresh, "slow", receive_buffer=4096, ack_wait_ms=3000, max_messages=large, max_bytes=16 * MB
     )
+    since = time.monotonic()
 
     async def read_slowly() -> None:
         while True:
@@ -192,8 +193,9 @@ async def test_hole_13_a_slow_reader_slows_nobody_and_keeps_nothing(
     reading = asyncio.create_task(read_slowly()) if reads else None
     try:
         quick = client(fresh, "quick")
-        for number in range(30):
-            await kafka.produce(fresh.topic, f"small {number}", partition=1)
+        # Well within the leases of the slow one: after them the large ones come first.
+        while time.monotonic() < since + 1.5:
+            await kafka.produce(fresh.topic, "small", partition=1)
             began = time.monotonic()
             message = (await quick.pull(wait_ms=5000)).one
             await quick.ack(message.lease)
