@@ -28,6 +28,10 @@ PORT = 6191
 SIZE = 100
 BATCH = 500
 ROUNDS = 3
+#: Seconds that are measured, or that something takes.
+HELD_FOR = WAITING_FOR = 60
+NOBODY_FOR = 30
+CLIENT_TTL = 2
 Figures = dict[str, float]
 
 
@@ -63,7 +67,7 @@ async def _drain(worker: Worker, messages: int, *, holding: bool) -> Figures:
     await load.drain(messages - len(kept))
     cpu = cpu_seconds(worker.pid) - cpu
     if holding:
-        await asyncio.sleep(max(0.0, 60 - (time.monotonic() - since)))
+        await asyncio.sleep(max(0.0, HELD_FOR - (time.monotonic() - since)))
         row = (await get(PORT, "/v1/partitions"))["partitions"][0]
         assert (row["floor"], row["settled_above_floor"]) == (0, messages - 1), row
         print(
@@ -155,7 +159,7 @@ def idle(brokers: str, messages: int) -> Figures:
     """Nobody asks while messages wait; then a hundred wait while no message comes."""
     figures: Figures = {}
     asyncio.run(fill(brokers, "idle", partitions=4, messages=4, size=SIZE))
-    with started(brokers, "nobody", "idle", PORT, "--client-ttl", "2s") as worker:
+    with started(brokers, "nobody", "idle", PORT, "--client-ttl", f"{CLIENT_TTL}s") as worker:
         figures |= uvloop.run(_nobody(brokers, worker, messages))
     asyncio.run(fill(brokers, "empty", partitions=4, messages=0, size=SIZE))
     with started(brokers, "waiting", "empty", PORT) as worker:
@@ -166,11 +170,11 @@ def idle(brokers: str, messages: int) -> Figures:
 async def _nobody(brokers: str, worker: Worker, messages: int) -> Figures:
     load = Load(PORT, clients=2, batch=1)
     await load.drain(4)
-    await asyncio.sleep(4.0)
+    await asyncio.sleep(2 * CLIENT_TTL)  # nobody is alive any more
     before, rss = await _positions(), rss_bytes(worker.pid)
     await fill(brokers, "idle", partitions=4, messages=messages, size=1000)
     cpu, began = cpu_seconds(worker.pid), time.monotonic()
-    await asyncio.sleep(30.0)
+    await asyncio.sleep(NOBODY_FOR)
     busy = (cpu_seconds(worker.pid) - cpu) / (time.monotonic() - began)
     after, grown = await _positions(), rss_bytes(worker.pid) - rss
     assert before == after, (before, after)
@@ -199,9 +203,9 @@ async def _waiting(worker: Worker) -> Figures:
             await puller.pull(1, wait_ms=50_000)
 
     tasks = [asyncio.create_task(wait(puller)) for puller in pullers]
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(2.0)  # all of them wait
     cpu, began = cpu_seconds(worker.pid), time.monotonic()
-    await asyncio.sleep(60.0)
+    await asyncio.sleep(WAITING_FOR)
     busy = (cpu_seconds(worker.pid) - cpu) / (time.monotonic() - began)
     assert (await get(PORT, "/v1/status"))["waiting_pulls"] >= 99
     for task in tasks:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 
 from fanout_app.core.dispatcher import Dispatcher
@@ -110,10 +111,10 @@ class Assignment:
         snapshot = start.snapshot
         try:
             if start.mark:
-                await self._mark(number, snapshot, term)
+                await self._until_taken(partial(self._source.commit, number, snapshot.floor, snapshot.era), term)
                 snapshot = replace(snapshot, committed=snapshot.floor)
             if start.write:
-                await self._commit.write_first(number, snapshot, _START_WRITE_FOR)
+                await self._until_taken(partial(self._commit.write_first, number, snapshot), term)
         except (SourceError, WriteError):
             if term == self._terms.term():
                 raise
@@ -126,14 +127,18 @@ class Assignment:
             logger.error("partition %d: %s", number, error)
         self._dispatcher.counters.lost_to_retention += start.lost
 
-    async def _mark(self, number: int, snapshot: LedgerSnapshot, term: int) -> None:
-        """Put a commit of ours in the place of the group's offset, tried for as long as a first row is."""
+    async def _until_taken(self, tell_kafka: Callable[[], Awaitable[None]], term: int) -> None:
+        """Try to get into Kafka what a partition begins with.
+
+        Raises:
+            SourceError, WriteError: it was not taken within ``_START_WRITE_FOR`` seconds, however often it was tried,
+                or a rebalance began before it was: tried again then, it might take back what the next owner settles.
+        """
         deadline = monotonic() + _START_WRITE_FOR
         while True:
             try:
-                await self._source.commit(number, snapshot.floor, snapshot.era)
-                return
-            except SourceError:
+                return await tell_kafka()
+            except (SourceError, WriteError):
                 await asyncio.sleep(_BACKOFF)
                 if monotonic() > deadline or term != self._terms.term():
                     raise
@@ -235,7 +240,7 @@ class Assignment:
         """Write the row that a partition begins with, for as long as it takes; False if the term ends first."""
         while term == self._terms.term():
             try:
-                await self._commit.write_first(number, snapshot, _START_WRITE_FOR)
+                await self._until_taken(partial(self._commit.write_first, number, snapshot), term)
             except WriteError as error:
                 logger.warning("partition %d: the row of its new era is not written yet: %s", number, error)
             else:

@@ -72,22 +72,13 @@ class GroupCommit:
         ledger = self._dispatcher.partitions[partition].ledger
         self._lines[partition] = _Line(ledger.version, ledger.floor)
 
-    async def write_first(self, partition: int, snapshot: LedgerSnapshot, timeout: float) -> None:
+    async def write_first(self, partition: int, snapshot: LedgerSnapshot) -> None:
         """Write the row of a partition that is about to begin, before anything of it is handed out.
 
         Raises:
-            WriteError: it was not acknowledged within ``timeout`` seconds, however often it was tried, or a rebalance
-                began before it was: tried again then, it might take back what the next owner settles.
+            WriteError: it was not acknowledged.
         """
-        term, deadline = self._ownership.term(), monotonic() + timeout
-        while True:
-            try:
-                await self._store.write_row(partition, snapshot)
-                return
-            except WriteError:
-                await asyncio.sleep(_BACKOFF)
-                if monotonic() > deadline or term != self._ownership.term():
-                    raise
+        await self._store.write_row(partition, snapshot)
 
     def drop(self, partition: int) -> None:
         """The partition is somebody else's: who waits for a write of it learns that its outcome is not known."""

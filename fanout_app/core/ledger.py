@@ -25,7 +25,8 @@ class LedgerSnapshot:
     settled: frozenset[int] | BitMap64 = field(default_factory=frozenset)
     #: Offset -> how many deliveries of it ended badly; the next one's count is one more.
     failures: Mapping[int, int] = field(default_factory=dict)
-    #: The last offset known to be committed to the consumer group, None before the first commit.
+    #: The last offset known to be committed to the consumer group, None before the first commit. What a row says of it
+    #: is for whoever looks at rows: a start asks the group.
     committed: int | None = None
     #: Records seen below the floor, ascending: others in their place later mean that the topic was made anew.
     witnesses: tuple[Witness, ...] = ()

@@ -71,6 +71,7 @@ def decide(known: Known) -> Start:
                 f"{start.lost} messages below offset {known.log_start} were deleted by retention before anyone settled "
                 "them"
             )
+    start.snapshot = replace(start.snapshot, committed=known.committed)
     return start
 
 
@@ -92,7 +93,7 @@ def _on_another_log(start: Start, known: Known, same: Witness | None) -> None:
     start.errors.append(f"the floor {floor} is {why}: {what}; starting a new era at {begin}")
     ledger = PartitionLedger(start.snapshot)
     ledger.begin_era(begin)
-    start.snapshot = replace(ledger.snapshot(), committed=known.committed)
+    start.snapshot = ledger.snapshot()
     start.write = True
 
 
@@ -108,14 +109,14 @@ def _from_records(known: Known) -> Start:
         ledger = PartitionLedger(row)
         ledger.settle_range(row.floor, committed)
         remark = f"the changelog has lost rows: the group's offset is {committed}, the floor was {row.floor}"
-        return Start(replace(ledger.snapshot(), committed=committed), write=True, warnings=[remark])
-    return Start(replace(row, committed=committed), write=False)
+        return Start(ledger.snapshot(), write=True, warnings=[remark])
+    return Start(row, write=False)
 
 
 def _without_row(known: Known) -> Start:
     if known.committed is not None:
         era = known.committed_era or 0
-        return Start(LedgerSnapshot(era=era, floor=known.committed, committed=known.committed), write=True)
+        return Start(LedgerSnapshot(era=era, floor=known.committed), write=True)
     if known.mirror is not None:
         era, floor = known.mirror
         remark = f"neither changelog nor group know an offset, starting at the mirrored {floor}"
@@ -135,4 +136,4 @@ def _set_by_operator(row: LedgerSnapshot, committed: int) -> Start:
         warnings.append(
             f"the group's offset was set forward from {row.floor} to {committed}: what lies between is skipped"
         )
-    return Start(replace(ledger.snapshot(), committed=committed), write=bool(warnings), warnings=warnings)
+    return Start(ledger.snapshot(), write=bool(warnings), warnings=warnings)

@@ -58,7 +58,7 @@ async def test_d14_leases_delays_and_polls_end_in_real_time_whatever_the_wall_cl
         ends, left = await shown(held.lease)
         assert 0 < left <= T
         assert ahead - TOLERANCE < ends - left < ahead + TOLERANCE
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # so that the worker's timers come round at each of these times
     assert (await empty).messages == []
     assert 2.0 - 0.05 < time.monotonic() - began < 2.0 + TOLERANCE
     turn(DAY)

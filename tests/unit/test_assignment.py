@@ -18,7 +18,6 @@ from unit.fake_ports import Worker, until
 
 @pytest.fixture
 async def worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
-    monkeypatch.setattr("fanout_app.group_commit._BACKOFF", 0.005)
     monkeypatch.setattr("fanout_app.assignment._BACKOFF", 0.005)
     worker = Worker()
     yield worker

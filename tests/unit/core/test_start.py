@@ -62,6 +62,11 @@ def test_a_row_counts_although_the_group_has_forgotten_its_offset() -> None:
     assert start(row=row(10, 12)).snapshot.floor == 10
 
 
+def test_a_floor_that_the_group_has_forgotten_is_committed_again() -> None:
+    """Kafka drops the offsets of a group that was away for `offsets.retention.minutes`."""
+    assert start(row=row(10, committed=10)).snapshot.committed is None
+
+
 def test_the_groups_offset_counts_where_there_is_no_row() -> None:
     decided = start(committed=40, mirror=(0, 20))
     assert decided.snapshot.floor == 40
