@@ -50,14 +50,19 @@ class DeadLettering:
 
     async def _work(self) -> None:
         try:
-            while spent := self._dispatcher.spent()[:_AT_ONCE]:
-                done = await asyncio.gather(*map(self._put_away, spent))
+            while spent := self._dispatcher.spent():
+                done: list[bool] = []
+                # All in turn before any is tried again: some may never be taken, and must not hold up the others.
+                for first in range(0, len(spent), _AT_ONCE):
+                    done += await asyncio.gather(*map(self._put_away, spent[first : first + _AT_ONCE]))
                 if not all(done):
                     await asyncio.sleep(_RETRY_PAUSE)
         finally:
             self._working = False
 
     async def _put_away(self, spent: Spent) -> bool:
+        if not self._dispatcher.is_spent(spent):
+            return True  # settled while others were written, or the partition is somebody else's
         try:
             async with asyncio.timeout(_WRITE_FOR):
                 await self._sink.put(

@@ -267,11 +267,16 @@ class Dispatcher:
         """What has been given up on and waits to be put where such messages go."""
         return [spent for partition in self.partitions.values() for spent in partition.spent.values()]
 
-    def put_away(self, spent: Spent) -> bool:
-        """It is there now: settle it. False if somebody else has done so, or the partition is not ours any more."""
+    def is_spent(self, spent: Spent) -> bool:
+        """False if somebody has settled it meanwhile, or the partition is not ours any more."""
         partition = self.partitions.get(spent.partition)
-        if partition is None or partition.spent.get(spent.message.offset) is not spent:
+        return partition is not None and partition.spent.get(spent.message.offset) is spent
+
+    def put_away(self, spent: Spent) -> bool:
+        """It is there now: settle it. False if `is_spent` is no longer true."""
+        if not self.is_spent(spent):
             return False
+        partition = self.partitions[spent.partition]
         partition.forget(spent.message.offset)
         partition.ledger.settle((spent.message.offset,))
         self.counters.dead_lettered += 1

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from time import monotonic
+from typing import Any
 
 import pytest
 
 from fanout_app import dead_lettering as module
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.ledger import LedgerSnapshot
+from fanout_app.core.message import Message
 from fanout_app.dead_lettering import DeadLettering
 from fanout_app.ports import SourceError
 from unit.fake_ports import Worker, until
@@ -94,6 +96,35 @@ async def test_one_that_fails_holds_up_no_other(scene: Scene, caplog: pytest.Log
     assert scene.dispatcher.partitions[0].ledger.floor == 250
     given_up = [record for record in caplog.records if "given up on" in record.message]
     assert len(given_up) == 250
+
+
+async def test_any_number_that_are_never_taken_hold_up_no_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = scene.kafka.put
+
+    async def too_large_below_150(partition: int, message: Message, **about: Any) -> None:
+        if message.offset < 150:
+            raise SourceError("too large")
+        await put(partition, message, **about)
+
+    monkeypatch.setattr(scene.kafka, "put", too_large_below_150)
+    scene.give_up_on(0, *range(250))
+    scene.dead_lettering.look()
+    await until(lambda: len(scene.kafka.put_away) == 100)
+    assert list(scene.dispatcher.partitions[0].spent) == list(range(150))
+
+
+async def test_one_settled_while_others_are_written_is_not_written(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    scene.give_up_on(0, 0, 1)
+    put = scene.kafka.hold("put")
+    scene.dead_lettering.look()
+    await put.reached()
+    scene.dispatcher.leases.settle_one(0, 1, monotonic())
+    put.go_on()
+    await until(scene.is_idle)
+    assert scene.kafka.put_away == [(0, 0)]
 
 
 async def test_a_sink_that_hangs_is_no_longer_waited_for_after_a_while(
