@@ -29,12 +29,13 @@ from fanout_app.kafka.topic_watch import TopicWatch, missing
 from fanout_app.kafka.transport import BatchTransport, partitions_of
 from fanout_app.kafka.writer import Writer
 from fanout_app.key_file import KeyFile
+from fanout_app.lease_keys import LeaseKeys
 from fanout_app.metrics import Metrics
 from fanout_app.options import Options
 from fanout_app.runtime import Runtime
 from fanout_app.settings import settings
 from fanout_app.web.server import FanoutWeb
-from fanout_app.web.tokens import LeaseKeys, TokenCodec
+from fanout_app.web.tokens import TokenCodec
 from fanout_app.zookeeper.mirror import Mirror, Mirrored
 from fanout_app.zookeeper.session import Session
 

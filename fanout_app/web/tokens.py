@@ -15,7 +15,6 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections.abc import Iterable
 from enum import Enum
 from hashlib import sha256, shake_256
 from hmac import compare_digest
@@ -23,9 +22,9 @@ from itertools import groupby
 from struct import Struct
 from typing import Final, NamedTuple
 
-from fanout_app.core.errors import OptionError
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.requests import BatchRef, LeaseRef, Ref
+from fanout_app.lease_keys import LeaseKeys
 
 _BLOCK: Final = 256
 #: Bytes of a tag: one guess in 2**56, each of them a request.
@@ -55,29 +54,6 @@ class UnknownKey(Enum):
     """A token that is ours by its stamp, signed with a key that this worker does not have (yet)."""
 
     UNKNOWN_KEY = "signed with a key this worker has not read yet"
-
-
-class LeaseKeys:
-    """The keys tokens are signed with: the first signs, all of them verify."""
-
-    def __init__(self, keys: Iterable[bytes]) -> None:
-        self.by_id: dict[bytes, bytes] = {}
-        for key in dict.fromkeys(keys):
-            if not key:
-                raise OptionError("a lease key is empty: remove it, or write at least 32 random characters")
-            key_id = sha256(b"fanout key id" + key).digest()[:2]
-            if key_id in self.by_id:
-                raise OptionError("two lease keys have the same key id by chance: make another one of them")
-            # Hashed to one length, so that no key is the beginning of another one and of what follows it.
-            self.by_id[key_id] = sha256(b"fanout lease key" + key).digest()
-        if not self.by_id:
-            raise OptionError("there is no lease key: write one key a line, at least 32 random characters each")
-        self.signing_id = next(iter(self.by_id))
-
-    @classmethod
-    def from_text(cls, text: str) -> LeaseKeys:
-        """Read a key file: one key a line, blank lines and space around keys do not count."""
-        return cls(line.strip().encode() for line in text.splitlines() if line.strip())
 
 
 class _Head(NamedTuple):

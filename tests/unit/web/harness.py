@@ -11,10 +11,11 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from fanout_app.lease_keys import LeaseKeys
 from fanout_app.metrics import Metrics
 from fanout_app.web.handlers import MAX_BODY
 from fanout_app.web.protocol import ProblemRunner
-from fanout_app.web.tokens import LeaseKeys, TokenCodec
+from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.views import install
 from unit.web.fake_runtime import FakeRuntime
 

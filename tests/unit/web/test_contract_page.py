@@ -14,10 +14,11 @@ from aiohttp import web
 from msgspec import inspect
 
 from fanout_app.core.requests import Empty
+from fanout_app.lease_keys import LeaseKeys
 from fanout_app.options import TABLE
 from fanout_app.web import schemas
 from fanout_app.web.handlers import MAX_BODY
-from fanout_app.web.tokens import LeaseKeys, TokenCodec
+from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.views import install
 from unit.web.fake_runtime import FakeRuntime
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from fanout_app.core.errors import OptionError
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.requests import BatchRef, LeaseRef
-from fanout_app.web.tokens import LeaseKeys, TokenCodec, UnknownKey
+from fanout_app.lease_keys import LeaseKeys
+from fanout_app.web.tokens import TokenCodec, UnknownKey
 from unit.web.fake_runtime import Record
 
 ALPHABET = string.ascii_letters + string.digits + "-_"

@@ -8,7 +8,8 @@ import pytest
 
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.settling import TABLE, Case
-from fanout_app.web.tokens import LeaseKeys, TokenCodec
+from fanout_app.lease_keys import LeaseKeys
+from fanout_app.web.tokens import TokenCodec
 from unit.web.fake_runtime import START_UNIX_MS, FakeRuntime
 from unit.web.harness import Served, serving
 
