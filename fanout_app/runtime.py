@@ -16,7 +16,6 @@ from time import monotonic
 from typing import Any
 
 from fanout_app import overview
-from fanout_app.alarm import Alarm
 from fanout_app.assignment import Assignment
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer, LeaseRun
@@ -28,6 +27,7 @@ from fanout_app.fetches import Fetches
 from fanout_app.group_commit import GroupCommit
 from fanout_app.options import Options
 from fanout_app.ports import Bodies, DeadLetterSink, Fetch, LedgerStore, Source, Starts, Switch, Terms
+from fanout_app.pulls import Pulls
 from fanout_app.row_watch import RowWatch
 from fanout_app.settles import MOVING, Settles
 from fanout_app.tasks import Tasks
@@ -37,7 +37,6 @@ logger = logging.getLogger("fanout.runtime")
 
 #: Seconds after which an intake with messages and waiting clients that hands nothing out counts as standing still.
 STANDSTILL = 30.0
-_OWNERSHIP_RECHECK = 0.1
 
 
 class Runtime:
@@ -48,6 +47,7 @@ class Runtime:
     parked: Parked
     _assignment: Assignment
     _fetches: Fetches
+    _pulls: Pulls
     _waking: Waking
     _dead_lettering: DeadLettering
     _terms: Terms
@@ -64,11 +64,7 @@ class Runtime:
         self.stopping = False
         #: Whether others than this machine reach it, and nobody is asked who they are.
         self.insecure = False
-        self._futures: dict[int, asyncio.Future[Answer | None]] = {}
-        self._alarm = Alarm(self._on_time)
         self._rows = RowWatch(self.dispatcher)
-        self._ours = True
-        self._idle_since = 0.0
 
     def connect(
         self,
@@ -94,6 +90,9 @@ class Runtime:
         self._fetches = Fetches(self.dispatcher, commit, source, serve=self._serve)
         self._assignment = Assignment(
             self.dispatcher, commit, source=source, starts=starts, terms=terms, tasks=self._tasks, serve=self._serve
+        )
+        self._pulls = Pulls(
+            self.dispatcher, terms, moved=self._assignment.moved, take_more=self._take_more, on_time=self._on_time
         )
         self._waking = Waking(self.dispatcher, commit, bodies, self._tasks, self._serve)
         self._settles = Settles(
@@ -163,77 +162,14 @@ class Runtime:
 
     async def pull(self, pull: Pull, *, wait: float, anonymous: bool = False) -> Answer | Empty:
         """Wait up to ``wait`` seconds for messages. If cancelled, whatever was handed out is taken back."""
-        dispatcher = self.dispatcher
-        number = dispatcher.add_pull(monotonic(), pull, anonymous=anonymous)
-        if len(self._futures) == 0:
-            self._idle_since = monotonic()
-        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-        self._futures[number] = future
-        self._take_more()
-        self._serve()
-        if not future.done() and (wait <= 0 or self.stopping):
-            self._end_pull(number)
-        handle = None
-        if not future.done():
-            handle = asyncio.get_running_loop().call_later(wait, self._end_pull, number)
-        try:
-            answer = await future
-        except asyncio.CancelledError:
-            self._end_pull(number)
-            if future.done() and not future.cancelled() and (answer := future.result()) is not None:
-                self.release(answer)
-            raise
-        finally:
-            if handle is not None:
-                handle.cancel()
-        return answer if answer is not None else dispatcher.why_empty(pull)
-
-    def _end_pull(self, number: int) -> None:
-        future = self._futures.pop(number, None)
-        self.dispatcher.cancel_pull(number, monotonic())
-        if future is not None and not future.done():
-            future.set_result(None)
+        return await self._pulls.pull(pull, wait=0.0 if self.stopping else wait, anonymous=anonymous)
 
     def release(self, answer: Answer) -> None:
         """The answer could not be written: its messages go to the next client at once, uncounted."""
-        if answer.batch in self.dispatcher.answers:
-            self.dispatcher.release(answer, monotonic())
-            self._serve()
+        self._pulls.release(answer)
 
     def _serve(self) -> None:
-        """Hand out what there is to who waits, and set the timer for what comes next."""
-        now = monotonic()
-        if self._futures:
-            if not self._still_ours(now):
-                self._alarm.at(now + _OWNERSHIP_RECHECK)
-                return
-            while self._hand_out(now):
-                pass
-        self._alarm.at(self.dispatcher.next_deadline())
-
-    def _hand_out(self, now: float) -> bool:
-        """True if something has come back meanwhile: then others that wait are to have it."""
-        came_back = False
-        for number, answer in self.dispatcher.serve(now):
-            self._idle_since = now
-            future = self._futures.pop(number)
-            if future.done():  # its task was cancelled in this very turn of the loop
-                self.dispatcher.release(answer, now)
-                came_back = True
-            else:
-                future.set_result(answer)
-        return came_back
-
-    def _still_ours(self, now: float) -> bool:
-        """Whether anything may be handed out: somebody else may own these partitions by now, and we not know it."""
-        ours = self._terms.holds(self._terms.term(), now)
-        if ours != self._ours and self._assignment.moved.is_set():
-            self._ours = ours
-            if ours:
-                logger.warning("the group's coordinator answers again: messages are handed out again")
-            else:
-                logger.warning("no recent answer from the group's coordinator: nothing is handed out until it comes")
-        return ours
+        self._pulls.serve()
 
     def _on_time(self) -> None:
         expired = self.dispatcher.counters.expired
@@ -299,7 +235,7 @@ class Runtime:
         """A client leaves: its pulls end, its messages go to others. False if nobody of that name is known."""
         pulls = self.dispatcher.leave(client, monotonic())
         for number in pulls or ():
-            self._end_pull(number)
+            self._pulls.end(number)
         self._fetches.feed()
         self._serve()
         return pulls is not None
@@ -325,11 +261,11 @@ class Runtime:
 
     def healthy(self) -> str | None:
         """None, or why this worker should be restarted."""
-        stuck_for = monotonic() - self._idle_since
+        stuck_for = monotonic() - self._pulls.idle_since
         if (
             stuck_for > STANDSTILL
             and self._terms.holds(self._terms.term(), monotonic())
-            and any(self._could_be_served(pull) for pull in self._futures)
+            and any(self._could_be_served(pull) for pull in self._pulls)
             and overview.could_serve(self.dispatcher, monotonic())
         ):
             return f"messages and free clients, and nothing was handed out for {stuck_for:.0f} s"
@@ -351,7 +287,7 @@ class Runtime:
             "paused": self.paused,
             "insecure": self.insecure,
             **overview.totals(self.dispatcher),
-            "waiting_pulls": len(self._futures),
+            "waiting_pulls": len(self._pulls),
             "degraded": [*self._not_ours(), *self._full()],
         }
 
@@ -381,8 +317,7 @@ class Runtime:
         if self.ready:
             self.ready = False
             await asyncio.sleep(self.options.drain)
-        for number in list(self._futures):
-            self._end_pull(number)
+        self._pulls.end_all()
         return await self.commit.write_all(MOVING)
 
     def close(self) -> None:
@@ -391,6 +326,6 @@ class Runtime:
         self._assignment.moved.set()
 
     async def stop(self) -> None:
-        self._alarm.cancel()
+        self._pulls.stop()
         await self._tasks.stop()
         await self.commit.stop()

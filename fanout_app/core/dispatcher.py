@@ -39,6 +39,8 @@ class Handout(NamedTuple):
 class _Waiting(NamedTuple):
     pull: Pull
     client: Client
+    #: Seconds after which what it is handed goes back, unless it is confirmed; None where that is not asked for.
+    on_loan: float | None
 
 
 class Dispatcher:
@@ -120,15 +122,22 @@ class Dispatcher:
 
     # Pulls -----------------------------------------------------------------------------------------------------------
 
-    def add_pull(self, now: float, pull: Pull, *, anonymous: bool = False) -> int:
-        """Let a client wait; `serve` tells whether there is something for it. Returns the number of the pull."""
+    def add_pull(self, now: float, pull: Pull, *, anonymous: bool = False, on_loan: float | None = None) -> int:
+        """Let a client wait; `serve` tells whether there is something for it.
+
+        ``on_loan`` is for a client whose answers have a way to go: seconds after which one goes back uncounted unless
+        `confirm` was called for it.
+
+        Returns:
+            The number of the pull.
+        """
         self._pulls += 1
         known = self.clients.get(pull.client)
         if known is not None and not known.alive(now, self.limits.client_ttl):
             self._forget(known)
         client = self.clients.seen(now, pull.client, pull.group, anonymous=anonymous)
         self.clients.started_waiting(client)
-        self._waiting[self._pulls] = _Waiting(pull, client)
+        self._waiting[self._pulls] = _Waiting(pull, client, on_loan)
         rotation = self._rotation(pull.group)
         if client.benched:
             rotation.bench(client.name)
@@ -192,7 +201,7 @@ class Dispatcher:
     def _serve_group(self, rotation: Rotation, now: float) -> Handout | None:
         # Everyone in the rotation can take anything but what it is barred from itself: the second turn ends this.
         for name, number in rotation.turns():
-            pull, client = self._waiting[number]
+            pull, client, on_loan = self._waiting[number]
             most = min(pull.max_messages, self._allowance(client))
             wish = Wish(name, most, pull.max_bytes, self._others_wait(name))
             picked = pick(self.partitions, self._turn_of_partition, wish, now)
@@ -200,7 +209,10 @@ class Dispatcher:
                 del self._waiting[number]
                 rotation.served(name, number)
                 self.clients.stopped_waiting(client, now)
-                return Handout(number, self.leases.hand_out(self._new_batch(), pull, client, picked, now))
+                answer = self.leases.hand_out(self._new_batch(), pull, client, picked, now)
+                if on_loan is not None:
+                    self.leases.lend(answer, now + on_loan)
+                return Handout(number, answer)
         return None
 
     def _others_wait(self, client: str) -> bool:

@@ -78,7 +78,7 @@ class LeaseRun:
 class Answer:
     """What one pull was handed: the runs of leases, under one batch number."""
 
-    __slots__ = ("batch", "client", "group", "live", "runs", "splits")
+    __slots__ = ("batch", "client", "group", "live", "provisional", "runs", "splits")
 
     def __init__(self, *, batch: int, client: str, group: str, runs: list[LeaseRun]) -> None:
         self.batch = batch
@@ -89,6 +89,8 @@ class Answer:
         self.splits: list[LeaseRun] = []
         #: How many of its messages are still under a lease of it.
         self.live = sum(run.live for run in runs)
+        #: Rings when it goes back, if nobody has confirmed that it is with its client (`Leases.lend`).
+        self.provisional = _NO_ALARM
 
     def __len__(self) -> int:
         return sum(len(run.messages) for run in self.runs)

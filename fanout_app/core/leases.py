@@ -76,6 +76,16 @@ class Leases:
         answer = self.answers[batch] = Answer(batch=batch, client=pull.client, group=pull.group, runs=runs)
         return answer
 
+    def lend(self, answer: Answer, until: float) -> None:
+        """The answer has a way to go yet: it goes back at this time, uncounted, unless it is confirmed before."""
+        answer.provisional.cancel()
+        answer.provisional = self._deadlines.set(until, lambda now: self.release(answer, now))
+
+    @staticmethod
+    def confirm(answer: Answer) -> None:
+        """The answer is with its client: its leases last as long as any."""
+        answer.provisional.cancel()
+
     def live_messages(self, run: LeaseRun) -> list[Message]:
         """The messages of a run that are still under its lease."""
         partition = self._partitions.get(run.partition)
@@ -87,6 +97,7 @@ class Leases:
 
     def release(self, answer: Answer, now: float) -> None:
         """The answer could not be written: its messages go back as if they had never been handed out."""
+        answer.provisional.cancel()
         for run in (*answer.runs, *answer.splits):
             messages = self.live_messages(run)
             if messages:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fanout_app import pulls
 from fanout_app import runtime as module
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.errors import UnavailableError
@@ -92,7 +93,7 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
     monkeypatch.setenv("FANOUT_ID", "a")
     monkeypatch.setenv("FANOUT_TOPIC", "t")
     monkeypatch.setenv("FANOUT_DRAIN", "1ms")
-    monkeypatch.setattr(module, "_OWNERSHIP_RECHECK", 0.005)
+    monkeypatch.setattr(pulls, "_OWNERSHIP_RECHECK", 0.005)
     scene = Scene(Limits(client_limit=3, max_deliver=2, long_delay=0.05))
     await scene.own(0, 1)
     yield scene
@@ -108,10 +109,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestPull:
     async def test_one_that_waits_is_answered_by_what_arrives(self, scene: Scene) -> None:
         pulling = scene.pulling()
-        await until(lambda: scene.runtime._futures)
+        await until(lambda: len(scene.runtime._pulls))
         await scene.arrive(0)
         assert offsets(await pulling) == [0]
-        assert scene.runtime._futures == {}
+        assert len(scene.runtime._pulls) == 0
 
     async def test_one_that_does_not_wait_is_answered_at_once(self, scene: Scene) -> None:
         assert await scene.pulling(wait=0) is Empty.NO_MESSAGE
@@ -130,18 +131,18 @@ class TestPull:
 
     async def test_who_hangs_up_is_handed_nothing(self, scene: Scene) -> None:
         pulling = scene.pulling("A")
-        await until(lambda: scene.runtime._futures)
+        await until(lambda: len(scene.runtime._pulls))
         pulling.cancel()
         await asyncio.gather(pulling, return_exceptions=True)
         await scene.arrive(0)
-        assert scene.runtime._futures == {}
+        assert len(scene.runtime._pulls) == 0
         assert await scene.pull("B") == [0]
 
     async def test_what_was_meant_for_one_that_hung_up_in_this_moment_goes_to_who_waits_beside_it(
         self, scene: Scene
     ) -> None:
         gone, other = scene.pulling("A"), scene.pulling("B")
-        await until(lambda: len(scene.runtime._futures) == 2)
+        await until(lambda: len(scene.runtime._pulls) == 2)
         gone.cancel()  # and before its task gets to know of that:
         await scene.arrive(0)
         async with asyncio.timeout(LONG / 2):
@@ -150,7 +151,7 @@ class TestPull:
 
     async def test_what_was_handed_to_one_that_hung_up_before_it_read_it_goes_to_the_next(self, scene: Scene) -> None:
         gone = scene.pulling("A")
-        await until(lambda: scene.runtime._futures)
+        await until(lambda: len(scene.runtime._pulls))
         await scene.arrive(0)  # its future is done, its task has not run
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -163,7 +164,7 @@ class TestPull:
         await scene.arrive(0)
         answer = await scene.answer("A")
         waiting = scene.pulling("B")
-        await until(lambda: scene.runtime._futures)
+        await until(lambda: len(scene.runtime._pulls))
         scene.runtime.release(answer)
         assert offsets(await waiting) == [0]
         scene.runtime.release(answer)
@@ -173,7 +174,7 @@ class TestPull:
         scene.terms.confirmed = False
         await scene.arrive(0)
         waiting = scene.pulling()
-        await until(lambda: scene.runtime._futures)
+        await until(lambda: len(scene.runtime._pulls))
         await asyncio.sleep(0)
         assert not waiting.done()
         assert scene.runtime.status()["degraded"] == ["no recent answer from the group's coordinator"]
@@ -184,7 +185,7 @@ class TestPull:
         await scene.arrive(0)
         scene.rebalance(0)
         waiting = scene.pulling()
-        await until(lambda: scene.runtime._futures)
+        await until(lambda: len(scene.runtime._pulls))
         assert not waiting.done()
         assert scene.runtime.status()["degraded"] == ["rebalancing"]
         await scene.runtime.start({0})
@@ -194,7 +195,7 @@ class TestPull:
         await scene.arrive(0)
         await scene.answer("A")
         home, other = scene.pulling("A"), scene.pulling("B")
-        await until(lambda: len(scene.runtime._futures) == 2)
+        await until(lambda: len(scene.runtime._pulls) == 2)
         assert scene.runtime.leave("A")
         assert await home is Empty.NO_MESSAGE
         assert offsets(await other) == [0]
@@ -202,7 +203,7 @@ class TestPull:
 
     async def test_while_stopping_nobody_waits(self, scene: Scene) -> None:
         waiting = scene.pulling()
-        await until(lambda: scene.runtime._futures)
+        await until(lambda: len(scene.runtime._pulls))
         assert scene.runtime.ready
         assert await scene.runtime.drain()
         assert await waiting is Empty.NO_MESSAGE
@@ -344,7 +345,7 @@ class TestSettle:
         await scene.arrive(0, 1, 2, 3)
         answer = await scene.answer(count=3)
         waiting = scene.pulling()
-        await until(lambda: scene.runtime._futures)
+        await until(lambda: len(scene.runtime._pulls))
         await scene.settling(ack=entries(answer)[:1])
         assert offsets(await waiting) == [3]
 
@@ -412,7 +413,7 @@ class TestOperator:
         assert not scene.runtime.wants(0)
         assert (await scene.settling(ack=entries(answer))).acked == 1
         waiting = scene.pulling("B")
-        await until(lambda: scene.runtime._futures)
+        await until(lambda: len(scene.runtime._pulls))
         await scene.runtime.resume()
         assert offsets(await waiting) == [1]
         assert [call.what for call in scene.kafka.called("remember")] == [True, False]
@@ -438,7 +439,7 @@ class TestOperator:
         await scene.arrive(0, 1)
         assert await scene.runtime.seek(0, "earliest", force=False) == {0: 0}
         waiting = scene.pulling()
-        await until(lambda: scene.runtime._futures)
+        await until(lambda: len(scene.runtime._pulls))
         await scene.arrive(0)
         answer = await waiting
         assert isinstance(answer, Answer)
@@ -467,7 +468,7 @@ class TestHealth:
     ) -> None:
         monkeypatch.setattr(module, "STANDSTILL", 0.0)
         waiting = scene.pulling()
-        await until(lambda: scene.runtime._futures)
+        await until(lambda: len(scene.runtime._pulls))
         assert scene.runtime.healthy() is None, "there is nothing"
         dispatcher = scene.runtime.dispatcher
         assert dispatcher.offer(0, 0, 1, fetch(0, 0, 0).messages)

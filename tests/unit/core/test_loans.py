@@ -1,0 +1,79 @@
+"""An answer on loan has a way to go to its client: it goes back uncounted unless it is confirmed in time."""
+
+from __future__ import annotations
+
+from fanout_app.core.lease import Answer
+from fanout_app.core.requests import Pull
+from unit.core.desk import Desk
+
+LOAN = 2.0
+
+
+def lent(desk: Desk, client: str = "far", count: int = 1) -> Answer:
+    number = desk.queue.add_pull(desk.now, Pull(client=client, max_messages=count), on_loan=LOAN)
+    desk.serve()
+    return desk.answers.pop(number)
+
+
+def test_one_that_nobody_confirms_goes_to_the_next_client_uncounted() -> None:
+    desk = Desk()
+    desk.fetch(0, 1)
+    lent(desk, count=2)
+    desk.wait("near", 5)
+    desk.pass_time(LOAN - 0.1)
+    assert desk.serve() == []
+
+    desk.pass_time(0.1)
+
+    assert desk.serve() == [("near", [0, 1])]
+    assert desk[0].ledger.failures == {}
+
+
+def test_one_that_is_confirmed_lasts_as_long_as_any_lease() -> None:
+    desk = Desk()
+    desk.fetch(0)
+    desk.queue.leases.confirm(lent(desk))
+    desk.wait("near")
+
+    desk.pass_time(29.9)
+    assert desk.serve() == []
+    desk.pass_time(0.1)
+    assert desk.serve() == [("near", [0])]
+    assert desk[0].ledger.failures == {0: 1}
+
+
+def test_one_that_comes_back_is_first_in_the_queue() -> None:
+    desk = Desk()
+    desk.fetch(0, 1, 2)
+    desk.queue.release(lent(desk), desk.now)
+    desk.wait("near", 2)
+
+    assert desk.serve() == [("near", [0, 1])]
+
+
+def test_a_loan_that_is_renewed_goes_back_later() -> None:
+    desk = Desk()
+    desk.fetch(0)
+    answer = lent(desk)
+    desk.pass_time(1.5)
+    desk.queue.leases.lend(answer, desk.now + LOAN)
+    desk.wait("near")
+    desk.pass_time(1.9)
+    assert desk.serve() == []
+
+    desk.pass_time(0.1)
+
+    assert desk.serve() == [("near", [0])]
+
+
+def test_what_was_acked_before_it_was_confirmed_stays_settled() -> None:
+    desk = Desk()
+    desk.fetch(0, 1)
+    answer = lent(desk, count=2)
+    run = answer.runs[0]
+    desk.queue.leases.settle_leased(run, [run.message(0)], desk.now)
+    desk.wait("near", 2)
+
+    desk.pass_time(LOAN)
+
+    assert desk.serve() == [("near", [1])]
