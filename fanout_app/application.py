@@ -14,6 +14,7 @@ from fanout_app.faust_app import Fanout
 from fanout_app.kafka.prepare import prepare
 from fanout_app.key_file import KeyFile
 from fanout_app.options import Options
+from fanout_app.tokens_file import TokensFile
 from fanout_app.web import server
 from fanout_app.zookeeper.session import lease_key
 
@@ -35,9 +36,12 @@ def create(options: Options) -> Fanout:
 
     key_file = KeyFile(options.lease_key_file) if options.lease_key_file else None
     lease_keys = key_file.read() if key_file is not None else None
-    server.check(options.bind, insecure=options.insecure)
+    tokens_file = TokensFile(options.tokens_file) if options.tokens_file is not None else None
+    if tokens_file is not None:
+        tokens_file.read()
+    server.check(options.bind, insecure=options.insecure, tokens=tokens_file is not None)
     keep = partial(lease_key, options.zookeepers, options.id, options.topic) if options.zookeepers else None
-    app = Fanout(options, prepare(options, lease_keys, keep), key_file)
+    app = Fanout(options, prepare(options, lease_keys, keep), key_file, tokens_file)
     app.ledgers = ledgers.declare(app)
     intake.declare(app)
     return app

@@ -34,6 +34,8 @@ from fanout_app.metrics import Metrics
 from fanout_app.options import Options
 from fanout_app.runtime import Runtime
 from fanout_app.settings import settings
+from fanout_app.tokens_file import TokensFile
+from fanout_app.web.access import Gate
 from fanout_app.web.server import FanoutWeb
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.zookeeper.mirror import Mirror, Mirrored
@@ -41,7 +43,7 @@ from fanout_app.zookeeper.session import Session
 
 _WATCH_LOG_EVERY = 2.0
 _MIRROR_EVERY = 1.0
-_WATCH_KEYS_EVERY = 1.0
+_WATCH_FILES_EVERY = 1.0
 _WATCH_TOPICS_EVERY = 5.0
 _ANSWERS_WITHIN = 2.0
 
@@ -51,7 +53,13 @@ class Fanout(faust.App):
 
     ledgers: LedgerTable
 
-    def __init__(self, options: Options, prepared: Prepared, key_file: KeyFile | None = None) -> None:
+    def __init__(
+        self,
+        options: Options,
+        prepared: Prepared,
+        key_file: KeyFile | None = None,
+        tokens_file: TokensFile | None = None,
+    ) -> None:
         self.options = options
         self.source = prepared.source
         self.isolation_level = options.isolation_level
@@ -59,6 +67,7 @@ class Fanout(faust.App):
         #: What the transport asks and tells, see `fanout_app.kafka.transport.Intake`.
         self.intake = self.runtime
         self.tokens = TokenCodec(LeaseKeys(prepared.lease_keys), options.id, options.topic)
+        self.gate = Gate(tokens_file.in_use if tokens_file is not None else None)
         self.metrics = Metrics(self.runtime)
         self.membership = Membership(options.session_timeout, lambda: self.consumer.confirmed_at)
         super().__init__(options.name, **settings(options, prepared))
@@ -85,6 +94,7 @@ class Fanout(faust.App):
         self._parked_reader = LogReader(options.brokers_list, options.parked, "read_uncommitted")
         self._parked = ParkedTopic(self._parked_reader, self._writer, parked=options.parked, source=options.topic)
         self._key_file = key_file
+        self._tokens_file = tokens_file
         self._zookeeper = Session(options.zookeepers) if options.zookeepers else None
         self._mirror = Mirror(self._zookeeper, options.id, options.topic) if self._zookeeper else None
         self.on_partitions_revoked.connect(self._on_revoked)
@@ -93,6 +103,8 @@ class Fanout(faust.App):
         self.task(self._watch_topics)
         if key_file is not None:
             self.task(self._watch_keys)
+        if tokens_file is not None:
+            self.task(self._watch_tokens)
         if self._mirror is not None:
             self.task(self._write_mirror)
 
@@ -197,10 +209,17 @@ class Fanout(faust.App):
 
     async def _watch_keys(self) -> None:
         assert self._key_file is not None
-        async for _ in self.itertimer(_WATCH_KEYS_EVERY, name="watch-keys"):
+        async for _ in self.itertimer(_WATCH_FILES_EVERY, name="watch-keys"):
             keys = await asyncio.to_thread(self._key_file.changed)
             if keys is not None:
                 self.tokens.use(LeaseKeys(keys))
+
+    async def _watch_tokens(self) -> None:
+        assert self._tokens_file is not None
+        async for _ in self.itertimer(_WATCH_FILES_EVERY, name="watch-tokens"):
+            known = await asyncio.to_thread(self._tokens_file.changed)
+            if known is not None:
+                self.gate.use(known)
 
     async def _write_mirror(self) -> None:
         assert self._mirror is not None

@@ -56,6 +56,7 @@ class Options:
     long_delay: float
     other_client_wait: float
     lease_key_file: str | None
+    tokens_file: str | None
     dead_letter_topic: str | None
     insecure: bool
     verbose: bool
@@ -81,6 +82,11 @@ class Options:
         if self.dead_letter_topic in (self.topic, self.name, self.changelog, self.parked):
             whose = "the topic it hands out" if self.dead_letter_topic == self.topic else "a topic fanout keeps itself"
             raise OptionError(f"--dead-letter-topic {self.dead_letter_topic} is {whose}: choose another topic")
+        if self.insecure and self.tokens_file is not None:
+            raise OptionError(
+                "--insecure says that nobody is asked who they are, and --tokens-file that everybody is: leave one out "
+                "(with tokens a worker may serve beyond this machine as it is)"
+            )
 
     @property
     def name(self) -> str:
@@ -259,6 +265,13 @@ TABLE: tuple[click.Option, ...] = (
         "lease-key-file",
         "Keys for lease tokens, one a line, the first signs, all count; read again when it changes. "
         "Default: a key made once and kept in ZooKeeper or Kafka.",
+        default=None,
+        type=click.Path(),
+    ),
+    _option(
+        "tokens-file",
+        "Hashes of the tokens that clients and operators must send, one a line, with what each allows; read again when "
+        "it changes. Default: nobody is asked for one.",
         default=None,
         type=click.Path(),
     ),

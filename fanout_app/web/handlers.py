@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from fanout_app.core.errors import NotOwnedError, UnavailableError
+from fanout_app.web.access import Admit
 from fanout_app.web.codecs import asked_in_msgpack
 from fanout_app.web.problems import (
     Fault,
@@ -37,11 +38,12 @@ _NOTHING: Final = Body(NoQuery)
 _log = logging.getLogger(__name__)
 
 
-def guarded(handler: Handler) -> Handler:
-    """The handler, with every error answered as a problem."""
+def guarded(handler: Handler, admit: Admit) -> Handler:
+    """The handler, for those whom ``admit`` lets in, with every error answered as a problem."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
+            admit(request)
             return await handler(request)
         except Problem as problem:
             return problem.response()
@@ -108,15 +110,28 @@ async def refuse_all(request: web.Request) -> None:
         _NOTHING.decode(raw, msgpack=asked_in_msgpack(request))
 
 
-async def expect(request: web.Request) -> web.StreamResponse | None:
-    """``Expect: 100-continue`` is met, anything else refused."""
-    if request.headers.get("Expect", "").lower() != "100-continue":
-        return plain(417, "of Expect only 100-continue is met")
-    if request.version >= aiohttp.HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # What counts as output from here on is the answer itself.
-        request.writer.output_size = 0
-    return None
+def expecting(admit: Admit) -> Callable[[web.Request], Awaitable[web.StreamResponse | None]]:
+    """``Expect: 100-continue`` is met for those whom ``admit`` lets in, anything else refused."""
+
+    async def expect(request: web.Request) -> web.StreamResponse | None:
+        if request.headers.get("Expect", "").lower() != "100-continue":
+            return plain(417, "of Expect only 100-continue is met")
+        try:
+            admit(request)
+        except Problem as problem:
+            return problem.response()
+        if request.version >= aiohttp.HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            # What counts as output from here on is the answer itself.
+            request.writer.output_size = 0
+        return None
+
+    return expect
+
+
+async def refuse_internal(request: web.Request) -> web.StreamResponse:
+    """For whoever is no worker of this id and topic."""
+    raise Problem(Kind.FORBIDDEN, "what is here is between workers alone, whatever token is sent: ask under /v1/")
 
 
 async def unserved(request: web.Request) -> web.StreamResponse:

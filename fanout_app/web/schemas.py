@@ -52,7 +52,8 @@ class SettleBody(Struct, forbid_unknown_fields=True):
 
 class PullBody(Struct, forbid_unknown_fields=True):
     client: str | UnsetType = UNSET
-    group: str = "stable"
+    #: Default: the one that the client's token is fixed to, else ``stable``.
+    group: str | UnsetType = UNSET
     wait_ms: WaitMs = DEFAULT_WAIT_MS
     max_messages: Annotated[int, Meta(ge=1, le=1000)] = 1
     max_bytes: MaxBytes = DEFAULT_MAX_BYTES
@@ -65,7 +66,8 @@ class NextQuery(Struct, forbid_unknown_fields=True):
     """The query of /v1/next: what of a pull makes sense for one message."""
 
     client: str | UnsetType = UNSET
-    group: str = "stable"
+    #: Default: the one that the client's token is fixed to, else ``stable``.
+    group: str | UnsetType = UNSET
     wait_ms: WaitMs = DEFAULT_WAIT_MS
     ack_wait_ms: AckWaitMs | UnsetType = UNSET
 

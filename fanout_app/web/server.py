@@ -47,6 +47,7 @@ class FanoutWeb(Web):
             app.runtime,
             app.tokens,
             render_metrics=app.metrics.render,
+            gate=app.gate,
             max_waiting=room_for(app.options.max_waiting),
             ack_wait=app.options.ack_wait,
         )
@@ -56,23 +57,25 @@ class FanoutWeb(Web):
         listener = listen(self.app.options.bind)
         host, port = listener.getsockname()[:2]  # two more follow for IPv6
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        if exposed(self.app.options.bind):
+        if self.app.options.tokens_file is None and exposed(self.app.options.bind):
             self.app.runtime.insecure = True
             logger.warning("--insecure: whoever reaches %s may take and settle messages", self.address)
         logger.info("serving %s at %s", self.app.options.name, self.address)
         return SockSite(self._runner, listener, backlog=_BACKLOG)
 
 
-def check(bind: str | None, *, insecure: bool) -> None:
+def check(bind: str | None, *, insecure: bool, tokens: bool = False) -> None:
     """See whether this address can be had and may be served at, before anything is made for it elsewhere.
+
+    ``tokens``: whether everybody is asked for one; ``insecure``: whether it is meant that nobody is.
 
     Raises:
         StartError: it is taken, not of this machine, or reachable by others although nobody is asked who they are.
     """
-    if exposed(bind) and not insecure:
+    if exposed(bind) and not (tokens or insecure):
         raise StartError(
             f"--bind {bind} can be reached from other machines, and whoever reaches it may take and settle messages: "
-            "bind to 127.0.0.1, or say that this is meant with --insecure"
+            "ask for tokens with --tokens-file, bind to 127.0.0.1, or say that this is meant with --insecure"
         )
     if bind is not None:
         listen(bind).close()

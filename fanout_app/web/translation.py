@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import secrets
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
 from msgspec import UnsetType
 
+from fanout_app import names
 from fanout_app.core.requests import Entry, Pull, Ref, Settle
-from fanout_app.web.problems import Fault, invalid
+from fanout_app.identity import ANYONE, Identity
+from fanout_app.web.problems import Fault, Kind, Problem, invalid
 from fanout_app.web.schemas import ExtendEntry, NackEntry, NextQuery, PullBody, RejectEntry, SettleBody
 from fanout_app.web.tokens import UnknownKey
 
 CLIENT_HEADER: Final = "Fanout-Client"
-_LONGEST_NAME: Final = 200
-_NAME_RULE: Final = f"expected 1 to {_LONGEST_NAME} printable characters"
+_STABLE: Final = "stable"
 
 ReadToken = Callable[[str], Ref | UnknownKey | None]
 D = TypeVar("D", bound=float | None)
@@ -30,10 +30,13 @@ class Asked(NamedTuple):
     anonymous: bool
 
 
-def pull_of(body: PullBody | NextQuery, client_header: str | None, ack_wait: float) -> Asked:
-    """The pull that a body (or the query of /v1/next) asks for. Raises `Problem` for names that are none.
+def pull_of(body: PullBody | NextQuery, client_header: str | None, ack_wait: float, asker: Identity = ANYONE) -> Asked:
+    """The pull that a body (or the query of /v1/next) asks for.
 
     ``ack_wait`` is how long leases last if the body does not say.
+
+    Raises:
+        Problem: a name is none, or ``asker`` may not pull for that group.
     """
     faults: list[Fault] = []
     anonymous = False
@@ -44,9 +47,15 @@ def pull_of(body: PullBody | NextQuery, client_header: str | None, ack_wait: flo
     else:
         client = f"anon-{secrets.token_hex(8)}"
         anonymous = True
-    group = body.group if body.group == "stable" else _name(body.group, "group", faults)
+    group = asker.group or _STABLE
+    if not isinstance(body.group, UnsetType) and body.group != group:
+        group = _name(body.group, "group", faults)
     if faults:
         raise invalid(faults)
+    if asker.group is not None and group != asker.group:
+        raise Problem(
+            Kind.FORBIDDEN, f"this token may pull for the group {asker.group!r} alone: name that one, or no group"
+        )
     ack_wait = seconds(body.ack_wait_ms, ack_wait)
     if isinstance(body, NextQuery):
         return Asked(Pull(client=client, group=group, ack_wait=ack_wait), anonymous)
@@ -72,10 +81,11 @@ def name_of(given: str, field: str) -> str:
 
 
 def _name(given: str, field: str, faults: list[Fault]) -> str:
-    """The name in the one form that is compared, NFC; what does not pass is added to ``faults``."""
-    name = given if given.isascii() else unicodedata.normalize("NFC", given)
-    if not (0 < len(name) <= _LONGEST_NAME and name.isprintable()):
-        faults.append(Fault(field, _NAME_RULE))
+    """The name as it is compared, or nothing, and why in ``faults``."""
+    name = names.in_form(given)
+    if name is None:
+        faults.append(Fault(field, f"expected {names.RULE}"))
+        return ""
     return name
 
 

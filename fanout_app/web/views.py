@@ -1,12 +1,14 @@
-"""The table of addresses: which view answers what."""
+"""The table of addresses: which view answers what, and whom."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from fanout_app.web.handlers import Handler, expect, guarded, unserved
+from fanout_app.web.access import Access, Gate
+from fanout_app.web.handlers import Handler, expecting, guarded, refuse_internal, unserved
 from fanout_app.web.ports import Runtime
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.unbroken import Unbroken
@@ -16,8 +18,17 @@ from fanout_app.web.views_messages import MessageViews
 from fanout_app.web.views_operations import OperationViews
 from fanout_app.web.views_parked import ParkedViews
 
-#: Method, address, view.
-Row = tuple[str, str, Handler]
+#: The rest of a path, whatever is in it.
+_REST: Final = r"{rest:[\s\S]*}"
+
+
+class Row(NamedTuple):
+    """One route."""
+
+    method: str
+    path: str
+    view: Handler
+    access: Access
 
 
 def install(
@@ -26,13 +37,15 @@ def install(
     codec: TokenCodec,
     *,
     render_metrics: Callable[[], tuple[bytes, str]],
+    gate: Gate | None = None,
     max_waiting: int = 10_000,
     ack_wait: float = 30.0,
 ) -> None:
     """Every route of this version. The last one answers 404 and 405 for all paths that nothing else is served at.
 
-    ``render_metrics`` gives the text of /metrics and its content type; ``max_waiting`` is how many pulls may wait at
-    this worker, ``ack_wait`` how many seconds a lease lasts if the request does not say.
+    ``render_metrics`` gives the text of /metrics and its content type; ``gate`` says who may ask, none: everybody;
+    ``max_waiting`` is how many pulls may wait at this worker, ``ack_wait`` how many seconds a lease lasts if the
+    request does not say.
     """
     unbroken = Unbroken()
 
@@ -44,44 +57,67 @@ def install(
     operations = OperationViews(runtime, render_metrics)
     control = ControlViews(runtime, unbroken)
     parked = ParkedViews(runtime, unbroken)
-    table = (
-        *_of_clients(messages, leases),
-        *_of_operators(operations, leases, control, parked),
-        ("*", r"/{rest:[\s\S]*}", unserved),
+    _add(
+        app,
+        gate or Gate(None),
+        (
+            *_of_clients(messages, leases),
+            *_of_operators(operations, leases, control, parked),
+            *_of_health(operations),
+            *_of_workers(),
+            Row("*", rf"/{_REST}", unserved, Access.TOKEN),
+        ),
     )
-    app.add_routes([web.route(method, path, guarded(view), expect_handler=expect) for method, path, view in table])
     app.on_cleanup.append(stop)
 
 
+def _add(app: web.Application, gate: Gate, table: Iterable[Row]) -> None:
+    for method, path, view, access in table:
+        admit = gate.admit(access)
+        app.add_routes([web.route(method, path, guarded(view, admit), expect_handler=expecting(admit))])
+
+
 def _of_clients(messages: MessageViews, leases: LeaseViews) -> Iterable[Row]:
+    consume = Access.CONSUME
     return (
-        ("POST", "/v1/pull", messages.pull),
-        ("POST", "/v1/next", messages.next),
-        ("POST", "/v1/settle", messages.settle),
-        ("DELETE", "/v1/leases/{lease}", leases.ack),
-        ("GET", "/v1/leases/{lease}", leases.state),
-        ("POST", "/v1/leases/{lease}/nack", leases.nack),
-        ("POST", "/v1/leases/{lease}/extend", leases.extend),
-        ("POST", "/v1/leases/{lease}/reject", leases.reject),
+        Row("POST", "/v1/pull", messages.pull, consume),
+        Row("POST", "/v1/next", messages.next, consume),
+        Row("POST", "/v1/settle", messages.settle, consume),
+        Row("DELETE", "/v1/leases/{lease}", leases.ack, consume),
+        Row("GET", "/v1/leases/{lease}", leases.state, consume),
+        Row("POST", "/v1/leases/{lease}/nack", leases.nack, consume),
+        Row("POST", "/v1/leases/{lease}/extend", leases.extend, consume),
+        Row("POST", "/v1/leases/{lease}/reject", leases.reject, consume),
     )
 
 
 def _of_operators(
     operations: OperationViews, leases: LeaseViews, control: ControlViews, parked: ParkedViews
 ) -> Iterable[Row]:
+    """What tells how the work goes is of role metrics; what shows messages or leases, or changes anything, of admin."""
     return (
-        ("GET", "/v1/leases", leases.index),
-        ("GET", "/v1/clients", operations.clients),
+        Row("GET", "/v1/leases", leases.index, Access.ADMIN),
+        Row("GET", "/v1/clients", operations.clients, Access.METRICS),
         # Any name at all; what stands for itself in a pattern of the router has no braces.
-        ("DELETE", "/v1/clients/{client:[^/]+}", control.leave),
-        ("GET", "/v1/parked", parked.index),
-        ("POST", "/v1/parked/redrive", parked.redrive),
-        ("POST", "/v1/pause", control.pause),
-        ("POST", "/v1/resume", control.resume),
-        ("POST", "/v1/seek", control.seek),
-        ("GET", "/v1/status", operations.status),
-        ("GET", "/v1/partitions", operations.partitions),
-        ("GET", "/healthz", operations.healthz),
-        ("GET", "/readyz", operations.readyz),
-        ("GET", "/metrics", operations.metrics),
+        Row("DELETE", "/v1/clients/{client:[^/]+}", control.leave, Access.ADMIN),
+        Row("GET", "/v1/parked", parked.index, Access.ADMIN),
+        Row("POST", "/v1/parked/redrive", parked.redrive, Access.ADMIN),
+        Row("POST", "/v1/pause", control.pause, Access.ADMIN),
+        Row("POST", "/v1/resume", control.resume, Access.ADMIN),
+        Row("POST", "/v1/seek", control.seek, Access.ADMIN),
+        Row("GET", "/v1/status", operations.status, Access.METRICS),
+        Row("GET", "/v1/partitions", operations.partitions, Access.METRICS),
+        Row("GET", "/metrics", operations.metrics, Access.METRICS),
     )
+
+
+def _of_health(operations: OperationViews) -> Iterable[Row]:
+    return (
+        Row("GET", "/healthz", operations.healthz, Access.ANYONE),
+        Row("GET", "/readyz", operations.readyz, Access.ANYONE),
+    )
+
+
+def _of_workers() -> Iterable[Row]:
+    """What workers ask each other: no token opens it, each view asks for a seal. The last row refuses all else."""
+    return (Row("*", rf"/internal/{_REST}", refuse_internal, Access.SEALED),)

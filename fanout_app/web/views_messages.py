@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty, Status
+from fanout_app.web.access import identity_of
 from fanout_app.web.answers import Answers, Settled
 from fanout_app.web.codecs import asked_in_msgpack, form_of
 from fanout_app.web.handlers import hang_up, is_there, read_body, refuse_body, refuse_query
@@ -51,7 +52,7 @@ class MessageViews:
         refuse_query(request)
         raw = await read_body(request)
         body: PullBody = _PULL.decode(raw, msgpack=asked_in_msgpack(request)) if raw else PullBody()
-        asked = pull_of(body, request.headers.get(CLIENT_HEADER), self._ack_wait)
+        asked = pull_of(body, request.headers.get(CLIENT_HEADER), self._ack_wait, identity_of(request))
         with self._one_more_pull():
             settled: Settled | UnsetType = UNSET
             if not isinstance(body.settle, UnsetType):
@@ -69,7 +70,7 @@ class MessageViews:
     async def next(self, request: web.Request) -> web.StreamResponse:
         options = query(NextQuery, request.query, list(request.query))
         await refuse_body(request)
-        asked = pull_of(options, request.headers.get(CLIENT_HEADER), self._ack_wait)
+        asked = pull_of(options, request.headers.get(CLIENT_HEADER), self._ack_wait, identity_of(request))
         with self._one_more_pull():
             answer = await self._pull(asked, options.wait_ms)
             if isinstance(answer, Empty):

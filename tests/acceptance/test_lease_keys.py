@@ -79,7 +79,7 @@ async def test_a_file_that_cannot_be_used_any_more_changes_nothing_and_is_told_o
     await said(worker, "line 1 is no key")
     third = await pull(one)
     write(path, f"{OLD}\n")
-    await said(worker, "can be used again, its keys are those in use")
+    await said(worker, "can be used again, its lease keys are those in use")
 
     for message in (first, second, third):
         assert (await one.ack(message.lease)).acked == 1

@@ -398,3 +398,18 @@ async def test_a_file_of_lease_keys_that_cannot_be_used_is_refused(
     assert remedy in line
     assert "at least 32" in line
     assert KEY not in line
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [(None, "cannot be read"), ("", "holds no token"), (f"# ours\n{KEY} consume\n", "line 2 does not begin with")],
+    ids=["missing", "empty", "clear"],
+)
+def test_a_file_of_tokens_that_cannot_be_used_is_refused(content: str | None, remedy: str, tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    if content is not None:
+        path.write_text(content)
+    line = run("fanout", "--id", "a", "--topic", "t", "--tokens-file", str(path))
+    assert remedy in line
+    assert "SHA256 ROLE[,ROLE]" in line
+    assert KEY not in line

@@ -95,6 +95,7 @@ def test_the_environment_gives_the_same_options(monkeypatch: pytest.MonkeyPatch)
         (("--dead-letter-topic", "fanout_a_t"), "fanout keeps itself: choose another"),
         (("--dead-letter-topic", "fanout_a_t-parked"), "fanout keeps itself: choose another"),
         (("--dead-letter-topic", "fanout_a_t-ledgers-changelog"), "fanout keeps itself: choose another"),
+        (("--insecure", "--tokens-file", ""), "--insecure says that nobody .* --tokens-file .* leave one out"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(arguments: tuple[str, ...], said: str) -> None:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from fanout_app.lease_keys import LeaseKeys
 from fanout_app.metrics import Metrics
+from fanout_app.web.access import Gate
 from fanout_app.web.handlers import MAX_BODY
 from fanout_app.web.protocol import ProblemRunner
 from fanout_app.web.tokens import TokenCodec
@@ -74,13 +75,17 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    runtime: FakeRuntime | None = None, *, handler_cancellation: bool = True, **limits: Any
+    runtime: FakeRuntime | None = None,
+    *,
+    handler_cancellation: bool = True,
+    gate: Gate | None = None,
+    **limits: Any,
 ) -> AsyncIterator[Served]:
     runtime = runtime or FakeRuntime()
     codec = TokenCodec(LeaseKeys([b"a key of the tests"]), runtime.id, runtime.topic)
     metrics = Metrics(runtime)
     app = web.Application(client_max_size=MAX_BODY)
-    install(app, runtime, codec, render_metrics=metrics.render, **limits)
+    install(app, runtime, codec, render_metrics=metrics.render, gate=gate, **limits)
     runner = ProblemRunner(app, handler_cancellation=handler_cancellation, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

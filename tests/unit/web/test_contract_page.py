@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,9 +19,9 @@ from fanout_app.web import schemas
 from fanout_app.web.handlers import MAX_BODY
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.views import install
+from unit.web.contract_page import PAGE, routes, table
 from unit.web.fake_runtime import FakeRuntime
 
-PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 #: Offsets, times and ages: whatever number fits Kafka, so no range is documented.
 UNBOUNDED = schemas.HIGHEST
 
@@ -32,17 +31,6 @@ DEFAULTS = {
     for option in TABLE
     if option.name in ("ack_wait", "max_waiting")
 }
-
-
-def _table(head: str) -> list[list[str]]:
-    """The rows of the page's table with this head."""
-    lines = PAGE.splitlines()
-    rows = []
-    for line in lines[lines.index(head) + 2 :]:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in line.strip("|").split("|")])
-    return rows
 
 
 # Addresses -----------------------------------------------------------------------------------------------------------
@@ -60,11 +48,7 @@ def _served() -> set[tuple[str, str]]:
 
 
 def _documented() -> set[tuple[str, str]]:
-    return {
-        (method.strip("` "), address.strip("`"))
-        for address, methods, _ in _table("| address | methods | |")
-        for method in methods.split(",")
-    }
+    return {(method, address) for method, address, _ in routes()}
 
 
 def test_the_page_lists_every_address_that_is_served_and_no_other() -> None:
@@ -111,7 +95,7 @@ def _inspected(kind: type[msgspec.Struct]) -> dict[str, Any]:
     return {field.encode_name: field.type for field in info.fields}
 
 
-PULL_ROWS = {name.strip("`"): limits for name, limits, _ in _table("| field | default, range | meaning |")}
+PULL_ROWS = {name.strip("`"): limits for name, limits, _ in table("| field | default, range | meaning |")}
 
 
 def test_the_page_lists_every_field_of_a_pull_and_no_other() -> None:

@@ -64,11 +64,12 @@ def test_an_address_that_was_asked_for_is_not_exchanged_for_another(ports: list[
 def test_what_others_can_reach_is_served_only_where_that_is_meant(bind: str | None, reachable: bool) -> None:
     assert server.exposed(bind) is reachable
     if reachable:
-        with pytest.raises(StartError, match="--insecure"):
+        with pytest.raises(StartError, match=r"--tokens-file.*--insecure"):
             server.check(bind, insecure=False)
     else:
         server.check(bind, insecure=False)
 
 
-def test_what_is_meant_may_be_served_beyond_this_machine() -> None:
-    server.check("0.0.0.0:0", insecure=True)
+@pytest.mark.parametrize(("insecure", "tokens"), [(True, False), (False, True)])
+def test_what_is_meant_or_asks_for_tokens_may_be_served_beyond_this_machine(insecure: bool, tokens: bool) -> None:
+    server.check("0.0.0.0:0", insecure=insecure, tokens=tokens)
