@@ -14,6 +14,7 @@ from faust.types import TP
 
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.redelivery import Backoff
+from fanout_app.kafka.cluster import Cluster
 from fanout_app.kafka.dead_letters import DeadLetters
 from fanout_app.kafka.ledger_rows import LedgerRows
 from fanout_app.kafka.ledger_table import LedgerTable
@@ -66,9 +67,14 @@ class Fanout(faust.App):
         self.runtime = Runtime(options, worker=_worker_name(), limits=limits_of(options))
         #: What the transport asks and tells, see `fanout_app.kafka.transport.Intake`.
         self.intake = self.runtime
-        self.tokens = TokenCodec(LeaseKeys(prepared.lease_keys), options.id, options.topic)
+        lease_keys = LeaseKeys(prepared.lease_keys)
+        self.tokens = TokenCodec(lease_keys, options.id, options.topic)
         self.gate = Gate(tokens_file.in_use if tokens_file is not None else None)
         self.metrics = Metrics(self.runtime)
+        self.cluster = Cluster(
+            options, self.runtime, lease_keys, on_fault=self._on_fault, on_dropped=self.metrics.board_record_dropped
+        )
+        self.runtime.on_moved = self.cluster.beat_soon
         self.membership = Membership(options.session_timeout, lambda: self.consumer.confirmed_at)
         super().__init__(options.name, **settings(options, prepared))
         self.source_topic = self.topic(options.topic, key_type=bytes, value_type=bytes, value_serializer="raw")
@@ -140,6 +146,7 @@ class Fanout(faust.App):
             on_fault=self._on_fault,
         )
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
+        self.cluster.start()
 
     async def on_stop(self) -> None:
         written = await self.runtime.drain()
@@ -152,8 +159,10 @@ class Fanout(faust.App):
             )
         self.membership.rebalance_began()
         self.runtime.close()
+        await self.cluster.leave()
         await super().on_stop()
         await self.runtime.stop()
+        await self.cluster.stop()
         await self._log.stop()
         await self._bodies.stop()
         await self._parked_reader.stop()
@@ -212,7 +221,9 @@ class Fanout(faust.App):
         async for _ in self.itertimer(_WATCH_FILES_EVERY, name="watch-keys"):
             keys = await asyncio.to_thread(self._key_file.changed)
             if keys is not None:
-                self.tokens.use(LeaseKeys(keys))
+                lease_keys = LeaseKeys(keys)
+                self.tokens.use(lease_keys)
+                self.cluster.use(lease_keys)
 
     async def _watch_tokens(self) -> None:
         assert self._tokens_file is not None

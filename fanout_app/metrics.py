@@ -6,7 +6,14 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -32,6 +39,7 @@ TABLE: Final = {
     "fanout_ledger_row_bytes": "Size of the largest ledger row, when it was written last.",
     "fanout_intake_full": "Partitions of which a limit, named by its option, lets no more be fetched.",
     "fanout_paused": "1 while an operator's pause lasts.",
+    "fanout_board_dropped_total": "Records on the board that nobody with our lease keys has written, left out.",
     "fanout_commit_seconds": "Time of one write of ledgers, until Kafka acknowledged it.",
 }
 _COMMIT_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -57,6 +65,11 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         name = "fanout_commit_seconds"
         self._commit = Histogram(name, TABLE[name], registry=self._registry, buckets=_COMMIT_BUCKETS)
+        name = "fanout_board_dropped_total"
+        self._board_dropped = Counter(name, TABLE[name], registry=self._registry)
+
+    def board_record_dropped(self) -> None:
+        self._board_dropped.inc()
 
     def commit_seconds(self, seconds: float) -> None:
         """One write of ledgers took so long."""

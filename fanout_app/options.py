@@ -21,6 +21,7 @@ _ZOOKEEPERS = OrEmpty(
 #: What Kafka takes for a topic's name.
 _TOPIC = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}"
 _BIND = Addresses("address", "HOST:PORT", several=False, lowest_port=0)
+_ADVERTISE = Addresses("address", "HOST:PORT", several=False)
 
 #: Kafka's limit for the name of a topic, in characters.
 _LONGEST_TOPIC = 249
@@ -37,6 +38,7 @@ class Options:
     brokers: str
     zookeepers: str
     bind: str | None
+    advertise: str | None
     ack_wait: float
     start_from: str
     isolation_level: str
@@ -133,6 +135,13 @@ TABLE: tuple[click.Option, ...] = (
         "Address to serve HTTP on. Default 127.0.0.1:6066, or the next free port up to 6099 if that is taken.",
         default=None,
         type=_BIND,
+    ),
+    _option(
+        "advertise",
+        "Address at which the other workers reach this one. Default: where it serves, or, where that is all addresses, "
+        "the one from which it reaches its broker.",
+        default=None,
+        type=_ADVERTISE,
     ),
     _option(
         "ack-wait",

@@ -21,6 +21,7 @@ from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.parked import Parked
 from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
+from fanout_app.core.roster import SILENCE, Roster
 from fanout_app.core.settling import Case, case_of
 from fanout_app.dead_lettering import DeadLettering
 from fanout_app.fetches import Fetches
@@ -59,6 +60,9 @@ class Runtime:
         self.id = options.id
         self.topic = options.topic
         self.worker = worker
+        self.roster = Roster(worker, SILENCE)
+        #: Called when the partitions that this worker can serve are others than before.
+        self.on_moved: Callable[[], None] = lambda: None
         self.dispatcher = Dispatcher(limits, new_batch=lambda: secrets.randbits(64), jitter=random.random)
         self.ready = False
         self.stopping = False
@@ -118,6 +122,7 @@ class Runtime:
 
     def suspend(self) -> None:
         self._assignment.suspend()
+        self.on_moved()
 
     async def give_up(self) -> None:
         await self._assignment.give_up()
@@ -129,11 +134,16 @@ class Runtime:
         """Recovery is over, and these partitions are ours. Returns the offsets to read them from."""
         if await self._assignment.start(numbers):
             self.ready = not self.stopping
+            self.on_moved()
         return {number: partition.next_offset for number, partition in self.dispatcher.partitions.items()}
 
     @property
     def generation(self) -> int:
         return self._assignment.generation
+
+    def owned(self) -> tuple[int, ...]:
+        """The partitions that this worker can serve: none while a rebalance is under way."""
+        return tuple(sorted(self.dispatcher.partitions)) if self._assignment.moved.is_set() else ()
 
     def committable(self) -> dict[int, int]:
         """Floors that the changelog has acknowledged and that are not the group's offsets yet."""

@@ -68,12 +68,15 @@ class LogClient:
             await self._leaving
         await self._leave()
 
-    async def fetch(self, at: Mapping[int, int], max_bytes: int, isolation: int) -> dict[int, Part]:
-        """Read on from one offset of each partition; what is there already, without waiting for more.
+    async def fetch(
+        self, at: Mapping[int, int], max_bytes: int, isolation: int, *, wait: float = 0.0
+    ) -> dict[int, Part]:
+        """Read on from one offset of each partition; what is there already.
 
         Args:
             max_bytes: for each partition; a first batch that is larger is sent whole only in an answer that holds
                 nothing else.
+            wait: seconds that a leader may wait where it has nothing yet.
 
         Raises:
             SourceError: Kafka did not answer.
@@ -81,7 +84,7 @@ class LogClient:
 
         async def ask(client: AIOKafkaClient, node: int, partitions: list[int]) -> dict[int, Part]:
             wanted = [(number, at[number], max_bytes) for number in partitions]
-            request = FetchRequest(0, 1, max_bytes * len(wanted), isolation, [(self.topic, wanted)])
+            request = FetchRequest(round(wait * 1000), 1, max_bytes * len(wanted), isolation, [(self.topic, wanted)])
             response = await client.send(node, request)
             return {
                 number: _part(TopicPartition(self.topic, number), at[number], isolation, code, highwater, rest)

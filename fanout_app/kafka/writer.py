@@ -1,4 +1,4 @@
-"""Writes single messages with all that belongs to them, and waits until Kafka has them: for dead letters and redrives.
+"""Writes single messages with all that belongs to them, and waits for Kafka: dead letters, redrives, the board.
 
 A producer of its own: a body of some megabytes must not hold up the ledger rows behind it. And not an idempotent one:
 after a message that the broker refuses as too large, aiokafka's goes on with sequence numbers that the broker takes for
@@ -18,6 +18,8 @@ from fanout_app.ports import SourceError
 #: Beyond the broker's own limits, which decide; it only has to be larger than they are.
 _MAX_REQUEST_SIZE = 256 << 20
 _STOP_FOR = 3.0
+#: aiokafka's own default, in seconds.
+_REQUEST = 40.0
 #: In place of a null value, which aiokafka refuses beside a null key although Kafka does not.
 _NULL = object()
 
@@ -29,8 +31,10 @@ class TooLargeError(SourceError):
 class Writer:
     """Connects with the first message."""
 
-    def __init__(self, brokers: list[str]) -> None:
+    def __init__(self, brokers: list[str], request_timeout: float = _REQUEST) -> None:
+        """``request_timeout``: seconds after which what a broker has not taken is given up."""
         self._brokers = brokers
+        self._request_timeout = request_timeout
         self._producer: AIOKafkaProducer | None = None
         self._opening = asyncio.Lock()
         self._stopped = False
@@ -100,6 +104,7 @@ class Writer:
                 producer = AIOKafkaProducer(
                     bootstrap_servers=self._brokers,
                     acks="all",
+                    request_timeout_ms=round(self._request_timeout * 1000),
                     max_request_size=_MAX_REQUEST_SIZE,
                     value_serializer=_null_again,
                 )

@@ -9,6 +9,7 @@ from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.parked import Parked
 from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
+from fanout_app.core.roster import Roster
 from fanout_app.core.settling import Case
 
 
@@ -30,6 +31,10 @@ class Runtime(Protocol):
     @property
     def dispatcher(self) -> Dispatcher:
         """To read from, never to change."""
+
+    @property
+    def roster(self) -> Roster:
+        """Who is in the cluster. To read from, never to change."""
 
     async def pull(self, pull: Pull, *, wait: float, anonymous: bool = False) -> Answer | Empty:
         """Wait up to ``wait`` seconds for messages. Cancelled, it has taken back the pull and what came of it."""

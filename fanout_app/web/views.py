@@ -107,6 +107,7 @@ def _of_operators(
         Row("POST", "/v1/seek", control.seek, Access.ADMIN),
         Row("GET", "/v1/status", operations.status, Access.METRICS),
         Row("GET", "/v1/partitions", operations.partitions, Access.METRICS),
+        Row("GET", "/v1/workers", operations.workers, Access.METRICS),
         Row("GET", "/metrics", operations.metrics, Access.METRICS),
     )
 

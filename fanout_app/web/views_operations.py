@@ -7,6 +7,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from fanout_app.core.client import Client
+from fanout_app.core.roster import Heartbeat
 from fanout_app.web.codecs import JSON, form_of
 from fanout_app.web.handlers import refuse_query
 from fanout_app.web.ports import Runtime
@@ -39,6 +40,11 @@ class OperationViews:
     async def partitions(self, request: web.Request) -> web.StreamResponse:
         return _answer(request, {"partitions": self._runtime.partitions_status()})
 
+    async def workers(self, request: web.Request) -> web.StreamResponse:
+        now = self._runtime.now()
+        present = self._runtime.roster.present(now)
+        return _answer(request, {"workers": [self._heard(now, heartbeat) for heartbeat in present]})
+
     async def clients(self, request: web.Request) -> web.StreamResponse:
         clients = self._runtime.dispatcher.clients
         now = self._runtime.now()
@@ -48,6 +54,19 @@ class OperationViews:
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         body, content_type = self._render_metrics()
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+    def _heard(self, now: float, heartbeat: Heartbeat) -> dict[str, object]:
+        roster = self._runtime.roster
+        return {
+            "worker": heartbeat.worker,
+            "address": heartbeat.address,
+            "partitions": heartbeat.partitions,
+            "generation": heartbeat.generation,
+            "waiting_messages": heartbeat.waiting_messages,
+            "waiting_pulls": heartbeat.waiting_pulls,
+            "unheard_ms": round(1000 * roster.unheard(now, heartbeat.worker)),
+            "me": heartbeat.worker == roster.me,
+        }
 
     def _described(self, client: Client) -> dict[str, object]:
         return {

@@ -14,6 +14,8 @@ from typing import Any
 
 from fanout_app.faust_app import Fanout
 
+_FOR_EVER = 3600.0
+
 
 def tells_tasks(_: object, path: str) -> None:
     """At SIGUSR1, write to this file which tasks of the main loop there are: name of the coroutine -> how many."""
@@ -31,6 +33,20 @@ def tells_tasks(_: object, path: str) -> None:
         written = Path(f"{path}.new")
         written.write_text(json.dumps(tasks))
         written.rename(path)
+
+    Fanout.on_start = on_start  # type: ignore[method-assign]
+
+
+def loop_hangs(_: object, seconds: str) -> None:
+    """At SIGUSR2 the main loop stands still for so many seconds; without a number, for ever. Other threads go on."""
+    stock = Fanout.on_start
+
+    async def on_start(self: Fanout) -> None:
+        await stock(self)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, hang)
+
+    def hang() -> None:
+        time.sleep(float(seconds or _FOR_EVER))
 
     Fanout.on_start = on_start  # type: ignore[method-assign]
 
@@ -61,4 +77,8 @@ def wall_clock(_: object, path: str) -> None:
                 setattr(module, name, shifted_ns)
 
 
-INSTRUMENTS: dict[str, Callable[[Any, str], None]] = {"tells-tasks": tells_tasks, "wall-clock": wall_clock}
+INSTRUMENTS: dict[str, Callable[[Any, str], None]] = {
+    "tells-tasks": tells_tasks,
+    "loop-hangs": loop_hangs,
+    "wall-clock": wall_clock,
+}

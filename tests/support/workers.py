@@ -123,6 +123,12 @@ class Worker:
             status: dict[str, Any] = await response.json()
             return status
 
+    async def workers(self) -> dict[str, dict[str, Any]]:
+        """Who is in the cluster, as this worker sees it, by name."""
+        async with self._session.get(f"{self.url}/v1/workers") as response:
+            assert response.status == 200, await response.text()
+            return {row["worker"]: row for row in (await response.json())["workers"]}
+
     async def has_waiting(self, pulls: int) -> bool:
         """Whether exactly so many pulls wait at the moment."""
         return bool((await self.status())["waiting_pulls"] == pulls)

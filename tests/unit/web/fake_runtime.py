@@ -13,6 +13,7 @@ from fanout_app.core.errors import LeasesLiveError, NotOwnedError
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
+from fanout_app.core.roster import Roster
 from fanout_app.core.settling import Case, Settling, case_of
 from unit.web.fake_parked import FakeParked
 
@@ -40,6 +41,7 @@ class FakeRuntime:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.dispatcher = Dispatcher(limits or Limits(), new_batch=count(1).__next__, jitter=lambda: 0.0)
+        self.roster = Roster(self.worker, 3.0)
         self.clock = START
         self.ready = True
         self.stopping = False

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from fanout_app.core.roster import Heartbeat
 from fanout_app.metrics import TABLE
 from support.eventually import eventually
 from unit.web.harness import Served, serving
@@ -119,7 +121,8 @@ async def test_every_metric_of_the_table_is_there_with_its_help(there: Served) -
         assert f"# HELP {name} {help}\n" in text
     ours = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP")}
     assert {name for name in ours - TABLE.keys() if not name.startswith("process_")} <= {
-        "fanout_commit_seconds_created"
+        "fanout_commit_seconds_created",
+        "fanout_board_dropped_created",
     }
 
 
@@ -142,3 +145,20 @@ async def test_metrics_show_what_a_leak_would_let_grow(there: Served) -> None:
 async def test_a_record_without_or_ahead_of_its_time_has_no_age(there: Served, timestamp: int) -> None:
     there.runtime.offer(b"a", timestamp=timestamp)
     assert _samples((await there.ask("GET", "/metrics"))[2])["fanout_oldest_unsettled_age_seconds"] == 0
+
+
+async def test_workers_are_those_of_whom_heartbeats_are_heard(there: Served) -> None:
+    roster, now = there.runtime.roster, there.runtime.clock
+    other = Heartbeat(worker="worker-0", address="http://10.0.0.2:6066", partitions=(0, 2), generation=4,
+                      waiting_messages=10, waiting_pulls=3, epoch=None, misses_epoch=None)  # fmt: skip
+    roster.heard(now, other)
+    roster.heard(now, replace(other, worker=there.runtime.worker, partitions=()))
+    there.runtime.clock += 0.25
+    workers = (await there.ask("GET", "/v1/workers"))[2]["workers"]
+    assert workers[0] == {"worker": "worker-0", "address": "http://10.0.0.2:6066", "partitions": [0, 2],
+                          "generation": 4, "waiting_messages": 10, "waiting_pulls": 3, "unheard_ms": 250,
+                          "me": False}  # fmt: skip
+    assert [(row["worker"], row["partitions"], row["me"]) for row in workers[1:]] == [("worker-1", [], True)]
+    there.runtime.clock += 3
+    workers = (await there.ask("GET", "/v1/workers"))[2]["workers"]
+    assert [row["worker"] for row in workers] == ["worker-1"]

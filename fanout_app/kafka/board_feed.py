@@ -1,0 +1,128 @@
+"""Follows the board while a worker runs, outside the consumer group: all of it at first, then what is added.
+
+It does not depend on assignments, so it goes on through rebalances and recoveries. Kafka being away holds it up and
+ends nothing; what was written meanwhile comes in its order when Kafka is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, NamedTuple
+
+from fanout_app.kafka.board_seal import is_sealed
+from fanout_app.kafka.log_client import READ_UNCOMMITTED, LogClient
+from fanout_app.lease_keys import Seal
+from fanout_app.ports import SourceError
+
+logger = logging.getLogger("fanout.kafka.board")
+
+_MAX_BYTES = 1 << 20
+#: Seconds that a broker may wait where there is nothing new.
+_WAIT = 0.5
+#: Seconds between two readings, so that many workers' heartbeats are read together: what it costs does not grow with
+#: their number. A change is known that much later, which is little beside the 2 s that are promised.
+_PAUSE = 0.1
+_RETRY_PAUSE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRecord:
+    """What was written under a key."""
+
+    key: str
+    #: None: nothing stands under the key any more.
+    value: bytes | None
+    #: Place in the topic, whose order is the same for every worker.
+    offset: int
+    #: Monotonic time at which it came here.
+    received: float
+    #: Written after this worker began to read. What stood there before may be of any age, and is no sign of life.
+    live: bool
+
+
+class _Listener(NamedTuple):
+    prefix: str
+    tell: Callable[[BoardRecord], None]
+    sealed: bool
+
+
+class BoardFeed:
+    """Tells listeners of the records under their keys, in the order of the topic."""
+
+    def __init__(self, brokers: list[str], board: str, seal: Seal, on_dropped: Callable[[], None]) -> None:
+        """``on_dropped`` is called for every record that is left out because nobody with our keys has sealed it."""
+        self._client = LogClient(brokers, board)
+        self._seal = seal
+        self._on_dropped = on_dropped
+        self._listeners: list[_Listener] = []
+        self._warned = False
+        #: All that stood on the board when this worker began to read has been told.
+        self.caught_up = asyncio.Event()
+
+    def on(self, prefix: str, tell: Callable[[BoardRecord], None], *, sealed: bool = True) -> None:
+        """Tell of records whose key begins so. ``tell`` must neither block nor raise.
+
+        Args:
+            sealed: only of records that somebody with our keys has written; the others are dropped.
+        """
+        self._listeners.append(_Listener(prefix, tell, sealed))
+
+    async def stop(self) -> None:
+        await self._client.stop()
+
+    async def run(self) -> None:
+        """Read on and on, until cancelled."""
+        while True:
+            try:
+                start, end = (await self._client.bounds([0]))[0]
+                await self._follow(start, end)
+            except SourceError:
+                await asyncio.sleep(_RETRY_PAUSE)
+
+    async def _follow(self, at: int, end: int) -> None:
+        """From ``at`` on, until that is not in the log any more. ``end`` is where the log ended at first."""
+        while True:
+            if at >= end:
+                self.caught_up.set()
+            try:
+                part = (await self._client.fetch({0: at}, _MAX_BYTES, READ_UNCOMMITTED, wait=_WAIT))[0]
+            except SourceError:
+                await asyncio.sleep(_RETRY_PAUSE)
+                continue
+            if part.records is None:
+                return
+            received = monotonic()
+            for record in part.records:
+                self._tell(record, received, live=record.offset >= end)
+            at = part.records.next_fetch_offset
+            if part.records.unreadable is not None:
+                logger.error("offset %d of the board cannot be read and is left out: %r", at, part.records.unreadable)
+                at += 1
+            if at >= end:
+                await asyncio.sleep(_PAUSE)
+
+    def _tell(self, record: Any, received: float, *, live: bool) -> None:
+        name, value = record.key or b"", record.value
+        key = name.decode(errors="replace")
+        listeners = [listener for listener in self._listeners if key.startswith(listener.prefix)]
+        sealed = bool(listeners) and is_sealed(self._seal, name, value, record.headers)
+        told = BoardRecord(key, value, record.offset, received, live)
+        for listener in listeners:
+            if sealed or not listener.sealed:
+                listener.tell(told)
+        if not sealed and any(listener.sealed for listener in listeners):
+            self._drop(key, live=live)
+
+    def _drop(self, key: str, *, live: bool) -> None:
+        self._on_dropped()
+        if live and not self._warned:
+            self._warned = True
+            logger.warning(
+                "record %s on the board is sealed with no lease key of this worker and is left out: see that all "
+                "workers have the same --lease-key-file",
+                key,
+            )

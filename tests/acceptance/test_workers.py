@@ -1,0 +1,78 @@
+"""Several workers of one id: each knows who else is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest_asyncio
+
+from support.eventually import eventually
+from support.kafka import Kafka
+from support.workers import READY_TOGETHER, Worker, Workers
+
+PARTITIONS = 4
+#: A killed worker is missed after 3 s; the rest is a busy machine's allowance.
+MISSED = 15.0
+
+
+@pytest_asyncio.fixture
+async def pair(kafka: Kafka, workers: Workers) -> tuple[Worker, Worker]:
+    """Two workers that share the partitions of a topic."""
+    topic = await kafka.new_topic(PARTITIONS)
+    first = await workers.start(topic, drain="0s")
+    second = await workers.launch(topic, drain="0s").ready(READY_TOGETHER)
+    return first, second
+
+
+def seen(listed: dict[str, dict[str, Any]]) -> list[tuple[str, list[int]]]:
+    return sorted((row["address"], row["partitions"]) for row in listed.values())
+
+
+async def each_lists_both(pair: tuple[Worker, Worker]) -> bool:
+    owned = [sorted(await worker.partitions()) for worker in pair]
+    assert sorted(owned[0] + owned[1]) == list(range(PARTITIONS))
+    there = sorted((worker.url, numbers) for worker, numbers in zip(pair, owned, strict=True))
+    for worker in pair:
+        listed = await worker.workers()
+        assert seen(listed) == there
+        assert [row["address"] for row in listed.values() if row["me"]] == [worker.url]
+        assert len({row["generation"] for row in listed.values()}) == 1
+    return True
+
+
+async def lists_itself_alone(worker: Worker) -> bool:
+    return [row["address"] for row in (await worker.workers()).values()] == [worker.url]
+
+
+async def test_each_lists_both_and_one_that_is_killed_is_missed(pair: tuple[Worker, Worker]) -> None:
+    await eventually(lambda: each_lists_both(pair), READY_TOGETHER)
+    first, second = pair
+    second.kill9()
+    assert len(await first.workers()) == 2, "nothing has told it so yet"
+    await eventually(lambda: lists_itself_alone(first), MISSED)
+
+
+async def test_one_that_stops_is_off_the_list_before_it_could_have_been_missed(
+    pair: tuple[Worker, Worker], kafka: Kafka, workers: Workers
+) -> None:
+    await eventually(lambda: each_lists_both(pair), READY_TOGETHER)
+    first, second = pair
+    (name,) = [name for name, row in (await second.workers()).items() if row["me"]]
+    unheard = 0
+
+    async def is_off() -> bool:
+        nonlocal unheard
+        row = (await first.workers()).get(name)
+        unheard = row["unheard_ms"] if row is not None else unheard
+        return row is None
+
+    assert (await second.terminate()).code == 0
+    await eventually(is_off, MISSED, every=0.01)
+    assert unheard < 2500, "it was missed instead of having left"
+
+    board = [record for record in await kafka.records_in(f"fanout_service_{first.topic}") if record.key is not None]
+    last = [record.value for record in board if record.key == f"worker/{name}".encode()][-1]
+    assert last is None
+
+    later = await workers.start(first.topic)
+    assert name not in await later.workers()
