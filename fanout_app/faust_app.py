@@ -14,6 +14,7 @@ from faust.types import TP
 
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.redelivery import Backoff
+from fanout_app.kafka import switch
 from fanout_app.kafka.cluster import Cluster
 from fanout_app.kafka.dead_letters import DeadLetters
 from fanout_app.kafka.ledger_rows import LedgerRows
@@ -75,6 +76,8 @@ class Fanout(faust.App):
             options, self.runtime, lease_keys, on_fault=self._on_fault, on_dropped=self.metrics.board_record_dropped
         )
         self.runtime.on_moved = self.cluster.beat_soon
+        self._switch = BoardSwitch(self.cluster.writer, self.runtime.switched)
+        self.cluster.feed.on(switch.KEY, self._switch.hear, sealed=False)
         self.membership = Membership(options.session_timeout, lambda: self.consumer.confirmed_at)
         super().__init__(options.name, **settings(options, prepared))
         self.source_topic = self.topic(options.topic, key_type=bytes, value_type=bytes, value_serializer="raw")
@@ -142,7 +145,7 @@ class Fanout(faust.App):
             store=LedgerRows(self, self.options),
             bodies=self._bodies,
             dead_letters=DeadLetters(self._writer, letters, self.options.topic) if letters else self._parked,
-            switch=BoardSwitch(self, self.options.name),
+            switch=self._switch,
             on_fault=self._on_fault,
         )
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds

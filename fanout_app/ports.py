@@ -113,7 +113,11 @@ class DeadLetterSink(Protocol):
 
 
 class Switch(Protocol):
-    """Remembers for the next start what an operator has switched, see `fanout_app.kafka.switch`."""
+    """Remembers what an operator has switched, for all workers and the next start, see `fanout_app.kafka.switch`."""
 
-    async def remember(self, *, paused: bool) -> None:
-        """Raises UnavailableError if Kafka does not take it."""
+    async def remember(self, *, paused: bool) -> bool:
+        """Returns what holds now: somebody may have switched it back meanwhile.
+
+        Raises:
+            UnavailableError: Kafka does not take it.
+        """

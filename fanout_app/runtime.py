@@ -220,14 +220,20 @@ class Runtime:
 
     async def pause(self) -> None:
         """Hand nothing out until `resume`, also after a restart. Raises UnavailableError if that is not remembered."""
-        await self._switch.remember(paused=True)
-        self.dispatcher.paused = True
-        logger.warning("paused: nothing is handed out until it is resumed")
+        self.switched(await self._switch.remember(paused=True))
 
     async def resume(self) -> None:
         """Raises UnavailableError if that is not remembered: the next start would be paused."""
-        await self._switch.remember(paused=False)
-        self.dispatcher.paused = False
+        self.switched(await self._switch.remember(paused=False))
+
+    def switched(self, paused: bool) -> None:
+        """What holds of `pause` and `resume`, whichever worker was asked. Nothing new changes nothing."""
+        if paused == self.dispatcher.paused:
+            return
+        self.dispatcher.paused = paused
+        if paused:
+            logger.warning("paused: nothing is handed out until it is resumed")
+            return
         logger.warning("resumed")
         self._take_more()
         self._serve()

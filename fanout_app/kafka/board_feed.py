@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, NamedTuple
@@ -78,32 +78,53 @@ class BoardFeed:
         """Read on and on, until cancelled."""
         while True:
             try:
-                start, end = (await self._client.bounds([0]))[0]
-                await self._follow(start, end)
-            except SourceError:
-                await asyncio.sleep(_RETRY_PAUSE)
-
-    async def _follow(self, at: int, end: int) -> None:
-        """From ``at`` on, until that is not in the log any more. ``end`` is where the log ended at first."""
-        while True:
-            if at >= end:
-                self.caught_up.set()
-            try:
-                part = (await self._client.fetch({0: at}, _MAX_BYTES, READ_UNCOMMITTED, wait=_WAIT))[0]
+                at, end = (await self._client.bounds([0]))[0]
             except SourceError:
                 await asyncio.sleep(_RETRY_PAUSE)
                 continue
-            if part.records is None:
-                return
-            received = monotonic()
-            for record in part.records:
-                self._tell(record, received, live=record.offset >= end)
-            at = part.records.next_fetch_offset
-            if part.records.unreadable is not None:
-                logger.error("offset %d of the board cannot be read and is left out: %r", at, part.records.unreadable)
-                at += 1
-            if at >= end:
+            reached = await self._read_up(at, end)
+            while reached is not None:
+                records, reached = await self._read(reached)
+                self._tell_all(records, live=True)
                 await asyncio.sleep(_PAUSE)
+
+    async def _read_up(self, at: int, end: int) -> int | None:
+        """What stands there, told as compaction would leave it. Returns the place to go on at; None: begin again."""
+        standing: dict[bytes | None, Any] = {}
+        newer: list[Any] = []
+        while at < end:
+            records, reached = await self._read(at)
+            if reached is None:
+                return None
+            at = reached
+            standing |= {record.key: record for record in records if record.offset < end}
+            newer += [record for record in records if record.offset >= end]
+        self._tell_all(sorted(standing.values(), key=lambda record: int(record.offset)), live=False)
+        self.caught_up.set()
+        self._tell_all(newer, live=True)
+        return at
+
+    async def _read(self, at: int) -> tuple[list[Any], int | None]:
+        """The records from there on, none if none came soon, and where they end; None: that place is not in the log."""
+        while True:
+            try:
+                part = (await self._client.fetch({0: at}, _MAX_BYTES, READ_UNCOMMITTED, wait=_WAIT))[0]
+                break
+            except SourceError:
+                await asyncio.sleep(_RETRY_PAUSE)
+        if part.records is None:
+            return [], None
+        records = list(part.records)
+        reached = int(part.records.next_fetch_offset)
+        if part.records.unreadable is not None:
+            logger.error("offset %d of the board cannot be read and is left out: %r", reached, part.records.unreadable)
+            reached += 1
+        return records, reached
+
+    def _tell_all(self, records: Iterable[Any], *, live: bool) -> None:
+        received = monotonic()
+        for record in records:
+            self._tell(record, received, live=live)
 
     def _tell(self, record: Any, received: float, *, live: bool) -> None:
         name, value = record.key or b"", record.value

@@ -1,11 +1,14 @@
-"""Several workers of one id: each knows who else is there."""
+"""Several workers of one id: each knows who else is there, and what any of them was asked."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import aiohttp
 import pytest_asyncio
 
+from support.clients import MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.workers import READY_TOGETHER, Worker, Workers
@@ -13,14 +16,16 @@ from support.workers import READY_TOGETHER, Worker, Workers
 PARTITIONS = 4
 #: A killed worker is missed after 3 s; the rest is a busy machine's allowance.
 MISSED = 15.0
+#: 2 s are promised; with the same allowance.
+FOLLOWED = 10.0
 
 
 @pytest_asyncio.fixture
 async def pair(kafka: Kafka, workers: Workers) -> tuple[Worker, Worker]:
     """Two workers that share the partitions of a topic."""
     topic = await kafka.new_topic(PARTITIONS)
-    first = await workers.start(topic, drain="0s")
-    second = await workers.launch(topic, drain="0s").ready(READY_TOGETHER)
+    first, second = [workers.launch(topic, drain="0s") for _ in range(2)]
+    await asyncio.gather(first.ready(READY_TOGETHER), second.ready(READY_TOGETHER))
     return first, second
 
 
@@ -74,5 +79,32 @@ async def test_one_that_stops_is_off_the_list_before_it_could_have_been_missed(
     last = [record.value for record in board if record.key == f"worker/{name}".encode()][-1]
     assert last is None
 
-    later = await workers.start(first.topic)
+    later = await workers.launch(first.topic).ready(READY_TOGETHER)
     assert name not in await later.workers()
+
+
+async def test_a_pause_of_one_is_a_pause_of_all_and_so_is_a_resume(
+    pair: tuple[Worker, Worker], kafka: Kafka, client: MakeClient, session: aiohttp.ClientSession
+) -> None:
+    await eventually(lambda: each_lists_both(pair), READY_TOGETHER)
+
+    async def ask(worker: Worker, what: str) -> None:
+        async with session.post(f"{worker.url}/v1/{what}") as response:
+            assert await response.json() == {"paused": what == "pause"}
+
+    async def all_paused(paused: bool) -> bool:
+        return [(await worker.status())["paused"] for worker in pair] == [paused, paused]
+
+    await ask(pair[0], "pause")
+    await eventually(lambda: all_paused(True), FOLLOWED)
+    for partition in range(PARTITIONS):
+        await kafka.produce(pair[0].topic, str(partition), partition=partition)
+    waiting = [asyncio.create_task(client(worker, "one").pull(wait_ms=50_000)) for worker in pair]
+    await eventually(lambda: pair[0].has_waiting(1))
+    await eventually(lambda: pair[1].has_waiting(1))
+    answers = [await client(worker, "other").pull(wait_ms=300) for worker in pair]
+    assert [(answer.status, answer.empty) for answer in answers] == [(204, "paused")] * 2
+
+    await ask(pair[1], "resume")
+    assert [len((await pull).messages) for pull in waiting] == [1, 1]
+    assert await all_paused(False)

@@ -145,8 +145,9 @@ class FakeKafka:
         self.put_away.append((partition, message.offset))
 
     # Switch
-    async def remember(self, *, paused: bool) -> None:
+    async def remember(self, *, paused: bool) -> bool:
         await self._call("remember", None, paused)
+        return paused
 
 
 class FakeTerms:

@@ -418,6 +418,18 @@ class TestOperator:
         assert offsets(await waiting) == [1]
         assert [call.what for call in scene.kafka.called("remember")] == [True, False]
 
+    async def test_what_another_worker_was_asked_is_followed(self, scene: Scene) -> None:
+        scene.runtime.switched(True)
+        await scene.arrive(0)
+        waiting = scene.pulling()
+        await until(lambda: len(scene.runtime._pulls))
+        scene.runtime.switched(True)
+        assert scene.runtime.paused
+        assert not waiting.done()
+        scene.runtime.switched(False)
+        assert offsets(await waiting) == [0]
+        assert scene.kafka.called("remember") == []
+
     async def test_what_cannot_be_remembered_is_not_done(self, scene: Scene) -> None:
         scene.kafka.fail("remember", UnavailableError("timed out"))
         with pytest.raises(UnavailableError):

@@ -103,17 +103,21 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 async def test_what_stood_there_is_no_sign_of_life_and_what_comes_is(scene: Scene) -> None:
-    scene.log.add("worker/a", b"old")
+    scene.log.add("worker/a", b"older")
     scene.log.add("leader", b"other")
     scene.log.add("worker/b", None)
+    scene.log.add("worker/a", b"old")
+    scene.log.add("worker/c", b"old")
     scene.feed.on("worker/", scene.told.append)
     scene.begin()
     await scene.feed.caught_up.wait()
-    assert scene.said() == [("worker/a", b"old", 0, False), ("worker/b", None, 2, False)]
+    standing = [("worker/b", None, 2, False), ("worker/a", b"old", 3, False), ("worker/c", b"old", 4, False)]
+    assert scene.said() == standing, "as compaction would leave it: the last record of each key"
     scene.log.add("worker/a", b"new")
-    await until(lambda: len(scene.told) == 3)
-    assert scene.said()[2:] == [("worker/a", b"new", 3, True)]
-    assert scene.told[2].received >= scene.told[0].received
+    scene.log.add("worker/a", b"newer")
+    await until(lambda: len(scene.told) == 5)
+    assert scene.said()[3:] == [("worker/a", b"new", 5, True), ("worker/a", b"newer", 6, True)]
+    assert scene.told[3].received >= scene.told[0].received
 
 
 async def test_an_empty_board_is_read_up_at_once(scene: Scene) -> None:
