@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from fanout_app.core.errors import FanoutError, OptionError
+from fanout_app.discovery import complete
 from fanout_app.environment import unknown_variables
 from fanout_app.logs import describe, logging_config
 from fanout_app.options import TABLE, Options, from_environment
@@ -71,7 +72,7 @@ def _build(options: Options) -> Fanout:
         from fanout_app.application import create
 
         _use_uvloop()
-        return create(options)
+        return create(complete(options, os.environ))
     except FanoutError as error:
         _stop(error, EXIT_START)
     except Exception as error:

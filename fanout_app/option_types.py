@@ -93,12 +93,13 @@ class Addresses(click.ParamType):
         return text
 
 
-class OrEmpty(click.ParamType):
-    """What another type takes, or nothing at all."""
+class OrElse(click.ParamType):
+    """What another type takes, nothing at all, or one of a few words."""
 
-    def __init__(self, inner: click.ParamType) -> None:
+    def __init__(self, inner: click.ParamType, *words: str) -> None:
         self.name = inner.name
         self._inner = inner
+        self._words = ("", *words)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return self._inner.convert(value, param, ctx) if value else value
+        return value if value in self._words else self._inner.convert(value, param, ctx)

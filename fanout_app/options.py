@@ -12,11 +12,14 @@ from typing import Any
 import click
 
 from fanout_app.core.errors import OptionError
-from fanout_app.option_types import Addresses, Matching, OrEmpty, size, time
+from fanout_app.option_types import Addresses, Matching, OrElse, size, time
 
-_HOSTS = Addresses("hosts", "HOST:PORT, several joined by commas", several=True)
-_ZOOKEEPERS = OrEmpty(
-    Addresses("hosts", "HOST:PORT, several joined by commas, then /CHROOT if any", several=True, path=True)
+#: Given for servers that are not to be looked for.
+WITHOUT = "none"
+
+_HOSTS = OrElse(Addresses("hosts", "HOST:PORT, several joined by commas", several=True))
+_ZOOKEEPERS = OrElse(
+    Addresses("hosts", "HOST:PORT, several joined by commas, then /CHROOT if any", several=True, path=True), WITHOUT
 )
 #: What Kafka takes for a topic's name.
 _TOPIC = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}"
@@ -35,6 +38,7 @@ class Options:
 
     id: str
     topic: str
+    #: Empty until `fanout_app.discovery` has looked for them, where they are not given.
     brokers: str
     zookeepers: str
     bind: str | None
@@ -128,8 +132,18 @@ TABLE: tuple[click.Option, ...] = (
         required=True,
         type=Matching("topic", _TOPIC, "the name of a Kafka topic: 1 to 249 of A-Z a-z 0-9 . _ -"),
     ),
-    _option("brokers", "Kafka brokers to start from.", default="127.0.0.1:9092", show_default=True, type=_HOSTS),
-    _option("zookeepers", "ZooKeeper servers; empty: do without.", default="", type=_ZOOKEEPERS),
+    _option(
+        "brokers",
+        "Kafka brokers to start from. Default: those found by links or host names, else 127.0.0.1:9092.",
+        default="",
+        type=_HOSTS,
+    ),
+    _option(
+        "zookeepers",
+        f"ZooKeeper servers; {WITHOUT}: do without. Default: those found by links or host names, else {WITHOUT}.",
+        default="",
+        type=_ZOOKEEPERS,
+    ),
     _option(
         "bind",
         "Address to serve HTTP on. Default 127.0.0.1:6066, or the next free port up to 6099 if that is taken.",

@@ -23,7 +23,7 @@ _FRESH_PARTITIONS = 3
 
 def pytest_configure() -> None:
     # A worker started by a test must not read what a shell happens to export.
-    for variable in [name for name in os.environ if name.startswith("FANOUT_")]:
+    for variable in [name for name in os.environ if name.startswith(("FANOUT_", "KAFKA_", "ZK_"))]:
         del os.environ[variable]
 
 

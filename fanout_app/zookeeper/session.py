@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from typing import Any, TypeVar
 
 from kazoo.client import KazooClient
@@ -38,6 +39,16 @@ class ZooKeeperError(FanoutError):
     """ZooKeeper did not do what was asked, or not in time."""
 
 
+class Contact(Enum):
+    """How it stands between us and ZooKeeper; the values are kazoo's."""
+
+    CONNECTED = "CONNECTED"
+    #: No server answers; the session lives on or has ended, nobody here can know.
+    SUSPENDED = "SUSPENDED"
+    #: A server has said that the session has ended, and with it all that lived as long as it did.
+    LOST = "LOST"
+
+
 def root_of(id: str, topic: str) -> str:
     """The node that everything of one id and topic is kept under."""
     return f"/fanout/{id}/{topic}"
@@ -51,10 +62,26 @@ class Session:
             hosts, timeout=_CONNECT_TIMEOUT, connection_retry=KazooRetry(max_tries=-1, max_delay=2.0)
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fanout-zookeeper")
+        self._listeners: list[Callable[[Contact], None]] = []
+
+    def listen(self, listener: Callable[[Contact], None]) -> None:
+        """Have this called in the loop at every change of contact, in the order in which they happened."""
+        self._listeners.append(listener)
 
     def start(self) -> None:
         """Connect in the background."""
+        loop = asyncio.get_running_loop()
+
+        def changed(state: str) -> None:
+            # In a thread of kazoo's, which must not be held up: whoever waits for kazoo in it waits for ever.
+            loop.call_soon_threadsafe(self._tell, Contact(state))
+
+        self._client.add_listener(changed)
         self._client.start_async()
+
+    def _tell(self, contact: Contact) -> None:
+        for listener in self._listeners:
+            listener(contact)
 
     async def stop(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)

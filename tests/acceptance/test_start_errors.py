@@ -77,6 +77,15 @@ def test_the_same_is_said_where_faust_starts_it() -> None:
     assert "shorter" in run(*faust, variables={**named, "FANOUT_BACKOFF_FIRST": "2m"})
 
 
+def test_a_variable_of_a_link_that_makes_no_sense_is_one_line_too() -> None:
+    named = {"FANOUT_ID": "a", "FANOUT_TOPIC": "t", "KAFKA_1_PORT_9092_TCP_ADDR": "127.0.0.1"}
+    malformed = {**named, "KAFKA_1_PORT_9092_TCP_PORT": "tcp://127.0.0.1:9092"}
+    for command in (("fanout",), ("faust", "-A", "fanout_app", "worker")):
+        line = run(*command, variables=malformed)
+        assert "KAFKA_1_PORT_9092_TCP_PORT is 'tcp://127.0.0.1:9092' and must be a port" in line
+        assert "--brokers" in line
+
+
 # The topic ------------------------------------------------------------------------------------------------------------
 
 

@@ -109,8 +109,8 @@ def test_the_longest_names_that_fit_are_taken() -> None:
     assert len(options.changelog) == 249
 
 
-@pytest.mark.parametrize("hosts", ["", "zk:2181", "zk_1:2181,[::1]:2182", "zk:2181,zk2:2181/kafka/one"])
-def test_zookeepers_may_be_none_several_and_below_a_node(hosts: str) -> None:
+@pytest.mark.parametrize("hosts", ["", "none", "zk:2181", "zk_1:2181,[::1]:2182", "zk:2181,zk2:2181/kafka/one"])
+def test_zookeepers_may_be_left_open_none_several_and_below_a_node(hosts: str) -> None:
     options, _ = parse("--zookeepers", hosts)
     assert options is not None
     assert options.zookeepers == hosts
