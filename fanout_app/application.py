@@ -39,7 +39,7 @@ def create(options: Options) -> Fanout:
     tokens_file = TokensFile(options.tokens_file) if options.tokens_file is not None else None
     if tokens_file is not None:
         tokens_file.read()
-    server.check(options.bind, insecure=options.insecure, tokens=tokens_file is not None)
+    server.check(options.bind, options.admin_port, insecure=options.insecure, tokens=tokens_file is not None)
     keep = partial(lease_key, options.zookeepers, options.id, options.topic) if options.zookeepers else None
     app = Fanout(options, prepare(options, lease_keys, keep), key_file, tokens_file)
     app.ledgers = ledgers.declare(app)

@@ -42,6 +42,7 @@ class Options:
     brokers: str
     zookeepers: str
     bind: str | None
+    admin_port: int | None
     advertise: str | None
     ack_wait: float
     start_from: str
@@ -88,6 +89,8 @@ class Options:
         if self.dead_letter_topic in (self.topic, self.name, self.changelog, self.parked):
             whose = "the topic it hands out" if self.dead_letter_topic == self.topic else "a topic fanout keeps itself"
             raise OptionError(f"--dead-letter-topic {self.dead_letter_topic} is {whose}: choose another topic")
+        if self.admin_port and self.bind is not None and self.bind.endswith(f":{self.admin_port}"):
+            raise OptionError(f"--admin-port {self.admin_port} is the port of --bind: choose another one")
         if self.insecure and self.tokens_file is not None:
             raise OptionError(
                 "--insecure says that nobody is asked who they are, and --tokens-file that everybody is: leave one out "
@@ -156,6 +159,12 @@ TABLE: tuple[click.Option, ...] = (
         "the one from which it reaches its broker.",
         default=None,
         type=_ADVERTISE,
+    ),
+    _option(
+        "admin-port",
+        "Port of its own, on the host of --bind, for all but what clients ask for and health. Default: one for all.",
+        default=None,
+        type=click.IntRange(0, 65535),
     ),
     _option(
         "ack-wait",

@@ -50,7 +50,8 @@ class Gate:
     """Knows the tokens, and lets requests in or refuses them. Without tokens it lets in everybody."""
 
     def __init__(self, known: Known | None) -> None:
-        self._known = known
+        self._open = known is None
+        self._known: Known = known or {}
 
     def use(self, known: Known) -> None:
         """Go on with these tokens (the file has changed)."""
@@ -60,7 +61,7 @@ class Gate:
         """What a route of this access asks of each request."""
         if access in (Access.ANYONE, Access.SEALED):
             return _unasked
-        if self._known is None:
+        if self._open:
             return _as_anyone
         role = None if access is Access.TOKEN else Role(access.value)
 
@@ -86,7 +87,6 @@ class Gate:
         token = token.strip()
         if len(token) < SHORTEST_TOKEN:
             raise _unauthorized(f"a token has at least {SHORTEST_TOKEN} characters: send a whole one, or make another")
-        assert self._known is not None
         # How long a look-up takes tells of the digest at most, and a digest that is nearly right is no nearer to a
         # token: nothing is compared here that somebody could work towards.
         identity = self._known.get(sha256(token.encode(errors="surrogateescape")).digest())

@@ -8,7 +8,7 @@ import logging
 import socket
 from typing import Any
 
-from aiohttp.web import BaseSite, SockSite
+from aiohttp.web import Application, BaseSite, SockSite
 from faust.web.drivers.aiohttp import Web
 
 from fanout_app.core.errors import StartError
@@ -23,6 +23,7 @@ DEFAULT_PORTS = range(6066, 6100)
 #: Connections that wait to be accepted: a burst of clients that connect at once must not be refused.
 _BACKLOG = 1024
 _SHUTDOWN = 2.0
+_BIND = "--bind HOST:PORT"
 
 
 class FanoutWeb(Web):
@@ -30,10 +31,11 @@ class FanoutWeb(Web):
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        # Without cancellation a handler whose client is gone would go on waiting, and be given messages.
-        self._runner = ProblemRunner(
-            self.web_app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN
-        )
+        self._runner = _runner(self.web_app)
+        self._operators: Application | None = None
+        if app.options.admin_port is not None:
+            self._operators = Application(**app.conf.web_application_options)
+            self._operators_runner = _runner(self._operators)
         #: Where this worker answers, once it does.
         self.address = ""
 
@@ -47,16 +49,31 @@ class FanoutWeb(Web):
             app.runtime,
             app.tokens,
             render_metrics=app.metrics.render,
+            operators=self._operators,
             gate=app.gate,
             max_waiting=room_for(app.options.max_waiting),
             ack_wait=app.options.ack_wait,
         )
         await super().on_start()
 
+    async def start_server(self) -> None:
+        if self._operators is not None:
+            # Before the other port is chosen, where that is left to us.
+            listener = listen_for_operators(self.app.options.bind, self.app.options.admin_port)
+            await self._operators_runner.setup()
+            await SockSite(self._operators_runner, listener, backlog=_BACKLOG).start()
+            logger.info("serving those who run it at %s", _url(listener))
+        await super().start_server()
+
+    async def stop_server(self) -> None:
+        if self._operators is not None:
+            await self._operators_runner.cleanup()
+        await super().stop_server()
+
     def _create_site(self) -> BaseSite:
         listener = listen(self.app.options.bind)
         host, port = listener.getsockname()[:2]  # two more follow for IPv6
-        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self.address = _url(listener)
         if self.app.options.tokens_file is None and exposed(self.app.options.bind):
             self.app.runtime.insecure = True
             logger.warning("--insecure: whoever reaches %s may take and settle messages", self.address)
@@ -65,10 +82,21 @@ class FanoutWeb(Web):
         return SockSite(self._runner, listener, backlog=_BACKLOG)
 
 
-def check(bind: str | None, *, insecure: bool, tokens: bool = False) -> None:
+def _runner(app: Application) -> ProblemRunner:
+    # Without cancellation a handler whose client is gone would go on waiting, and be given messages.
+    return ProblemRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def check(bind: str | None, admin_port: int | None = None, *, insecure: bool, tokens: bool = False) -> None:
     """See whether this address can be had and may be served at, before anything is made for it elsewhere.
 
-    ``tokens``: whether everybody is asked for one; ``insecure``: whether it is meant that nobody is.
+    ``admin_port`` is that of those who run it, if they have one; ``tokens`` says whether everybody is asked for one,
+    ``insecure`` whether it is meant that nobody is.
 
     Raises:
         StartError: it is taken, not of this machine, or reachable by others although nobody is asked who they are.
@@ -80,6 +108,8 @@ def check(bind: str | None, *, insecure: bool, tokens: bool = False) -> None:
         )
     if bind is not None:
         listen(bind).close()
+    if admin_port is not None:
+        listen_for_operators(bind, admin_port).close()
 
 
 def exposed(bind: str | None) -> bool:
@@ -109,6 +139,12 @@ def listen(bind: str | None) -> socket.socket:
     raise StartError(f"no free port from {DEFAULT_PORTS[0]} to {DEFAULT_PORTS[-1]}: give one with --bind HOST:PORT")
 
 
+def listen_for_operators(bind: str | None, port: int) -> socket.socket:
+    """A listening socket at this port of the host that clients are served at. Raises StartError as `listen` does."""
+    host = DEFAULT_HOST if bind is None else bind.rpartition(":")[0]
+    return _listen(host.strip("[]"), port, f"{host}:{port}", "--admin-port")
+
+
 class _InUseError(StartError):
     pass
 
@@ -118,15 +154,15 @@ def _host_and_port(bind: str) -> tuple[str, int]:
     return host.strip("[]"), int(number)
 
 
-def _addresses(host: str, port: int, shown: str) -> list[Any]:
+def _addresses(host: str, port: int, shown: str, option: str = _BIND) -> list[Any]:
     try:
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))
     except OSError as error:
-        raise StartError(f"cannot serve at {shown}: {error.strerror}; choose another --bind HOST:PORT") from error
+        raise StartError(f"cannot serve at {shown}: {error.strerror}; choose another {option}") from error
 
 
-def _listen(host: str, port: int, shown: str) -> socket.socket:
-    family, kind, protocol, _, address = _addresses(host, port, shown)[0]
+def _listen(host: str, port: int, shown: str, option: str = _BIND) -> socket.socket:
+    family, kind, protocol, _, address = _addresses(host, port, shown, option)[0]
     try:
         listener = socket.socket(family, kind, protocol)
         try:
@@ -139,5 +175,5 @@ def _listen(host: str, port: int, shown: str) -> socket.socket:
             raise
     except OSError as error:
         kind_of = _InUseError if error.errno == errno.EADDRINUSE else StartError
-        raise kind_of(f"cannot serve at {shown}: {error.strerror}; choose another --bind HOST:PORT") from error
+        raise kind_of(f"cannot serve at {shown}: {error.strerror}; choose another {option}") from error
     return listener

@@ -10,6 +10,7 @@ from aiohttp import web
 from fanout_app.web.access import Access, Gate
 from fanout_app.web.handlers import Handler, expecting, guarded, refuse_internal, unserved
 from fanout_app.web.ports import Runtime
+from fanout_app.web.problems import Kind, Problem
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.unbroken import Unbroken
 from fanout_app.web.views_control import ControlViews
@@ -37,15 +38,16 @@ def install(
     codec: TokenCodec,
     *,
     render_metrics: Callable[[], tuple[bytes, str]],
+    operators: web.Application | None = None,
     gate: Gate | None = None,
     max_waiting: int = 10_000,
     ack_wait: float = 30.0,
 ) -> None:
     """Every route of this version. The last one answers 404 and 405 for all paths that nothing else is served at.
 
-    ``render_metrics`` gives the text of /metrics and its content type; ``gate`` says who may ask, none: everybody;
-    ``max_waiting`` is how many pulls may wait at this worker, ``ack_wait`` how many seconds a lease lasts if the
-    request does not say.
+    ``render_metrics`` gives the text of /metrics and its content type; ``operators`` is where what they ask is served
+    instead, if they have a port of their own; ``gate`` says who may ask, none: everybody; ``max_waiting`` is how many
+    pulls may wait at this worker, ``ack_wait`` how many seconds a lease lasts if the request does not say.
     """
     unbroken = Unbroken()
 
@@ -57,24 +59,33 @@ def install(
     operations = OperationViews(runtime, render_metrics)
     control = ControlViews(runtime, unbroken)
     parked = ParkedViews(runtime, unbroken)
-    _add(
-        app,
-        gate or Gate(None),
-        (
-            *_of_clients(messages, leases),
-            *_of_operators(operations, leases, control, parked),
-            *_of_health(operations),
-            *_of_workers(),
-            Row("*", rf"/{_REST}", unserved, Access.TOKEN),
-        ),
-    )
-    app.on_cleanup.append(stop)
+    for_clients = tuple(_of_clients(messages, leases))
+    for_operators = tuple(_of_operators(operations, leases, control, parked))
+    for_workers = tuple(_of_workers())
+    for_all = (*_of_health(operations), Row("*", rf"/{_REST}", unserved, Access.TOKEN))
+    gate = gate or Gate(None)
+    if operators is None:
+        _add(app, gate, (*for_clients, *for_operators, *for_workers, *for_all))
+        app.on_cleanup.append(stop)
+    else:
+        _add(app, gate, (*for_clients, *_elsewhere(for_operators, "--admin-port"), *for_workers, *for_all))
+        _add(operators, gate, (*for_operators, *_elsewhere(for_clients, "--bind"), *for_all))
+        operators.on_cleanup.append(stop)
 
 
 def _add(app: web.Application, gate: Gate, table: Iterable[Row]) -> None:
     for method, path, view, access in table:
         admit = gate.admit(access)
         app.add_routes([web.route(method, path, guarded(view, admit), expect_handler=expecting(admit))])
+
+
+def _elsewhere(table: Iterable[Row], option: str) -> Iterable[Row]:
+    """These routes at the port where they are not: whoever has a token is told where they are."""
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        raise Problem(Kind.NOT_FOUND, f"this is served at the port of {option} alone: ask there")
+
+    return (row._replace(view=elsewhere, access=Access.TOKEN) for row in table)
 
 
 def _of_clients(messages: MessageViews, leases: LeaseViews) -> Iterable[Row]:

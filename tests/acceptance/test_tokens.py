@@ -79,6 +79,23 @@ async def status(sender: aiohttp.ClientSession, worker: Worker, method: str, pat
         return response.status
 
 
+async def test_operators_have_a_port_of_their_own_where_that_is_asked_for(
+    kafka: Kafka, workers: Workers, session: aiohttp.ClientSession
+) -> None:
+    worker = await workers.start(await kafka.new_topic(1), admin_port="0", drain="0s")
+    (operators,) = re.findall(r"serving those who run it at (http://127\.0\.0\.1:\d+)", worker.text())
+    for url, pull, metrics in ((worker.url, 204, 404), (operators, 404, 200)):
+        for method, path, code in (
+            ("POST", "/v1/next?wait_ms=0", pull),
+            ("GET", "/metrics", metrics),
+            ("GET", "/v1/partitions", metrics),
+            ("GET", "/readyz", 200),
+        ):
+            async with session.request(method, url + path) as response:
+                assert response.status == code, (url, path)
+    assert (await worker.terminate()).code == 0
+
+
 async def test_whoever_has_the_right_token_works_as_ever_and_nobody_else(
     kafka: Kafka, workers: Workers, tokens: Tokens
 ) -> None:

@@ -95,6 +95,7 @@ def test_the_environment_gives_the_same_options(monkeypatch: pytest.MonkeyPatch)
         (("--dead-letter-topic", "fanout_a_t"), "fanout keeps itself: choose another"),
         (("--dead-letter-topic", "fanout_a_t-parked"), "fanout keeps itself: choose another"),
         (("--dead-letter-topic", "fanout_a_t-ledgers-changelog"), "fanout keeps itself: choose another"),
+        (("--bind", "[::1]:6066", "--admin-port", "6066"), "--admin-port 6066 is the port of --bind: choose another"),
         (("--insecure", "--tokens-file", ""), "--insecure says that nobody .* --tokens-file .* leave one out"),
     ],
 )

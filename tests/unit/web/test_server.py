@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from contextlib import ExitStack
 
@@ -46,6 +47,15 @@ def test_an_address_that_was_asked_for_is_not_exchanged_for_another(ports: list[
     address = f"127.0.0.1:{ports[0]}"
     with server.listen(address), pytest.raises(StartError, match=f"cannot serve at {address}.*--bind"):
         server.listen(address)
+
+
+@pytest.mark.parametrize(("bind", "host"), [(None, "127.0.0.1"), ("127.0.0.2:0", "127.0.0.2")])
+def test_operators_are_served_at_the_host_of_clients_or_the_start_is_refused(bind: str | None, host: str) -> None:
+    with server.listen_for_operators(bind, 0) as listener:
+        port = port_of(listener)
+        with pytest.raises(StartError, match=re.escape(f"cannot serve at {host}:{port}") + ".*--admin-port"):
+            server.check(bind, port, insecure=False)
+    server.check(bind, port, insecure=False)
 
 
 @pytest.mark.parametrize(
