@@ -59,13 +59,16 @@ class Assignment:
         #: No rebalance is under way.
         self.moved = asyncio.Event()
         self._beginning: set[int] = set()
+        #: The group was left for good.
+        self.left = False
 
     # Rebalances ------------------------------------------------------------------------------------------------------
 
     def suspend(self) -> None:
         """A rebalance has begun: nothing is handed out, settles wait, everything stays in memory."""
         self._dispatcher.suspend()
-        self.moved.clear()
+        if not self.left:
+            self.moved.clear()
 
     async def give_up(self) -> None:
         """The partitions may go to others in this rebalance: leave them what they need to know."""
@@ -78,6 +81,8 @@ class Assignment:
         What is kept in memory is kept only by who was a member in every generation since: otherwise somebody else may
         have had the partition meanwhile, and settled what we would hand out again.
         """
+        if self.left:
+            return
         member = self._source.member()
         stayed = member == self._member and generation == self.generation + 1
         self._member, self.generation = member, generation
@@ -85,17 +90,30 @@ class Assignment:
         for number in self._dispatcher.partitions.keys() - kept:
             self._drop(number)
 
+    def leave(self, *, forget: bool) -> None:
+        """The group is left for good: nothing is ours any more, whatever assignment is still under way.
+
+        Without ``forget`` the floors stay, for who commits them last.
+        """
+        self.suspend()
+        self.left = True
+        for number in list(self._dispatcher.partitions) if forget else ():
+            self._drop(number)
+        self.moved.set()
+
     async def start(self, numbers: set[int]) -> bool:
-        """Recovery is over, and these partitions are ours. False if the next rebalance has begun meanwhile.
+        """Recovery is over, and these partitions are ours. False if that is over already.
 
         Raises:
             KafkaError, RowError: the start cannot be found out; the worker must end rather than guess.
             SourceError, WriteError: the commit or the row that a partition begins with could not be written.
         """
+        if self.left:
+            return False
         term = self._terms.term()
         starts = await self._starts.find(numbers - self._dispatcher.partitions.keys())
         await asyncio.gather(*(self._begin(number, start, term) for number, start in starts.items()))
-        if not self._terms.rebalance_ended(term):
+        if self.left or not self._terms.rebalance_ended(term):
             return False
         for number in self._dispatcher.partitions:
             self._dispatcher.resume(number)

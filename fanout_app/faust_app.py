@@ -14,9 +14,11 @@ from faust.types import TP
 
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.redelivery import Backoff
+from fanout_app.departure import Departure
 from fanout_app.kafka import switch
 from fanout_app.kafka.cluster import Cluster
 from fanout_app.kafka.dead_letters import DeadLetters
+from fanout_app.kafka.group import ConsumerGroup
 from fanout_app.kafka.ledger_rows import LedgerRows
 from fanout_app.kafka.ledger_table import LedgerTable
 from fanout_app.kafka.log_client import LogClient
@@ -108,6 +110,7 @@ class Fanout(faust.App):
         self._mirror = Mirror(self._zookeeper, options.id, options.topic) if self._zookeeper else None
         self.on_partitions_revoked.connect(self._on_revoked)
         self.on_partitions_assigned.connect(self._on_assigned)
+        self.on_rebalance_complete.connect(self._on_recovered)
         self.task(self._watch_log)
         self.task(self._watch_topics)
         if key_file is not None:
@@ -148,11 +151,17 @@ class Fanout(faust.App):
             switch=self._switch,
             on_fault=self._on_fault,
         )
+        self._departure = Departure(self.runtime, ConsumerGroup(self, self.membership), drain=self.options.drain)
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
         self.cluster.start()
 
+    async def depart(self) -> None:
+        """The stop that was asked for, up to where nothing but stopping is left. Not before the first start."""
+        if self.runtime.ready:
+            await self._departure.go()
+
     async def on_stop(self) -> None:
-        written = await self.runtime.drain()
+        written = await self._departure.go()
         if not await self._kafka_answers():
             self.unclean = f"Kafka at {self.options.brokers} does not answer"
         if not written:
@@ -160,8 +169,6 @@ class Fanout(faust.App):
             self.unclean = (
                 f"{why}not every ledger could be written, so messages acked in the last seconds may come again"
             )
-        self.membership.rebalance_began()
-        self.runtime.close()
         await self.cluster.leave()
         await super().on_stop()
         await self.runtime.stop()
@@ -199,7 +206,16 @@ class Fanout(faust.App):
         await self.runtime.give_up()
 
     async def _on_assigned(self, sender: Any, assigned: set[TP], **_: Any) -> None:
+        self.membership.assigned()
         self.runtime.assigned(partitions_of(assigned, self.options.topic), self.consumer_generation_id)
+
+    async def _on_recovered(self, sender: Any, **_: Any) -> None:
+        # Who has partitions is started when Faust seeks to where they are read from; for a spare there is no such seek.
+        if not self.consumer.assignment():
+            await self.runtime.start(set())
+
+    def _on_rebalance_when_stopped(self) -> None:
+        """Faust would close the consumer here, from the wrong thread and in the middle of a commit."""
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         # Faust would start the agent again with the next fetch: a fault must end the worker instead of being hidden.

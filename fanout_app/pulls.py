@@ -144,7 +144,7 @@ class Pulls:
     def _still_ours(self, now: float) -> bool:
         """Whether anything may be handed out: somebody else may own these partitions by now, and we not know it."""
         ours = self._terms.holds(self._terms.term(), now)
-        if ours != self._ours and self._moved.is_set():
+        if ours != self._ours and self._moved.is_set() and self._dispatcher.partitions:
             self._ours = ours
             if ours:
                 logger.warning("the group's coordinator answers again: messages are handed out again")

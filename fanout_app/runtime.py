@@ -7,7 +7,6 @@ message is logged.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import secrets
@@ -312,6 +311,8 @@ class Runtime:
         return [f"{limit} stops the intake of partitions {', '.join(map(str, numbers))}" for limit, numbers in stopped]
 
     def _not_ours(self) -> list[str]:
+        if self._assignment.left:
+            return []  # it says that it is stopping
         if not self._assignment.moved.is_set():
             return ["rebalancing"]
         if not self._terms.holds(self._terms.term(), monotonic()):
@@ -324,22 +325,23 @@ class Runtime:
 
     # The end ---------------------------------------------------------------------------------------------------------
 
-    async def drain(self) -> bool:
-        """SIGTERM: not ready at once, served for a while, then waiting pulls go home and the ledgers are written.
-
-        False if not every ledger could be written: what it would have held may come again.
-        """
+    def stop_begins(self) -> bool:
+        """SIGTERM: not ready at once. Whether this worker has been in service."""
         self.stopping = True
-        if self.ready:
-            self.ready = False
-            await asyncio.sleep(self.options.drain)
+        served, self.ready = self.ready, False
+        return served
+
+    def send_home(self) -> None:
+        """End the pulls that wait."""
         self._pulls.end_all()
+
+    async def write_all(self) -> bool:
+        """Get what is settled so far into the changelog; False if not every ledger could be written."""
         return await self.commit.write_all(MOVING)
 
-    def close(self) -> None:
-        """The group is about to be left: from here on nothing is handed out, and settles are answered with retry."""
-        self.suspend()
-        self._assignment.moved.set()
+    def left_group(self, *, forget: bool) -> None:
+        """See `Assignment.leave`."""
+        self._assignment.leave(forget=forget)
 
     async def stop(self) -> None:
         self._pulls.stop()

@@ -11,6 +11,9 @@ from fanout_app.web.handlers import MAX_BODY
 from fanout_app.worker import FanoutWorker
 
 _MONTH = 30 * 24 * 3600.0
+#: Seconds. The answer to a heartbeat is how a member learns that another one has come or gone, so all stand still for
+#: up to so long before anything moves; a heartbeat costs some 50 bytes and nothing else worth counting.
+_HEARTBEAT = 0.5
 
 
 def settings(options: Options, prepared: Prepared) -> dict[str, Any]:
@@ -24,13 +27,16 @@ def settings(options: Options, prepared: Prepared) -> dict[str, Any]:
         # An idle member leaves the group after this and can never rejoin: a spare, or a worker without clients.
         "broker_max_poll_interval": _MONTH,
         "broker_session_timeout": options.session_timeout,
-        "broker_heartbeat_interval": options.session_timeout / 4,
+        "broker_heartbeat_interval": min(_HEARTBEAT, options.session_timeout / 4),
         "broker_request_timeout": max(20.0, options.session_timeout + 5),
         "broker_rebalance_timeout": max(30.0, options.session_timeout * 2),
         "broker_commit_interval": options.commit_interval,
         # A partition whose clients are slow commits nothing for long: no fault, see the worker's own health check.
         "broker_commit_livelock_soft_timeout": _MONTH,
         "stream_processing_timeout": _MONTH,
+        # Standbys would follow every changelog all the time to save tenths of a second of a take-over, and Faust lets
+        # a worker go without partitions while others have several (`docs/decisions/0012-take-over.md`).
+        "table_standby_replicas": 0,
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": 1 << 20,
         "producer_acks": -1,

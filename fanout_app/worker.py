@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -35,6 +36,7 @@ class FanoutWorker(faust.Worker):
         # It sets the level of our log handler and writes control characters, also where nobody looks.
         self.spinner = None
         self._first_fault: BaseException | None = None
+        self._departing: asyncio.Future[None] | None = None
 
     def execute_from_commandline(self) -> NoReturn:
         try:
@@ -65,9 +67,17 @@ class FanoutWorker(faust.Worker):
         super()._crash(reason)
 
     def _schedule_shutdown(self, signal: Signals) -> None:
-        if not self._signal_stop_time:
+        if self._departing is None and not self._signal_stop_time:
             logger.info("%s: stopping", signal.name)
             self._limit_the_stop()
+            self._departing = asyncio.ensure_future(self._depart(signal))
+
+    async def _depart(self, signal: Signals) -> None:
+        """Go while everything still works, a rebalance included: Faust takes no part in one once it stops."""
+        try:
+            await self.app.depart()
+        except Exception as error:
+            self._crash(error)
         super()._schedule_shutdown(signal)
 
     def _limit_the_stop(self) -> None:

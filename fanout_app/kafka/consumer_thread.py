@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Any
 
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, for_code
+from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
@@ -26,6 +27,8 @@ logger = logging.getLogger("fanout.kafka.consumer_thread")
 
 #: Seconds between two tries to read what a broker gave damaged.
 _UNREADABLE_PAUSE = 10.0
+#: Seconds that leaving the group takes at most if no rebalance is under way.
+_LEAVES_BY_ITSELF = 0.5
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -80,6 +83,18 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def seek_source(self, offsets: Mapping[TP, int]) -> None:
         await self.call_thread(self._seek_source, offsets)
 
+    async def start_source(self, offsets: Mapping[TP, int]) -> None:
+        """Recovery is over: from here on the source is read, and nothing else."""
+        await self.call_thread(self._start_source, offsets)
+
+    async def members(self) -> int:
+        """How many members the group has. Raises KafkaError if its coordinator does not say."""
+        return await self.call_thread(self._members)  # type: ignore[no-any-return]
+
+    async def leave_group(self) -> None:
+        """Be no member any more, and never again. Raises KafkaError if the coordinator does not answer."""
+        await self.call_thread(self._leave_group)
+
     # Run in the thread -----------------------------------------------------------------------------------------------
 
     async def _fetch(self, wanted: set[TP], timeout: float, generation: int) -> Poll:
@@ -128,7 +143,18 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             if after[tp] != asked or messages:
                 fetches.append(FetchedBatch(tp.partition, asked, after[tp], messages))
         assert not any(tp.topic == topic for tp in records), "a record without a position"
+        self._leave_alone(fetcher, [tp for tp in records if _is_read(fetcher, tp)])
         return fetches, records
+
+    @staticmethod
+    def _leave_alone(fetcher: Any, tps: Iterable[Any]) -> None:
+        """Ask no more of these until they are assigned again: a changelog whose end has been read.
+
+        Behind it only our own rows come, and the question for them would keep the one connection to their broker busy
+        for half a second, in which nothing that is sought to can be fetched.
+        """
+        for tp in tps:
+            fetcher._subscriptions.subscription.assignment.state_value(tp).pause()
 
     def _readable(self, tps: set[Any]) -> set[Any]:
         if not self._unreadable:
@@ -187,6 +213,30 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             if source in assigned:
                 consumer.seek(source, offset)
 
+    async def _start_source(self, offsets: Mapping[TP, int]) -> None:
+        await self._seek_source(offsets)
+        consumer = self._ensure_consumer()
+        topic = self.consumer._intake.topic
+        self._leave_alone(consumer._fetcher, [tp for tp in consumer.assignment() if tp.topic != topic])
+
+    async def _members(self) -> int:
+        coordinator = self._ensure_consumer()._coordinator
+        response = await coordinator._send_req(DescribeGroupsRequest([coordinator.group_id]))
+        ((code, _group, _state, _kind, _protocol, members, *_),) = response.groups
+        if code:
+            raise for_code(code)
+        return len(members)
+
+    async def _leave_group(self) -> None:
+        """By closing the coordinator alone: whatever else the consumer is asked for goes on."""
+        coordinator = self._ensure_consumer()._coordinator
+        closing = asyncio.ensure_future(coordinator.close())
+        done, _ = await asyncio.wait({closing}, timeout=_LEAVES_BY_ITSELF)
+        if not done:
+            # It waits for the end of a rebalance, and that for others, or for us: without us it is over.
+            await coordinator._maybe_leave_group()
+        await closing
+
     async def _commit(self, offsets: Mapping[TP, OffsetAndMetadata]) -> bool:
         """Commit floors. A commit that fails is no harm: the ledger rows say the same, and the next one follows."""
         assigned = self.assignment()
@@ -199,3 +249,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             logger.warning("floors were not committed, will be with the next commit: %r", error)
             return False
         return True
+
+
+def _is_read(fetcher: Any, tp: Any) -> bool:
+    state = fetcher._subscriptions.subscription.assignment.state_value(tp)
+    return bool(state.highwater is not None and state.position >= state.highwater)

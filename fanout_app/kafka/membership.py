@@ -18,6 +18,8 @@ class Membership:
         self._trusted_for = session_timeout - self.MARGIN
         self._confirmed_at = confirmed_at
         self._term = 0
+        #: The term whose partitions are known.
+        self._assigned = 0
         self._rebalancing = True
 
     def rebalance_began(self) -> None:
@@ -25,11 +27,19 @@ class Membership:
         self._rebalancing = True
         self._term += 1
 
+    def assigned(self) -> None:
+        """The partitions of the term are known. Called in the main loop while the consumer's thread waits for it."""
+        self._assigned = self._term
+
     def rebalance_ended(self, term: int) -> bool:
-        """The partitions of this term are in place; False if another rebalance has begun meanwhile."""
-        if term == self._term:
+        """The partitions of this term are in place; False if another rebalance has begun meanwhile.
+
+        A recovery of the assignment before may end after that: it does not know of the next one until that is made.
+        """
+        ended = term == self._term == self._assigned
+        if ended:
             self._rebalancing = False
-        return term == self._term
+        return ended
 
     def term(self) -> int:
         return self._term

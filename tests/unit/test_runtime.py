@@ -205,7 +205,8 @@ class TestPull:
         waiting = scene.pulling()
         await until(lambda: len(scene.runtime._pulls))
         assert scene.runtime.ready
-        assert await scene.runtime.drain()
+        assert scene.runtime.stop_begins()
+        scene.runtime.send_home()
         assert await waiting is Empty.NO_MESSAGE
         assert await scene.pulling() is Empty.NO_MESSAGE
         assert not scene.runtime.ready
@@ -323,10 +324,10 @@ class TestSettle:
             outcome = await scene.settling(ack=[Entry(token="forged", ref=None)])
         assert outcome.results == [("forged", Status.LEASE_UNKNOWN)]
 
-    async def test_when_the_group_is_about_to_be_left_it_is_retry_at_once(self, scene: Scene) -> None:
+    async def test_when_the_group_has_been_left_it_is_retry_at_once(self, scene: Scene) -> None:
         await scene.arrive(0)
         answer = await scene.answer()
-        scene.runtime.close()
+        scene.runtime.left_group(forget=True)
         async with asyncio.timeout(0.05 / 2):
             outcome = await scene.settling(ack=entries(answer))
         assert outcome.results == [("0/0", Status.RETRY)]

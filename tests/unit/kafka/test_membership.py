@@ -15,6 +15,7 @@ def membership() -> tuple[Membership, Coordinator]:
     coordinator = Coordinator()
     member = Membership(SESSION, lambda: coordinator.confirmed_at)
     member.rebalance_began()
+    member.assigned()
     assert member.rebalance_ended(member.term())
     return member, coordinator
 
@@ -48,7 +49,8 @@ def test_what_was_begun_in_an_earlier_term_is_not_proven_by_a_later_one() -> Non
     member, _ = membership()
     term = member.term()
     member.rebalance_began()
-    member.rebalance_ended(member.term())
+    member.assigned()
+    assert member.rebalance_ended(member.term())
     assert member.holds(member.term(), 100.0)
     assert not member.holds(term, 100.0)
 
@@ -60,3 +62,13 @@ def test_the_end_of_a_rebalance_that_was_overtaken_does_not_count() -> None:
     member.rebalance_began()
     assert not member.rebalance_ended(term)
     assert not member.holds(member.term(), 100.0)
+
+
+def test_a_recovery_that_ends_in_the_next_rebalance_does_not_end_that() -> None:
+    """It knows of no other assignment than its own until the next one is made."""
+    member, _ = membership()
+    member.rebalance_began()
+    assert not member.rebalance_ended(member.term())
+    assert not member.holds(member.term(), 100.0)
+    member.assigned()
+    assert member.rebalance_ended(member.term())
