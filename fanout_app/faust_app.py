@@ -39,9 +39,11 @@ from fanout_app.options import Options
 from fanout_app.runtime import Runtime
 from fanout_app.settings import settings
 from fanout_app.tokens_file import TokensFile
+from fanout_app.watchdog import Watchdog
 from fanout_app.web.access import Gate
 from fanout_app.web.server import FanoutWeb
 from fanout_app.web.tokens import TokenCodec
+from fanout_app.worker import end_at_once
 from fanout_app.zookeeper.mirror import Mirror, Mirrored
 from fanout_app.zookeeper.session import Session
 
@@ -95,6 +97,7 @@ class Fanout(faust.App):
             internal=True,
             acks=False,
         )
+        self.watchdog = Watchdog(options.stall_timeout, end_at_once)
         #: Why a stop that was asked for is none that loses nothing.
         self.unclean: str | None = None
         self._first_starts = prepared.first_starts
@@ -180,6 +183,11 @@ class Fanout(faust.App):
         if self._mirror is not None and self._zookeeper is not None:
             await self._mirror.write(self._floors())
             await self._zookeeper.stop()
+
+    def serves_at(self, host: str, port: int) -> None:
+        """The web server answers from here on."""
+        self.cluster.serves_at(host, port)
+        self.watchdog.start(self.loop)
 
     def _on_fault(self, error: BaseException) -> None:
         """A background task has failed: end the worker, for a supervisor to start it again."""

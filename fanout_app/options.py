@@ -56,6 +56,7 @@ class Options:
     session_timeout: float
     commit_interval: float
     drain: float
+    stall_timeout: float
     max_deliver: int | None
     backoff_first: float
     backoff_longest: float
@@ -251,6 +252,13 @@ TABLE: tuple[click.Option, ...] = (
         default="3s",
         show_default=True,
         type=time(0, 60, "3s"),
+    ),
+    _option(
+        "stall-timeout",
+        "How long the event loop may stand still before the worker ends itself, for a fresh one to take over.",
+        default="10s",
+        show_default=True,
+        type=time(1, 600, "10s"),
     ),
     _option(
         "max-deliver",

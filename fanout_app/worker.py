@@ -26,6 +26,7 @@ _CONFIGURATION = (OptionError, StartError, RowError)
 
 #: Seconds on top of ``--drain`` that a stop may take.
 _STOP_FOR = 15.0
+_SAY_FOR = 1.0
 
 
 class FanoutWorker(faust.Worker):
@@ -47,6 +48,7 @@ class FanoutWorker(faust.Worker):
         self._end(fault)
 
     def _end(self, fault: BaseException | None) -> NoReturn:
+        self.app.watchdog.stop()
         if isinstance(fault, _CONFIGURATION):
             logger.critical("cannot start: %s", describe(fault))
             raise SystemExit(EXIT_START)
@@ -93,6 +95,18 @@ class FanoutWorker(faust.Worker):
             self.app.unclean,
         ]
         why = "; ".join(reason for reason in reasons if reason) or "a part of it did not end, please report this"
-        logger.critical("stopping took longer than %.0f s, ending at once: %s", seconds, why)
-        logging.shutdown()
-        os._exit(EXIT_FAULT)
+        end_at_once(f"stopping took longer than {seconds:.0f} s: {why}")
+
+
+def end_at_once(why: str) -> NoReturn:
+    """End the process from any thread, with nothing given back: the system and Kafka take it for killed."""
+    # Whatever hangs may hold a lock of logging, or be the terminal.
+    says = threading.Thread(target=_say, args=(why,), daemon=True)
+    says.start()
+    says.join(_SAY_FOR)
+    os._exit(EXIT_FAULT)
+
+
+def _say(why: str) -> None:
+    logger.critical("ending at once: %s", why)
+    logging.shutdown()

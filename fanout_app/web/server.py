@@ -78,7 +78,7 @@ class FanoutWeb(Web):
             self.app.runtime.insecure = True
             logger.warning("--insecure: whoever reaches %s may take and settle messages", self.address)
         logger.info("serving %s at %s", self.app.options.name, self.address)
-        self.app.cluster.serves_at(host, port)
+        self.app.serves_at(host, port)
         return SockSite(self._runner, listener, backlog=_BACKLOG)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 import sys
 import time
@@ -38,7 +39,10 @@ def tells_tasks(_: object, path: str) -> None:
 
 
 def loop_hangs(_: object, seconds: str) -> None:
-    """At SIGUSR2 the main loop stands still for so many seconds; without a number, for ever. Other threads go on."""
+    """At SIGUSR2 the main loop stands still for so many seconds; without a number, for ever. Other threads go on.
+
+    It logs "the loop hangs" when it begins.
+    """
     stock = Fanout.on_start
 
     async def on_start(self: Fanout) -> None:
@@ -46,6 +50,7 @@ def loop_hangs(_: object, seconds: str) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, hang)
 
     def hang() -> None:
+        logging.getLogger("fanout.tests").info("the loop hangs")
         time.sleep(float(seconds or _FOR_EVER))
 
     Fanout.on_start = on_start  # type: ignore[method-assign]

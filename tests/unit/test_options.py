@@ -148,3 +148,7 @@ def test_every_option_has_a_variable_and_says_what_it_does() -> None:
         assert str(option.envvar).startswith("FANOUT_")
         assert option.help
         assert option.envvar != "FANOUT_PORT", "a Kubernetes Service named fanout would set it"
+
+
+def test_no_option_begins_as_one_that_faust_takes_off_the_command_line_when_it_is_imported() -> None:
+    assert [option.name for option in TABLE if option.opts[0].startswith(("--loop", "--datadir"))] == []
