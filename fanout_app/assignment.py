@@ -62,6 +62,10 @@ class Assignment:
         #: The group was left for good.
         self.left = False
 
+    def owned(self) -> tuple[int, ...]:
+        """The partitions that this worker can serve: none while a rebalance is under way, none once it has left."""
+        return tuple(sorted(self._dispatcher.partitions)) if self.moved.is_set() and not self.left else ()
+
     # Rebalances ------------------------------------------------------------------------------------------------------
 
     def suspend(self) -> None:

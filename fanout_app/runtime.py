@@ -124,6 +124,7 @@ class Runtime:
         self.on_moved()
 
     async def give_up(self) -> None:
+        self.on_moved()
         await self._assignment.give_up()
 
     def assigned(self, numbers: set[int], generation: int) -> None:
@@ -141,8 +142,8 @@ class Runtime:
         return self._assignment.generation
 
     def owned(self) -> tuple[int, ...]:
-        """The partitions that this worker can serve: none while a rebalance is under way."""
-        return tuple(sorted(self.dispatcher.partitions)) if self._assignment.moved.is_set() else ()
+        """See `Assignment.owned`."""
+        return self._assignment.owned()
 
     def committable(self) -> dict[int, int]:
         """Floors that the changelog has acknowledged and that are not the group's offsets yet."""

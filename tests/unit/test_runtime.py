@@ -475,6 +475,22 @@ class TestOperator:
         assert scene.runtime.live_leases(60.0, 10) == []
 
 
+class TestOwned:
+    async def test_what_it_can_serve_is_none_in_a_rebalance_and_none_once_it_has_left(self, scene: Scene) -> None:
+        told: list[tuple[int, ...]] = []
+        scene.runtime.on_moved = lambda: told.append(scene.runtime.owned())
+        assert scene.runtime.owned() == (0, 1)
+        scene.rebalance(1, 2)
+        assert scene.runtime.owned() == ()
+        await scene.runtime.start({1, 2})
+        assert scene.runtime.owned() == (1, 2)
+        await scene.runtime.give_up()
+        scene.runtime.left_group(forget=False)
+        assert scene.runtime.owned() == ()
+        assert told[:2] == [(), (1, 2)]
+        assert len(told) == 3, "it is told that they are given up, before they are"
+
+
 class TestHealth:
     async def test_it_is_unhealthy_when_messages_and_free_clients_do_not_meet(
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch
