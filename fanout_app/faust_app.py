@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
+from time import monotonic
 from typing import Any
 
 import faust
@@ -181,6 +182,7 @@ class Fanout(faust.App):
         await self._parked_reader.stop()
         await self._writer.stop()
         if self._mirror is not None and self._zookeeper is not None:
+            # Of partitions that could not be handed over in good order; the others have been forgotten.
             await self._mirror.write(self._floors())
             await self._zookeeper.stop()
 
@@ -262,9 +264,11 @@ class Fanout(faust.App):
     async def _write_mirror(self) -> None:
         assert self._mirror is not None
         async for _ in self.itertimer(_MIRROR_EVERY, name="mirror"):
-            await self._mirror.write(self._floors())
+            if self.membership.holds(self.membership.term(), monotonic()):
+                await self._mirror.write(self._floors())
 
     def _floors(self) -> dict[int, Mirrored]:
+        """What the changelog has acknowledged."""
         partitions = self.runtime.dispatcher.partitions
         floors = self.runtime.commit.committable()
         return {number: Mirrored(partitions[number].ledger.era, floor) for number, floor in floors.items()}

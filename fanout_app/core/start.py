@@ -114,14 +114,28 @@ def _from_records(known: Known) -> Start:
 
 
 def _without_row(known: Known) -> Start:
-    if known.committed is not None:
-        era = known.committed_era or 0
-        return Start(LedgerSnapshot(era=era, floor=known.committed), write=True)
-    if known.mirror is not None:
+    """From the group's offset, else from the mirror: a mirrored floor of a higher era is that of a later seek.
+
+    Both are floors that the changelog had acknowledged, so inside an era the larger one is right. An operator's offset
+    begins an era above the mirrored one, else the mirror would keep a floor that he has set aside, and no new one.
+    """
+    warnings = []
+    if known.committed is not None and known.committed_era is None:
+        era, floor = known.mirror[0] + 1 if known.mirror is not None else 0, known.committed
+    elif known.committed is not None and known.committed_era is not None:
+        ours = (known.committed_era, known.committed)
+        era, floor = max(ours, known.mirror or ours)
+        if (era, floor) != ours:
+            warnings.append(
+                f"the changelog has lost its rows and the group's offset {ours[1]} (era {ours[0]}) is older than the "
+                f"mirrored {floor} (era {era}): starting there"
+            )
+    elif known.mirror is not None:
         era, floor = known.mirror
-        remark = f"neither changelog nor group know an offset, starting at the mirrored {floor}"
-        return Start(LedgerSnapshot(era=era, floor=floor), write=True, warnings=[remark])
-    return Start(LedgerSnapshot(floor=known.first_start), write=True)
+        warnings.append(f"neither changelog nor group know an offset, starting at the mirrored {floor}")
+    else:
+        era, floor = 0, known.first_start
+    return Start(LedgerSnapshot(era=era, floor=floor), write=True, warnings=warnings)
 
 
 def _set_by_operator(row: LedgerSnapshot, committed: int) -> Start:

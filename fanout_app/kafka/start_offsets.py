@@ -84,9 +84,10 @@ class StartOffsets:
 
     async def _find(self, partitions: set[int]) -> dict[int, Start]:
         committed = await self._committed(partitions)
-        mirrored = await self._mirror.read(partitions)
         rows = {number: self._table.joined(number, id=self._options.id, topic=self._options.topic)
                 for number in partitions}  # fmt: skip
+        # Those alone: where there is a row nobody waits for a ZooKeeper that is away.
+        mirrored = await self._mirror.read(number for number, row in rows.items() if row is None)
         for reading in range(_READINGS):
             bounds = await self._log.bounds(partitions)
             witnessed = await self._look_at_witnesses(rows, bounds)

@@ -33,6 +33,10 @@ T = TypeVar("T")
 
 _CALL_TIMEOUT = 5.0
 _CONNECT_TIMEOUT = 10.0
+#: Seconds after which a person at a terminal should know what is waited for.
+_SAID_AFTER = 1.0
+#: The longest pause in seconds between two tries to connect at a start, which is all over in a few.
+_START_PAUSE = 1.0
 
 
 class ZooKeeperError(FanoutError):
@@ -62,6 +66,8 @@ class Session:
             hosts, timeout=_CONNECT_TIMEOUT, connection_retry=KazooRetry(max_tries=-1, max_delay=2.0)
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fanout-zookeeper")
+        self._hosts = hosts
+        self._in_contact = asyncio.Event()
         self._listeners: list[Callable[[Contact], None]] = []
 
     def listen(self, listener: Callable[[Contact], None]) -> None:
@@ -80,6 +86,10 @@ class Session:
         self._client.start_async()
 
     def _tell(self, contact: Contact) -> None:
+        if contact is Contact.CONNECTED:
+            self._in_contact.set()
+        else:
+            self._in_contact.clear()
         for listener in self._listeners:
             listener(contact)
 
@@ -91,6 +101,18 @@ class Session:
         self._client.stop()
         self._client.close()
 
+    async def reached(self, within: float) -> None:
+        """Wait until a server has answered, for a session that has just been started.
+
+        Raises:
+            ZooKeeperError: none did within so many seconds.
+        """
+        try:
+            async with asyncio.timeout(within):
+                await self._in_contact.wait()
+        except TimeoutError as error:
+            raise ZooKeeperError(f"none of {self._hosts} answers within {within:g} s") from error
+
     async def call(self, work: Callable[[Any], T], timeout: float = _CALL_TIMEOUT) -> T:
         """Do something with the client in its thread.
 
@@ -98,7 +120,7 @@ class Session:
             ZooKeeperError: not connected, refused, or no answer within ``timeout`` seconds.
         """
         if not self._client.connected:
-            raise ZooKeeperError("not connected")
+            raise ZooKeeperError(f"not connected to any of {self._hosts}")
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
@@ -113,10 +135,17 @@ def lease_key(hosts: str, id: str, topic: str, fresh: bytes) -> bytes:
     Raises:
         StartError: ZooKeeper does not answer; without the key no token could be checked.
     """
-    client = KazooClient(hosts, timeout=_CONNECT_TIMEOUT)
+    client = KazooClient(
+        hosts, timeout=_CONNECT_TIMEOUT, connection_retry=KazooRetry(max_tries=-1, max_delay=_START_PAUSE)
+    )
     path = f"{root_of(id, topic)}/lease-key"
     try:
-        client.start(timeout=_CONNECT_TIMEOUT)
+        connected = client.start_async()
+        if not connected.wait(_SAID_AFTER):
+            logger.info("no ZooKeeper answers at %s; trying for %.0f s", hosts, _CONNECT_TIMEOUT)
+            connected.wait(_CONNECT_TIMEOUT - _SAID_AFTER)
+        if not client.connected:
+            raise ConnectionClosedError
         try:
             client.create(path, fresh, makepath=True)
         except NodeExistsError:
@@ -124,18 +153,18 @@ def lease_key(hosts: str, id: str, topic: str, fresh: bytes) -> bytes:
         return fresh
     except (KazooTimeoutError, ConnectionClosedError, SessionExpiredError) as error:
         raise StartError(
-            f"no ZooKeeper answers at {hosts} within {_CONNECT_TIMEOUT:.0f} s: start it, correct --zookeepers, or "
-            "leave it out"
+            f"no ZooKeeper answers at {hosts} within {_CONNECT_TIMEOUT:.0f} s, and the lease key is kept there: start "
+            "it, correct --zookeepers, give --lease-key-file to every worker, or do without: --zookeepers none"
         ) from error
     except NoAuthError as error:
         raise StartError(
-            f"ZooKeeper at {hosts} refuses {path}: allow this worker to create, read and write below /fanout, or leave "
-            "--zookeepers out"
+            f"ZooKeeper at {hosts} refuses {path}: allow this worker to create, read and write below /fanout, or "
+            "do without: --zookeepers none"
         ) from error
     except KazooException as error:
         raise StartError(
-            f"ZooKeeper at {hosts} cannot be used ({type(error).__name__} {error}): correct --zookeepers, or leave "
-            "it out"
+            f"ZooKeeper at {hosts} cannot be used ({type(error).__name__} {error}): correct --zookeepers, or do "
+            "without: --zookeepers none"
         ) from error
     finally:
         client.stop()

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from support.eventually import eventually
@@ -74,16 +75,16 @@ class Kafka:
 
     # Topics ----------------------------------------------------------------------------------------------------------
 
-    async def new_topic(self, partitions: int = 1, **config: str) -> str:
+    async def new_topic(self, partitions: int = 1, *, copies: int = 1, **config: str) -> str:
         """Make a topic with a name of its own. ``cleanup_policy="compact"`` sets ``cleanup.policy``, and so on."""
         topic = f"topic-{secrets.token_hex(4)}"
-        await self.make_topic(topic, partitions, **config)
+        await self.make_topic(topic, partitions, copies=copies, **config)
         return topic
 
-    async def make_topic(self, topic: str, partitions: int, **config: str) -> None:
+    async def make_topic(self, topic: str, partitions: int, *, copies: int = 1, **config: str) -> None:
         """Make a topic of this name, as `new_topic` does."""
         configs = {name.replace("_", "."): value for name, value in config.items()}
-        created = await self._admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=configs)])
+        created = await self._admin.create_topics([NewTopic(topic, partitions, copies, topic_configs=configs)])
         assert created.topic_errors[0][1] == 0, created
         await eventually(lambda: self._is_led(topic))
 
@@ -94,6 +95,22 @@ class Kafka:
     async def _is_led(self, topic: str) -> bool:
         (described,) = await self._admin.describe_topics([topic])
         return described["error_code"] == 0 and all(part["leader"] >= 0 for part in described["partitions"])
+
+    async def leaders(self, topic: str) -> dict[int, int]:
+        """Partition -> the number of the broker that leads it."""
+        (described,) = await self._admin.describe_topics([topic])
+        return {part["partition"]: part["leader"] for part in described["partitions"]}
+
+    async def copies(self, topic: str) -> set[int]:
+        """On how many brokers each partition is kept."""
+        (described,) = await self._admin.describe_topics([topic])
+        return {len(part["replicas"]) for part in described["partitions"]}
+
+    async def setting(self, topic: str, name: str) -> str:
+        """The value of a setting of this topic: ``setting(topic, "min.insync.replicas")``."""
+        (answer,) = await self._admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        entries = answer.resources[0][4]
+        return next(str(entry[1]) for entry in entries if entry[0] == name)
 
     async def delete_below(self, topic: str, offsets: dict[int, int]) -> None:
         """Do at once what retention would do some day: these logs begin at these offsets from now on."""

@@ -33,6 +33,10 @@ class Stack:
     def start(self, server: str) -> None:
         _run("start", server, "--name", self.name)
 
+    def start_all(self) -> None:
+        """Start all that were killed, together: a ZooKeeper alone cannot become ready where a majority is needed."""
+        _run("up", "--name", self.name)
+
     def pause(self, server: str) -> None:
         _run("pause", server, "--name", self.name)
 

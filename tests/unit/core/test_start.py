@@ -80,6 +80,18 @@ def test_the_mirror_counts_where_neither_row_nor_group_know_anything() -> None:
     assert told(decided) == (1, 0)
 
 
+def test_the_group_knows_nothing_of_a_seek_that_only_the_mirror_has_seen() -> None:
+    decided = start(committed=900, committed_era=2, mirror=(3, 20))
+    assert (decided.snapshot.era, decided.snapshot.floor, told(decided)) == (3, 20, (1, 0))
+    decided = start(committed=900, committed_era=3, mirror=(2, 950))
+    assert (decided.snapshot.era, decided.snapshot.floor, told(decided)) == (3, 900, (0, 0))
+
+
+def test_an_operators_offset_is_of_an_era_above_the_mirrored_one_which_could_not_follow_it_otherwise() -> None:
+    decided = start(committed=5, committed_era=None, mirror=(3, 20))
+    assert (decided.snapshot.era, decided.snapshot.floor) == (4, 5)
+
+
 def test_a_floor_that_lags_behind_the_row_is_no_reset() -> None:
     decided = start(row=row(50, committed=40), committed=45)
     assert (decided.snapshot.era, decided.snapshot.floor) == (0, 50)
