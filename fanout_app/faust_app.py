@@ -75,8 +75,8 @@ class Fanout(faust.App):
         self.intake = self.runtime
         lease_keys = LeaseKeys(prepared.lease_keys)
         self.tokens = TokenCodec(lease_keys, options.id, options.topic)
-        self.gate = Gate(tokens_file.in_use if tokens_file is not None else None)
         self.metrics = Metrics(self.runtime)
+        self.gate = Gate(tokens_file.in_use if tokens_file is not None else None, self.metrics.request_refused)
         self.cluster = Cluster(
             options, self.runtime, lease_keys, on_fault=self._on_fault, on_dropped=self.metrics.board_record_dropped
         )

@@ -40,6 +40,7 @@ TABLE: Final = {
     "fanout_intake_full": "Partitions of which a limit, named by its option, lets no more be fetched.",
     "fanout_paused": "1 while an operator's pause lasts.",
     "fanout_board_dropped_total": "Records on the board that nobody with our lease keys has written, left out.",
+    "fanout_refused_total": "Requests refused by their token, by status: 401 (none of ours) or 403 (its roles).",
     "fanout_commit_seconds": "Time of one write of ledgers, until Kafka acknowledged it.",
 }
 _COMMIT_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -67,6 +68,14 @@ class Metrics:
         self._commit = Histogram(name, TABLE[name], registry=self._registry, buckets=_COMMIT_BUCKETS)
         name = "fanout_board_dropped_total"
         self._board_dropped = Counter(name, TABLE[name], registry=self._registry)
+
+        name = "fanout_refused_total"
+        self._refused = Counter(name, TABLE[name], ["status"], registry=self._registry)
+        for status in ("401", "403"):
+            self._refused.labels(status)
+
+    def request_refused(self, status: int) -> None:
+        self._refused.labels(str(status)).inc()
 
     def board_record_dropped(self) -> None:
         self._board_dropped.inc()

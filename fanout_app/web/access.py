@@ -49,7 +49,9 @@ class Access(Enum):
 class Gate:
     """Knows the tokens, and lets requests in or refuses them. Without tokens it lets in everybody."""
 
-    def __init__(self, known: Known | None) -> None:
+    def __init__(self, known: Known | None, on_refused: Callable[[int], None] = lambda status: None) -> None:
+        """``on_refused`` is told the status of each refusal."""
+        self._on_refused = on_refused
         self._open = known is None
         self._known: Known = known or {}
 
@@ -66,9 +68,13 @@ class Gate:
         role = None if access is Access.TOKEN else Role(access.value)
 
         def admit(request: web.Request) -> None:
-            identity = self._identify(request)
-            if role is not None and not identity.may(role):
-                raise _forbidden(role, identity)
+            try:
+                identity = self._identify(request)
+                if role is not None and not identity.may(role):
+                    raise _forbidden(role, identity)
+            except Problem as problem:
+                self._on_refused(problem.kind.status)
+                raise
             request[_IDENTITY] = identity
             if access is Access.ADMIN and request.method not in _READS:
                 _log.info("%s is asked for by %s", _named(request), identity.name or "a token without a name")

@@ -6,8 +6,11 @@ import re
 import subprocess
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fanout_app.core.errors import OptionError
 from fanout_app.identity import Identity, Role
@@ -86,6 +89,35 @@ def test_what_is_wrong_is_named_by_its_line_and_not_shown(path: Path, line: str,
         TokensFile(str(path)).read()
     for secret in (ONE, HASH_ONE, HASH_TWO):
         assert secret not in str(refused.value)
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from([b"\t", b"#", b"group=", b"name=\xff", b"=", b"\xe2\x80\x83"])
+            | st.sampled_from([HASH_ONE, HASH_TWO, ONE, "consume", "admin,metrics", "group=a", "name=b"]).map(
+                str.encode
+            )
+            | st.binary(max_size=3),
+            max_size=5,
+        ),
+        max_size=4,
+    )
+)
+def test_whatever_a_file_holds_is_read_or_refused_without_being_shown(lines: list[list[bytes]]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "tokens")
+        path.write_bytes(b"\n".join(b" ".join(fields) for fields in lines))
+        known: Known = {}
+        said = ""
+        try:
+            known = TokensFile(str(path)).read()
+        except OptionError as error:
+            said = str(error)
+        assert bool(known) != bool(said)
+        assert known.keys() <= {digest(ONE), digest(TWO)}
+        assert all(identity.roles for identity in known.values())
+        assert not any(secret in said for secret in (ONE, HASH_ONE, HASH_TWO))
 
 
 def test_the_page_shows_how_a_token_is_made(path: Path) -> None:

@@ -196,6 +196,17 @@ async def test_tokens_that_change_count_from_the_next_request_on() -> None:
         assert await waiting == 200, "what had been let in is not cut off"
 
 
+async def test_each_refusal_is_counted_once() -> None:
+    refused: list[int] = []
+    async with serving(gate=Gate(KNOWN, refused.append)) as there:
+        await status(there, "GET", "/v1/status", {})
+        await status(there, "POST", "/v1/pause", bearing("consume"))
+        await status(there, "GET", "/v1/status", bearing("metrics"))
+        await status(there, "GET", "/healthz", {})
+        await sent(there, "POST", "/v1/pull", ["Content-Length: 9", "Expect: 100-continue"])
+    assert refused == [401, 403, 401]
+
+
 async def test_who_asks_for_a_change_is_logged_by_name_and_no_token_ever(
     there: Served, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -90,6 +90,7 @@ async def test_metrics_tell_what_happened(there: Served) -> None:
     runtime.after(31)
     await there.settle(ack=leases[3:])
     runtime.dispatcher.log_starts_at(0, 10)
+    there.metrics.request_refused(401)
     there.metrics.commit_seconds(0.003)
     status, headers, text = await there.ask("GET", "/metrics")
     assert status == 200
@@ -110,6 +111,7 @@ async def test_metrics_tell_what_happened(there: Served) -> None:
     assert found["fanout_buffer_bytes"] == len(b"aaaa" + b"cc" + b"f")
     assert found["fanout_oldest_unsettled_age_seconds"] == 36
     assert found["fanout_clients"] == 2
+    assert (found["fanout_refused_total[401]"], found["fanout_refused_total[403]"]) == (1, 0)
     assert found["fanout_commit_seconds_count"] == 1
     assert found["fanout_commit_seconds_bucket[0.005]"] == 1
     assert found["fanout_commit_seconds_bucket[0.002]"] == 0
@@ -123,6 +125,7 @@ async def test_every_metric_of_the_table_is_there_with_its_help(there: Served) -
     assert {name for name in ours - TABLE.keys() if not name.startswith("process_")} <= {
         "fanout_commit_seconds_created",
         "fanout_board_dropped_created",
+        "fanout_refused_created",
     }
 
 
