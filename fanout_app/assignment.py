@@ -227,6 +227,10 @@ class Assignment:
             raise UnavailableError("Kafka has not taken the new offsets yet; they are tried until it does")
         return offsets
 
+    def may_seek(self, number: int | None, *, force: bool) -> None:
+        """Raises what `seek` would raise before anything is changed."""
+        self._to_seek(number, force=force)
+
     def _to_seek(self, number: int | None, *, force: bool) -> set[int]:
         partitions = self._dispatcher.partitions
         numbers = set(partitions) if number is None else {number}

@@ -34,14 +34,18 @@ from fanout_app.kafka.topic_watch import TopicWatch, missing
 from fanout_app.kafka.transport import BatchTransport, partitions_of
 from fanout_app.kafka.writer import Writer
 from fanout_app.key_file import KeyFile
-from fanout_app.lease_keys import LeaseKeys
+from fanout_app.lease_keys import LeaseKeys, Seal
 from fanout_app.metrics import Metrics
 from fanout_app.options import Options
+from fanout_app.peers.handshake import Handshake
+from fanout_app.peers.mesh import Mesh
 from fanout_app.runtime import Runtime
 from fanout_app.settings import settings
+from fanout_app.tasks import Tasks
 from fanout_app.tokens_file import TokensFile
 from fanout_app.watchdog import Watchdog
 from fanout_app.web.access import Gate
+from fanout_app.web.rendering import Renderer
 from fanout_app.web.server import FanoutWeb
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.worker import end_at_once
@@ -75,6 +79,7 @@ class Fanout(faust.App):
         self.intake = self.runtime
         lease_keys = LeaseKeys(prepared.lease_keys)
         self.tokens = TokenCodec(lease_keys, options.id, options.topic)
+        self._seal = Seal(lease_keys, options.id, options.topic)
         self.metrics = Metrics(self.runtime)
         self.gate = Gate(tokens_file.in_use if tokens_file is not None else None, self.metrics.request_refused)
         self.cluster = Cluster(
@@ -83,6 +88,7 @@ class Fanout(faust.App):
         self.runtime.on_moved = self.cluster.beat_soon
         self._switch = BoardSwitch(self.cluster.writer, self.runtime.switched)
         self.cluster.feed.on(switch.KEY, self._switch.hear, sealed=False)
+        self._tasks = Tasks(self._on_fault)
         self.membership = Membership(options.session_timeout, lambda: self.consumer.confirmed_at)
         super().__init__(options.name, **settings(options, prepared))
         self.source_topic = self.topic(options.topic, key_type=bytes, value_type=bytes, value_serializer="raw")
@@ -153,9 +159,18 @@ class Fanout(faust.App):
             bodies=self._bodies,
             dead_letters=DeadLetters(self._writer, letters, self.options.topic) if letters else self._parked,
             switch=self._switch,
+            render=Renderer(self.runtime, self.tokens),
             on_fault=self._on_fault,
         )
         self._departure = Departure(self.runtime, ConsumerGroup(self, self.membership), drain=self.options.drain)
+        self.mesh = Mesh(
+            self.runtime.worker,
+            Handshake(self._seal, self.runtime.worker),
+            self.runtime.exchange,
+            self._addresses,
+            self._tasks,
+        )
+        self._tasks.start(self.mesh.keep(), "mesh")
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
         self.cluster.start()
 
@@ -175,6 +190,7 @@ class Fanout(faust.App):
             )
         await self.cluster.leave()
         await super().on_stop()
+        await self._tasks.stop()
         await self.runtime.stop()
         await self.cluster.stop()
         await self._log.stop()
@@ -190,6 +206,9 @@ class Fanout(faust.App):
         """The web server answers from here on."""
         self.cluster.serves_at(host, port)
         self.watchdog.start(self.loop)
+
+    def _addresses(self) -> dict[str, str]:
+        return {heartbeat.worker: heartbeat.address for heartbeat in self.runtime.roster.peers(monotonic())}
 
     def _on_fault(self, error: BaseException) -> None:
         """A background task has failed: end the worker, for a supervisor to start it again."""
@@ -253,6 +272,7 @@ class Fanout(faust.App):
                 lease_keys = LeaseKeys(keys)
                 self.tokens.use(lease_keys)
                 self.cluster.use(lease_keys)
+                self._seal.use(lease_keys)
 
     async def _watch_tokens(self) -> None:
         assert self._tokens_file is not None

@@ -18,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from fanout_app import overview
+from fanout_app.cluster.exchange import Exchange
 from fanout_app.core.dispatcher import Dispatcher
 
 #: Every name with its help text.
@@ -38,6 +39,9 @@ TABLE: Final = {
     "fanout_delayed": "Messages that wait for their time after a nack, in memory or not.",
     "fanout_ledger_row_bytes": "Size of the largest ledger row, when it was written last.",
     "fanout_intake_full": "Partitions of which a limit, named by its option, lets no more be fetched.",
+    "fanout_peers": "Other workers that this one is connected to.",
+    "fanout_relayed_total": "Messages that other workers have handed out to clients of this one.",
+    "fanout_returned_total": "Messages that other workers handed out to clients of this one that needed them no more.",
     "fanout_paused": "1 while an operator's pause lasts.",
     "fanout_board_dropped_total": "Records on the board that nobody with our lease keys has written, left out.",
     "fanout_refused_total": "Requests refused by their token, by status: 401 (none of ours) or 403 (its roles).",
@@ -51,6 +55,8 @@ class Measured(Protocol):
 
     @property
     def dispatcher(self) -> Dispatcher: ...
+    @property
+    def exchange(self) -> Exchange: ...
     def waiting(self) -> int: ...
     def now(self) -> float: ...
     def unix_ms(self, at: float) -> int: ...
@@ -119,6 +125,10 @@ class _Queue(Collector):
         for limit, numbers in overview.full(dispatcher).items():
             full.add_metric([limit], len(numbers))
         yield full
+        exchange = self._measured.exchange
+        yield _gauge("fanout_peers", len(exchange.peers))
+        yield _counter("fanout_relayed_total", exchange.asking.relayed)
+        yield _counter("fanout_returned_total", exchange.asking.returned)
         yield _counter("fanout_deliveries_total", counters.delivered)
         yield _counter("fanout_redeliveries_total", counters.redelivered)
         yield _counter("fanout_expired_total", counters.expired)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from heapq import nsmallest
 from time import monotonic
 from typing import Any
@@ -50,8 +51,31 @@ def totals(dispatcher: Dispatcher) -> dict[str, Any]:
         "delayed": sum(len(partition.delayed) + len(partition.sleepers) for partition in partitions),
         "in_flight": sum(len(partition.in_flight) for partition in partitions),
         "buffered_bytes": dispatcher.bytes_held(),
-        "clients": len(dispatcher.clients),
     }
+
+
+def client_names(dispatcher: Dispatcher, now: float) -> list[str]:
+    """Those alive."""
+    return [client.name for client in dispatcher.clients if client.alive(now, dispatcher.clients.ttl)]
+
+
+def clients(dispatcher: Dispatcher, waiting: Mapping[str, int], now: float) -> list[dict[str, Any]]:
+    """A row a client that is alive; ``waiting`` are its pulls that were made at this worker."""
+    return [
+        {
+            "client": client.name,
+            "group": client.group,
+            "in_flight": client.in_flight,
+            "waiting": waiting.get(client.name, 0),
+            "last_seen_unix_ms": unix_ms(client.seen),
+            "delivered": client.delivered,
+            "acked": client.acked,
+            "nacked": client.nacked,
+            "expired": client.expired,
+        }
+        for client in dispatcher.clients
+        if client.alive(now, dispatcher.clients.ttl)
+    ]
 
 
 def full(dispatcher: Dispatcher) -> dict[str, list[int]]:

@@ -120,6 +120,12 @@ class Pulls:
             self._dispatcher.release(answer, monotonic())
             self.serve()
 
+    def refuse(self, answer: Answer) -> None:
+        """The same where its client was served by another worker meanwhile."""
+        if answer.batch in self._dispatcher.answers:
+            self._dispatcher.refuse(answer, monotonic())
+            self.serve()
+
     def serve(self) -> None:
         """Hand out what there is to who waits, and set the timer for what comes next."""
         now = monotonic()

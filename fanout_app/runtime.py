@@ -16,6 +16,11 @@ from typing import Any
 
 from fanout_app import overview
 from fanout_app.assignment import Assignment
+from fanout_app.cluster.asking import Relayed
+from fanout_app.cluster.exchange import Exchange
+from fanout_app.cluster.frames import Wish
+from fanout_app.cluster.overall import Overall, answerers
+from fanout_app.cluster.ports import Render
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.parked import Parked
@@ -37,12 +42,15 @@ logger = logging.getLogger("fanout.runtime")
 
 #: Seconds after which an intake with messages and waiting clients that hands nothing out counts as standing still.
 STANDSTILL = 30.0
+_PLAIN = Wish()
 
 
 class Runtime:
     """One worker."""
 
     #: The adapters and what works with them; there from `connect` on.
+    exchange: Exchange
+    overall: Overall
     commit: GroupCommit
     parked: Parked
     _assignment: Assignment
@@ -79,6 +87,7 @@ class Runtime:
         bodies: Bodies,
         dead_letters: DeadLetterSink,
         switch: Switch,
+        render: Render,
         on_fault: Callable[[BaseException], None],
     ) -> None:
         """Join the adapters. Called once, in the loop that everything runs in.
@@ -101,6 +110,18 @@ class Runtime:
         self._settles = Settles(
             self.dispatcher, commit, dead_letters, moved=self._assignment.moved, worked_off=self._settled
         )
+        self.exchange = Exchange(
+            self.dispatcher,
+            self._pulls,
+            self._settles,
+            generation=lambda: self.generation,
+            waiting=self.waiting,
+            render=render,
+            answerers=answerers(self),
+            tasks=self._tasks,
+        )
+        self.overall = Overall(self, self.exchange.gathering, self.exchange.routes)
+        self._tasks.start(self.exchange.keep_telling(), "telling")
         self._dead_lettering = DeadLettering(self.dispatcher, commit, dead_letters, self._tasks, self._take_more)
 
     # The topic -------------------------------------------------------------------------------------------------------
@@ -135,6 +156,7 @@ class Runtime:
         if await self._assignment.start(numbers):
             self.ready = not self.stopping
             self.on_moved()
+            self.exchange.tell()
         return {number: partition.next_offset for number, partition in self.dispatcher.partitions.items()}
 
     @property
@@ -170,9 +192,12 @@ class Runtime:
 
     # Pulls -----------------------------------------------------------------------------------------------------------
 
-    async def pull(self, pull: Pull, *, wait: float, anonymous: bool = False) -> Answer | Empty:
-        """Wait up to ``wait`` seconds for messages. If cancelled, whatever was handed out is taken back."""
-        return await self._pulls.pull(pull, wait=0.0 if self.stopping else wait, anonymous=anonymous)
+    async def pull(
+        self, pull: Pull, *, wait: float, anonymous: bool = False, wish: Wish = _PLAIN
+    ) -> Answer | Relayed | Empty:
+        """See `Asking.pull`. While the worker stops nobody waits."""
+        wait = 0.0 if self.stopping else wait
+        return await self.exchange.asking.pull(pull, wait=wait, anonymous=anonymous, wish=wish)
 
     def release(self, answer: Answer) -> None:
         """The answer could not be written: its messages go to the next client at once, uncounted."""
@@ -198,8 +223,8 @@ class Runtime:
     # Settles ---------------------------------------------------------------------------------------------------------
 
     async def settle(self, settle: Settle) -> SettleOutcome:
-        """See `Settles.settle`."""
-        return await self._settles.settle(settle)
+        """See `SettleRouting.settle`."""
+        return await self.exchange.settling.settle(settle)
 
     def _settled(self, outcome: SettleOutcome) -> None:
         """A settle has been worked off in memory: there may be room, and something to hand out again."""
@@ -247,6 +272,10 @@ class Runtime:
         """See `Assignment.seek`."""
         return await self._assignment.seek(partition, to, force=force)
 
+    def may_seek(self, partition: int | None, *, force: bool) -> None:
+        """See `Assignment.may_seek`."""
+        self._assignment.may_seek(partition, force=force)
+
     def leave(self, client: str) -> bool:
         """A client leaves: its pulls end, its messages go to others. False if nobody of that name is known."""
         pulls = self.dispatcher.leave(client, monotonic())
@@ -292,7 +321,7 @@ class Runtime:
         return waiting is not None and self.dispatcher.why_empty(waiting) is Empty.NO_MESSAGE
 
     def status(self) -> dict[str, Any]:
-        """The body of /v1/status."""
+        """This worker's part of /v1/status."""
         return {
             "id": self.id,
             "topic": self.topic,
@@ -303,7 +332,8 @@ class Runtime:
             "paused": self.paused,
             "insecure": self.insecure,
             **overview.totals(self.dispatcher),
-            "waiting_pulls": len(self._pulls),
+            "waiting_pulls": self.exchange.asking.waiting().total(),
+            "client_names": overview.client_names(self.dispatcher, monotonic()),
             "degraded": [*self._not_ours(), *self._full()],
         }
 
@@ -321,8 +351,12 @@ class Runtime:
         return []
 
     def partitions_status(self) -> list[dict[str, Any]]:
-        """The rows of /v1/partitions."""
+        """This worker's rows of /v1/partitions."""
         return overview.partitions(self.dispatcher, self.worker)
+
+    def clients_status(self) -> list[dict[str, Any]]:
+        """This worker's rows of /v1/clients."""
+        return overview.clients(self.dispatcher, self.exchange.asking.waiting(), monotonic())
 
     # The end ---------------------------------------------------------------------------------------------------------
 

@@ -43,10 +43,14 @@ class Settles:
         self._moved = moved
         self._worked_off = worked_off
 
-    async def settle(self, settle: Settle) -> SettleOutcome:
-        """Work a settle body off. Answered when the changelog has it, unless the body says not to wait for that."""
-        until = monotonic() + MOVING
-        await self._in_place(settle)
+    async def settle(self, settle: Settle, until: float | None = None) -> SettleOutcome:
+        """Work a settle body off. Answered when the changelog has it, unless the body says not to wait for that.
+
+        ``until`` is a time of the monotonic clock at which it has to be answered, by default in `MOVING` seconds.
+        """
+        if until is None:
+            until = monotonic() + MOVING
+        await self._in_place(settle, until)
         settling = Settling(self._dispatcher, monotonic())
         outcome = settling.run(settle)
         if settling.rejects:
@@ -65,7 +69,7 @@ class Settles:
                 outcome.results.extend((token, Status.RETRY) for token in pending.tokens)
         return outcome
 
-    async def _in_place(self, settle: Settle) -> None:
+    async def _in_place(self, settle: Settle, until: float) -> None:
         """Wait, for a while, until the partitions of these tokens are there: a rebalance is over in a moment."""
         if self._moved.is_set():
             return
@@ -76,7 +80,7 @@ class Settles:
         )
         if waits:
             try:
-                async with asyncio.timeout(MOVING):
+                async with asyncio.timeout(until - monotonic()):
                     await self._moved.wait()
             except TimeoutError:
                 logger.debug("partitions are still moving, settles are answered with retry")

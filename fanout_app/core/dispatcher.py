@@ -60,6 +60,7 @@ class Dispatcher:
         self._waiting: dict[int, _Waiting] = {}
         self._pulls = 0
         self._new_batch = new_batch
+        self._jitter = jitter
         self._deadlines = Deadlines()
         self._turn_of_partition: deque[int] = deque()
         self._forgetting = False
@@ -235,6 +236,15 @@ class Dispatcher:
     def release(self, answer: Answer, now: float) -> None:
         """The answer could not be written: its messages go back as if they had never been handed out."""
         self.leases.release(answer, now)
+
+    def refuse(self, answer: Answer, now: float) -> None:
+        """The client of an answer on loan was served by another worker meanwhile: as `release`.
+
+        Workers that serve the same clients in the same order would go on meeting at each of them, so the turn goes to
+        anybody.
+        """
+        self.release(answer, now)
+        self._rotation(answer.group).jump(self._jitter())
 
     def expire(self, now: float) -> None:
         """End the leases whose time is up, and do whatever else is due."""

@@ -46,6 +46,8 @@ class Leases:
         self._jitter = jitter
         self._holds_more_or_less = holds_more_or_less
         self._waking_at: float | None = None
+        #: Told of an answer on loan that has just gone back because nobody confirmed it in time.
+        self.on_overdue: Callable[[Answer], None] = lambda answer: None
 
     def hand_out(
         self, batch: int, pull: Pull, client: Client, taken: list[tuple[PartitionQueue, list[Message]]], now: float
@@ -79,7 +81,11 @@ class Leases:
     def lend(self, answer: Answer, until: float) -> None:
         """The answer has a way to go yet: it goes back at this time, uncounted, unless it is confirmed before."""
         answer.provisional.cancel()
-        answer.provisional = self._deadlines.set(until, lambda now: self.release(answer, now))
+        answer.provisional = self._deadlines.set(until, lambda now: self._loan_is_over(answer, now))
+
+    def _loan_is_over(self, answer: Answer, now: float) -> None:
+        self.release(answer, now)
+        self.on_overdue(answer)
 
     @staticmethod
     def confirm(answer: Answer) -> None:

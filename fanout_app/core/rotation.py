@@ -87,5 +87,10 @@ class Rotation:
         self._last = self._joined[client]
         self.stop_waiting(client, pull)
 
+    def jump(self, chance: float) -> None:
+        """Go on with anybody's turn; ``chance`` in [0, 1) says whose."""
+        if self._ring:
+            self._last = self._ring[int(chance * len(self._ring))]
+
     def _out_of_ring(self, client: str) -> None:
         del self._ring[bisect_left(self._ring, self._joined[client])]

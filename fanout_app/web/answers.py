@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.requests import Empty, LeaseRef, SettleOutcome, Status
@@ -50,7 +50,7 @@ class PullAnswer(Struct):
     batch: str | None
     messages: list[WireMessage]
     empty: str | UnsetType = UNSET
-    settled: Settled | UnsetType = UNSET
+    settled: Settled | Raw | UnsetType = UNSET
 
 
 class Answers:
@@ -60,7 +60,8 @@ class Answers:
         self._runtime = runtime
         self._codec = codec
 
-    def pulled(self, answer: Answer, settled: Settled | UnsetType, *, utf8: bool) -> PullAnswer:
+    def pulled(self, answer: Answer, settled: Raw | UnsetType, *, utf8: bool) -> PullAnswer:
+        """``settled`` is what came of the settle that came with the pull, encoded already."""
         make = self._texts if utf8 else self._bytes
         messages: list[WireMessage] = []
         for run in answer.runs:

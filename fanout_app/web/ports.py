@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
+from fanout_app.cluster.asking import Relayed
+from fanout_app.cluster.frames import Wish
+from fanout_app.cluster.overall import Overall
 from fanout_app.core.dispatcher import Dispatcher
-from fanout_app.core.lease import Answer, LeaseRun
+from fanout_app.core.lease import Answer
 from fanout_app.core.parked import Parked
-from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
+from fanout_app.core.requests import Empty, Pull, Settle, SettleOutcome
 from fanout_app.core.roster import Roster
-from fanout_app.core.settling import Case
 
 
 class Runtime(Protocol):
@@ -36,8 +37,11 @@ class Runtime(Protocol):
     def roster(self) -> Roster:
         """Who is in the cluster. To read from, never to change."""
 
-    async def pull(self, pull: Pull, *, wait: float, anonymous: bool = False) -> Answer | Empty:
-        """Wait up to ``wait`` seconds for messages. Cancelled, it has taken back the pull and what came of it."""
+    async def pull(self, pull: Pull, *, wait: float, anonymous: bool, wish: Wish) -> Answer | Relayed | Empty:
+        """Wait up to ``wait`` seconds for messages. Cancelled, it has taken back the pull and what came of it.
+
+        Where another worker hands them out the answer comes finished, as ``wish`` says.
+        """
 
     def release(self, answer: Answer) -> None:
         """The answer could not be written. Does nothing for leases that have ended meanwhile."""
@@ -45,16 +49,12 @@ class Runtime(Protocol):
     async def settle(self, settle: Settle) -> SettleOutcome:
         """Settle, and wait until it is durable where that was asked for."""
 
-    def lease_state(self, ref: LeaseRef) -> tuple[Case, LeaseRun | None]: ...
     def unix_ms(self, at: float) -> int:
         """The wall clock at a time of the monotonic one: for people to read."""
 
     def now(self) -> float: ...
     def healthy(self) -> str | None:
         """Why this worker should be restarted, if it should."""
-
-    def status(self) -> dict[str, Any]: ...
-    def partitions_status(self) -> list[dict[str, Any]]: ...
 
     # For those who run it --------------------------------------------------------------------------------------------
 
@@ -74,22 +74,6 @@ class Runtime(Protocol):
     async def resume(self) -> None:
         """Raises UnavailableError as `pause` does."""
 
-    async def seek(self, partition: int | None, to: SeekTo, *, force: bool) -> dict[int, int]:
-        """Begin a new era of this partition, or of all of this worker's, at another offset.
-
-        Not cancelled when its client goes: what has begun is brought to an end.
-
-        Returns:
-            The offset that each partition stands at now.
-
-        Raises:
-            LeasesLiveError: there are live leases and no ``force``; nothing has changed.
-            NotOwnedError: the partition is not this worker's.
-            UnavailableError: Kafka does not take it.
-        """
-
-    def leave(self, client: str) -> bool:
-        """The client leaves now: its pulls end with nothing, its leases are freed uncounted. False: nobody knows it."""
-
-    def live_leases(self, min_age: float, limit: int) -> Sequence[LiveLease]:
-        """Up to ``limit`` leases that began at least ``min_age`` seconds ago, the oldest first."""
+    @property
+    def overall(self) -> Overall:
+        """The whole cluster, for those who look at it or ask something of all workers."""

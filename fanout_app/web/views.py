@@ -42,12 +42,14 @@ def install(
     gate: Gate | None = None,
     max_waiting: int = 10_000,
     ack_wait: float = 30.0,
+    link: Handler | None = None,
 ) -> None:
     """Every route of this version. The last one answers 404 and 405 for all paths that nothing else is served at.
 
     ``render_metrics`` gives the text of /metrics and its content type; ``operators`` is where what they ask is served
     instead, if they have a port of their own; ``gate`` says who may ask, none: everybody; ``max_waiting`` is how many
-    pulls may wait at this worker, ``ack_wait`` how many seconds a lease lasts if the request does not say.
+    pulls may wait at this worker, ``ack_wait`` how many seconds a lease lasts if the request does not say; ``link``
+    takes the calls of other workers.
     """
     unbroken = Unbroken()
 
@@ -61,7 +63,7 @@ def install(
     parked = ParkedViews(runtime, unbroken)
     for_clients = tuple(_of_clients(messages, leases))
     for_operators = tuple(_of_operators(operations, leases, control, parked))
-    for_workers = tuple(_of_workers())
+    for_workers = tuple(_of_workers(link))
     for_all = (*_of_health(operations), Row("*", rf"/{_REST}", unserved, Access.TOKEN))
     gate = gate or Gate(None)
     if operators is None:
@@ -130,6 +132,8 @@ def _of_health(operations: OperationViews) -> Iterable[Row]:
     )
 
 
-def _of_workers() -> Iterable[Row]:
+def _of_workers(link: Handler | None) -> Iterable[Row]:
     """What workers ask each other: no token opens it, each view asks for a seal. The last row refuses all else."""
-    return (Row("*", rf"/internal/{_REST}", refuse_internal, Access.SEALED),)
+    if link is not None:
+        yield Row("GET", "/internal/link", link, Access.SEALED)
+    yield Row("*", rf"/internal/{_REST}", refuse_internal, Access.SEALED)

@@ -45,7 +45,7 @@ class ControlViews:
         refuse_query(request)
         body: SeekBody = _SEEK.decode(await read_body(request), msgpack=asked_in_msgpack(request))
         partition = None if isinstance(body.partition, UnsetType) else body.partition
-        work = self._runtime.seek(partition, _target(body), force=body.force)
+        work = self._runtime.overall.seek(partition, _target(body), force=body.force)
         try:
             offsets = await self._unbroken.run("seek", work)
         except LeasesLiveError as error:
@@ -56,7 +56,7 @@ class ControlViews:
     async def leave(self, request: web.Request) -> web.StreamResponse:
         await refuse_all(request)
         client = name_of(request.match_info["client"], "client")
-        if not self._runtime.leave(client):
+        if not await self._runtime.overall.leave(client):
             raise Problem(Kind.NOT_FOUND, "no client of this name is known here: it may have left already")
         return web.Response(status=204)
 

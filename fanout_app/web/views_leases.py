@@ -6,7 +6,6 @@ from typing import Final
 
 from aiohttp import web
 
-from fanout_app.core.lease import LeaseRun
 from fanout_app.core.requests import Entry, LeaseRef, LiveLease, Ref, Settle, SettleOutcome, Status, Verb
 from fanout_app.core.settling import TABLE, Case
 from fanout_app.web.codecs import form_of
@@ -76,16 +75,16 @@ class LeaseViews:
             raise Problem(
                 Kind.LEASE_UNKNOWN, "this is no lease's token: a batch, or damaged, or of another id and topic"
             )
-        case, run = self._runtime.lease_state(ref)
+        case, deadline = await self._runtime.overall.lease_state(ref)
         if case not in _STATES:
             raise _problem(TABLE[case][Verb.EXTEND])
-        state = self._described(token, ref, case, run)
+        state = self._described(token, ref, case, deadline)
         return form.response(state)
 
     async def index(self, request: web.Request) -> web.StreamResponse:
         form = form_of(request)
         options = query(LeasesQuery, request.query, list(request.query))
-        leases = self._runtime.live_leases(options.min_age_ms / 1000, options.limit)
+        leases = await self._runtime.overall.leases(options.min_age_ms / 1000, options.limit)
         now = self._runtime.now()
         return form.response({"leases": [self._row(lease, now) for lease in leases]})
 
@@ -105,16 +104,15 @@ class LeaseViews:
     def _time_left_ms(self, deadline: float) -> int:
         return max(0, int((deadline - self._runtime.now()) * 1000))
 
-    def _described(self, token: str, ref: LeaseRef, case: Case, run: LeaseRun | None) -> dict[str, object]:
-        live = run if case is Case.LIVE else None
+    def _described(self, token: str, ref: LeaseRef, case: Case, deadline: float | None) -> dict[str, object]:
         return {
             "lease": token,
             "state": _STATES[case],
             "partition": ref.partition,
             "offset": ref.offset,
             "delivery_count": ref.delivery_count,
-            "lease_ends_unix_ms": self._runtime.unix_ms(live.deadline) if live else None,
-            "time_left_ms": self._time_left_ms(live.deadline) if live else 0,
+            "lease_ends_unix_ms": None if deadline is None else self._runtime.unix_ms(deadline),
+            "time_left_ms": 0 if deadline is None else self._time_left_ms(deadline),
         }
 
     def _ref(self, token: str) -> Ref | None:

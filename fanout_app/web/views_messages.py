@@ -15,6 +15,9 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 from multidict import CIMultiDict
 
+from fanout_app.cluster.asking import Relayed
+from fanout_app.cluster.frames import Wish
+from fanout_app.cluster.ports import Rendered
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty, Status
 from fanout_app.web.access import identity_of
@@ -23,7 +26,7 @@ from fanout_app.web.codecs import asked_in_msgpack, form_of
 from fanout_app.web.handlers import hang_up, is_there, read_body, refuse_body, refuse_query
 from fanout_app.web.ports import Runtime
 from fanout_app.web.problems import Kind, Problem
-from fanout_app.web.record_headers import describe
+from fanout_app.web.rendering import Renderer
 from fanout_app.web.schemas import NextQuery, PullBody, SettleBody
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.translation import CLIENT_HEADER, Asked, pull_of, settle_of
@@ -45,6 +48,7 @@ class MessageViews:
         self._max_waiting = max_waiting
         self._ack_wait = ack_wait
         self._answers = Answers(runtime, codec)
+        self._render = Renderer(runtime, codec)
         self._pulls = 0
 
     async def pull(self, request: web.Request) -> web.StreamResponse:
@@ -57,25 +61,28 @@ class MessageViews:
             settled: Settled | UnsetType = UNSET
             if not isinstance(body.settle, UnsetType):
                 settled = await self._settled(body.settle)
-            answer = await self._pull(asked, body.wait_ms)
+            wish = Wish(
+                form="msgpack" if form.msgpack else "json",
+                utf8=body.encoding == "utf8",
+                settled=b"" if isinstance(settled, UnsetType) else form.encoder.encode(settled),
+            )
+            answer = await self._pull(asked, body.wait_ms, wish)
             if isinstance(answer, Empty):
                 if isinstance(settled, UnsetType):
                     return self._nothing(asked, answer)
                 return self._closing(form.response(self._answers.nothing(asked.pull.client, answer, settled)))
-            utf8 = body.encoding == "utf8" and not form.msgpack
-            return await self._deliver(
-                request, answer, lambda: form.response(self._answers.pulled(answer, settled, utf8=utf8))
-            )
+            return await self._deliver(request, answer, wish)
 
     async def next(self, request: web.Request) -> web.StreamResponse:
         options = query(NextQuery, request.query, list(request.query))
         await refuse_body(request)
         asked = pull_of(options, request.headers.get(CLIENT_HEADER), self._ack_wait, identity_of(request))
         with self._one_more_pull():
-            answer = await self._pull(asked, options.wait_ms)
+            wish = Wish(form="next", tell_client=asked.anonymous)
+            answer = await self._pull(asked, options.wait_ms, wish)
             if isinstance(answer, Empty):
                 return self._nothing(asked, answer)
-            return await self._deliver(request, answer, lambda: self._one_message(answer, asked))
+            return await self._deliver(request, answer, wish)
 
     async def settle(self, request: web.Request) -> web.StreamResponse:
         form = form_of(request)
@@ -87,10 +94,13 @@ class MessageViews:
             raise Problem(Kind.MOVING, RETRY_DETAIL)
         return form.response(settled)
 
-    async def _pull(self, asked: Asked, wait_ms: int) -> Answer | Empty:
-        answer = await self._runtime.pull(asked.pull, wait=wait_ms / 1000, anonymous=asked.anonymous)
-        if not isinstance(answer, Empty) and not answer.live:
+    async def _pull(self, asked: Asked, wait_ms: int, wish: Wish) -> Answer | Relayed | Empty:
+        answer = await self._runtime.pull(asked.pull, wait=wait_ms / 1000, anonymous=asked.anonymous, wish=wish)
+        if isinstance(answer, Answer) and not answer.live:
             # Its leases, of a few milliseconds, ended before this line: the messages are somebody else's by now.
+            return Empty.NO_MESSAGE
+        if isinstance(answer, Relayed) and not answer.good:
+            answer.give_back()
             return Empty.NO_MESSAGE
         return answer
 
@@ -100,52 +110,51 @@ class MessageViews:
 
     # Answers ---------------------------------------------------------------------------------------------------------
 
-    async def _deliver(
-        self, request: web.Request, answer: Answer, make: Callable[[], web.Response]
-    ) -> web.StreamResponse:
+    async def _deliver(self, request: web.Request, answer: Answer | Relayed, wish: Wish) -> web.StreamResponse:
         """Write an answer here and now, to a client that is there, or put its messages back.
 
         A client that does not read it is hung up on when its leases end: what it has not taken is somebody else's then,
         and the bytes would wait here for ever.
         """
-        left = max(run.deadline for run in answer.runs) - self._runtime.now()
+        if isinstance(answer, Relayed):
+            return await self._relay(request, answer)
+        deadline = max(run.deadline for run in answer.runs)
         try:
-            if not is_there(request):
-                raise ConnectionResetError
-            response = self._closing(make())
-            async with asyncio.timeout(left):
-                await response.prepare(request)
-                await response.write_eof()
+            return await self._write(request, lambda: self._render(answer, wish), deadline)
         except TimeoutError:
             hang_up(request)
             raise ConnectionResetError from None
         except BaseException:
             self._runtime.release(answer)
             raise
+
+    async def _relay(self, request: web.Request, answer: Relayed) -> web.StreamResponse:
+        """The same for the answer of another worker."""
+        try:
+            with answer.held():
+                response = await self._write(request, lambda: answer, self._runtime.now() + answer.left)
+        except TimeoutError:
+            # Its leases have ended by themselves.
+            hang_up(request)
+            raise ConnectionResetError from None
+        except BaseException:
+            answer.give_back()
+            raise
+        answer.confirm()
         return response
 
-    def _one_message(self, answer: Answer, asked: Asked) -> web.Response:
-        run = answer.runs[0]
-        message = run.messages[0]
-        token = self._codec.leases(run)[0]
-        headers: CIMultiDict[str] = CIMultiDict(
-            {
-                "Location": f"/v1/leases/{token}",
-                "Fanout-Lease": token,
-                "Fanout-Delivery-Count": str(run.delivery_count),
-                "Fanout-Lease-Ends": str(self._runtime.unix_ms(run.deadline)),
-                "Kafka-Topic": self._runtime.topic,
-                "Kafka-Partition": str(run.partition),
-                "Kafka-Offset": str(message.offset),
-                "Kafka-Timestamp": str(message.timestamp),
-            }
-        )
-        if asked.anonymous:
-            headers[CLIENT_HEADER] = asked.pull.client
-        describe(message, headers)
-        if message.value is None:
-            headers["Fanout-Null"] = "1"
-        return web.Response(body=message.value, headers=headers)
+    async def _write(
+        self, request: web.Request, make: Callable[[], Rendered | Relayed], deadline: float
+    ) -> web.StreamResponse:
+        """Raises TimeoutError if the client has not taken it by then, and what aiohttp does if it is gone."""
+        if not is_there(request):
+            raise ConnectionResetError
+        rendered = make()
+        response = self._closing(web.Response(body=rendered.body, headers=CIMultiDict(rendered.headers)))
+        async with asyncio.timeout(deadline - self._runtime.now()):
+            await response.prepare(request)
+            await response.write_eof()
+        return response
 
     def _nothing(self, asked: Asked, empty: Empty) -> web.Response:
         headers = {"Fanout-Empty": empty.value}

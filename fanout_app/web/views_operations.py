@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from fanout_app.core.client import Client
 from fanout_app.core.roster import Heartbeat
 from fanout_app.web.codecs import JSON, form_of
 from fanout_app.web.handlers import refuse_query
@@ -35,10 +34,10 @@ class OperationViews:
         return JSON.response({"ready": True})
 
     async def status(self, request: web.Request) -> web.StreamResponse:
-        return _answer(request, self._runtime.status())
+        return _answer(request, await self._runtime.overall.status())
 
     async def partitions(self, request: web.Request) -> web.StreamResponse:
-        return _answer(request, {"partitions": self._runtime.partitions_status()})
+        return _answer(request, {"partitions": await self._runtime.overall.partitions()})
 
     async def workers(self, request: web.Request) -> web.StreamResponse:
         now = self._runtime.now()
@@ -46,10 +45,7 @@ class OperationViews:
         return _answer(request, {"workers": [self._heard(now, heartbeat) for heartbeat in present]})
 
     async def clients(self, request: web.Request) -> web.StreamResponse:
-        clients = self._runtime.dispatcher.clients
-        now = self._runtime.now()
-        alive = [self._described(client) for client in clients if client.alive(now, clients.ttl)]
-        return _answer(request, {"clients": alive})
+        return _answer(request, {"clients": await self._runtime.overall.clients()})
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         body, content_type = self._render_metrics()
@@ -66,19 +62,6 @@ class OperationViews:
             "waiting_pulls": heartbeat.waiting_pulls,
             "unheard_ms": round(1000 * roster.unheard(now, heartbeat.worker)),
             "me": heartbeat.worker == roster.me,
-        }
-
-    def _described(self, client: Client) -> dict[str, object]:
-        return {
-            "client": client.name,
-            "group": client.group,
-            "in_flight": client.in_flight,
-            "waiting": client.waiting,
-            "last_seen_unix_ms": self._runtime.unix_ms(client.seen),
-            "delivered": client.delivered,
-            "acked": client.acked,
-            "nacked": client.nacked,
-            "expired": client.expired,
         }
 
 

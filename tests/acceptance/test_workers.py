@@ -107,4 +107,4 @@ async def test_a_pause_of_one_is_a_pause_of_all_and_so_is_a_resume(
 
     await ask(pair[1], "resume")
     assert [len((await pull).messages) for pull in waiting] == [1, 1]
-    assert await all_paused(False)
+    await eventually(lambda: all_paused(False))

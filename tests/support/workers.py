@@ -138,7 +138,8 @@ class Worker:
         async with self._session.get(f"{self.url}/v1/partitions") as response:
             assert response.status == 200, await response.text()
             rows = (await response.json())["partitions"]
-            return {row["partition"]: row for row in rows}
+        name = (await self.status())["worker"]
+        return {row["partition"]: row for row in rows if row["owner"] == name}
 
     # Ends ------------------------------------------------------------------------------------------------------------
 

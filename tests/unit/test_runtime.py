@@ -9,6 +9,8 @@ import pytest
 
 from fanout_app import pulls
 from fanout_app import runtime as module
+from fanout_app.cluster.asking import Relayed
+from fanout_app.cluster.ports import Rendered
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.errors import UnavailableError
 from fanout_app.core.lease import Answer
@@ -36,6 +38,7 @@ class Scene:
             bodies=self.kafka,
             dead_letters=self.kafka,
             switch=self.kafka,
+            render=lambda answer, wish: Rendered((), b""),
             on_fault=self.faults.append,
         )
 
@@ -51,7 +54,9 @@ class Scene:
     async def arrive(self, *offsets: int, number: int = 0) -> None:
         await self.runtime.take(fetch(number, self.runtime.dispatcher.partitions[number].next_offset, *offsets))
 
-    def pulling(self, client: str = "A", count: int = 1, *, wait: float = LONG) -> asyncio.Task[Answer | Empty]:
+    def pulling(
+        self, client: str = "A", count: int = 1, *, wait: float = LONG
+    ) -> asyncio.Task[Answer | Relayed | Empty]:
         return asyncio.create_task(self.runtime.pull(Pull(client=client, max_messages=count), wait=wait))
 
     async def pull(self, client: str = "A", count: int = 1, *, wait: float = LONG) -> list[int]:
@@ -71,7 +76,7 @@ class Scene:
         assert self.faults == []
 
 
-def offsets(answer: Answer | Empty) -> list[int]:
+def offsets(answer: Answer | Relayed | Empty) -> list[int]:
     assert isinstance(answer, Answer)
     return [message.offset for run in answer.runs for message in run.messages]
 

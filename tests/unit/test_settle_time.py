@@ -67,7 +67,7 @@ async def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
     connected: Any = kafka
     runtime.connect(
         source=connected, starts=kafka, terms=kafka, store=kafka, bodies=unused, dead_letters=kafka, switch=unused,
-        on_fault=unused,
+        render=unused, on_fault=unused,
     )  # fmt: skip
     runtime.assigned(set(range(PARTITIONS)), 1)
     await runtime.start(set(range(PARTITIONS)))

@@ -77,3 +77,17 @@ def test_what_was_acked_before_it_was_confirmed_stays_settled() -> None:
     desk.pass_time(LOAN)
 
     assert desk.serve() == [("near", [1])]
+
+
+def test_two_owners_that_met_at_one_client_do_not_meet_at_the_next_one() -> None:
+    desk = Desk()
+    desk.queue._jitter = lambda: 0.5
+    for client in "ABCDEF":
+        desk.queue.add_pull(desk.now, Pull(client=client), on_loan=LOAN)
+    desk.fetch(0, 1)
+    (first, second) = desk.queue.serve(desk.now)
+    assert (first.answer.client, second.answer.client) == ("A", "B")
+
+    desk.queue.refuse(second.answer, desk.now)
+
+    assert [answer.client for _, answer in desk.queue.serve(desk.now)] == ["F"]

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
+from fanout_app import overview
+from fanout_app.cluster.asking import Relayed
+from fanout_app.cluster.frames import Wish
+from fanout_app.cluster.gathering import Gathering
+from fanout_app.cluster.overall import Overall
+from fanout_app.cluster.routes import Routes
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.errors import LeasesLiveError, NotOwnedError
 from fanout_app.core.lease import Answer, LeaseRun
@@ -15,6 +23,7 @@ from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
 from fanout_app.core.roster import Roster
 from fanout_app.core.settling import Case, Settling, case_of
+from fanout_app.tasks import Tasks
 from unit.web.fake_parked import FakeParked
 
 START = 1000.0
@@ -30,6 +39,10 @@ class Record:
     key: bytes | None = None
     headers: Sequence[tuple[str, bytes | None]] = ()
     timestamp: int = START_UNIX_MS - 5000
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 class FakeRuntime:
@@ -57,6 +70,9 @@ class FakeRuntime:
         self.kafka: Callable[[], Awaitable[None]] | None = None
         self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
         self.dispatcher.assign(0, LedgerSnapshot())
+        alone = Gathering(lambda: [], {}, Tasks(_raise))
+        self.exchange: Any = SimpleNamespace(peers=[], asking=SimpleNamespace(relayed=0, returned=0))
+        self.overall = Overall(self, alone, Routes(self.dispatcher, lambda: 1))
 
     # What a test does ------------------------------------------------------------------------------------------------
 
@@ -94,7 +110,14 @@ class FakeRuntime:
 
     # What the views do -----------------------------------------------------------------------------------------------
 
-    async def pull(self, pull: Pull, *, wait: float, anonymous: bool = False) -> Answer | Empty:
+    async def pull(
+        self,
+        pull: Pull,
+        *,
+        wait: float,
+        anonymous: bool = False,
+        wish: Wish = Wish(),  # noqa: B008 - frozen
+    ) -> Answer | Relayed | Empty:
         number = self.dispatcher.add_pull(self.clock, pull, anonymous=anonymous)
         future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
@@ -146,10 +169,17 @@ class FakeRuntime:
         return self.sick
 
     def status(self) -> dict[str, Any]:
-        return {"id": self.id, "degraded": []}
+        return {"id": self.id, "degraded": [], "client_names": []}
 
     def partitions_status(self) -> list[dict[str, Any]]:
         return [{"partition": number} for number in self.dispatcher.partitions]
+
+    def clients_status(self) -> list[dict[str, Any]]:
+        waiting = Counter(pull.client for one in self._waiting if (pull := self.dispatcher.waiting_pull(one)))
+        rows = overview.clients(self.dispatcher, waiting, self.clock)
+        for row in rows:
+            row["last_seen_unix_ms"] = self.unix_ms(self.dispatcher.clients[row["client"]].seen)
+        return rows
 
     async def pause(self) -> None:
         await self._asked_kafka()
@@ -160,13 +190,15 @@ class FakeRuntime:
         self.paused = False
         self._serve()
 
-    async def seek(self, partition: int | None, to: SeekTo, *, force: bool) -> dict[int, int]:
-        self.seeks.append((partition, to, force))
+    def may_seek(self, partition: int | None, *, force: bool) -> None:
         if partition is not None and partition not in self.dispatcher.partitions:
             raise NotOwnedError("not this worker's partition: ask its owner")
         live = self.dispatcher.clients.in_flight
         if live and not force:
             raise LeasesLiveError(f"{live} messages are held by clients: wait for them, or seek by force")
+
+    async def seek(self, partition: int | None, to: SeekTo, *, force: bool) -> dict[int, int]:
+        self.seeks.append((partition, to, force))
         await self._asked_kafka()
         numbers = self.dispatcher.partitions if partition is None else [partition]
         return dict.fromkeys(numbers, to if isinstance(to, int) else 5)

@@ -48,7 +48,12 @@ async def test_health_does_not_depend_on_how_it_is_asked(there: Served, path: st
 
 
 async def test_status_and_partitions_are_the_runtimes(there: Served) -> None:
-    assert (await there.ask("GET", "/v1/status"))[2] == {"id": "orders-id", "degraded": []}
+    assert (await there.ask("GET", "/v1/status"))[2] == {
+        "id": "orders-id",
+        "degraded": [],
+        "workers": ["worker-1"],
+        "clients": 0,
+    }
     assert (await there.ask("GET", "/v1/partitions"))[2] == {"partitions": [{"partition": 0}]}
 
 

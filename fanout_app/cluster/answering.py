@@ -1,0 +1,153 @@
+"""What other workers ask of this one's queue: messages for their clients, and settles of what it has handed out.
+
+An answer to another worker is on loan: it goes back to the queue unless that worker confirms in time that the client
+has it, and at once when the connection to that worker is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+from fanout_app.cluster.frames import (
+    Confirm,
+    Demand,
+    EndDemand,
+    GiveBack,
+    Handed,
+    Hold,
+    Nothing,
+    SettleDemand,
+)
+from fanout_app.cluster.ports import Peer, Render
+from fanout_app.cluster.wire import outcome_frame, settle_of
+from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.lease import Answer
+from fanout_app.core.requests import Pull, Settle, SettleOutcome
+from fanout_app.pulls import Pulls
+from fanout_app.tasks import Tasks
+
+#: Seconds that an answer stays on loan without a word from the worker it was given to. Long enough for a busy one to
+#: write it out, short enough for the next client to have the message within 3 s when that worker has died.
+LOAN = 2.0
+
+
+class Answering:
+    """Serves the demands of other workers."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        pulls: Pulls,
+        settle: Callable[[Settle], Awaitable[SettleOutcome]],
+        render: Render,
+        tasks: Tasks,
+    ) -> None:
+        """``settle`` works off what is of this worker's partitions; ``render`` makes finished answers."""
+        self._dispatcher = dispatcher
+        self._pulls = pulls
+        self._settle = settle
+        self._render = render
+        self._tasks = tasks
+        self._waiting: dict[tuple[Peer, int], int] = {}
+        self._lent: dict[Peer, dict[int, Answer]] = {}
+        dispatcher.leases.on_overdue = self._overdue
+
+    def on_loan(self) -> int:
+        """Answers that are under way to clients of other workers."""
+        return sum(map(len, self._lent.values()))
+
+    def demand(self, peer: Peer, demand: Demand) -> None:
+        waiter = _Client(self, peer, demand)
+        pull = Pull(
+            client=demand.client,
+            group=demand.group,
+            max_messages=demand.max_messages,
+            max_bytes=demand.max_bytes,
+            ack_wait=demand.ack_wait,
+        )
+        number = self._pulls.add(pull, waiter, anonymous=demand.anonymous, on_loan=LOAN)
+        if waiter.over:
+            return
+        if demand.waits:
+            self._waiting[peer, demand.number] = number
+        else:
+            self._pulls.end(number)
+
+    def end(self, peer: Peer, frame: EndDemand) -> None:
+        number = self._waiting.get((peer, frame.number))
+        if number is not None:
+            self._pulls.end(number)
+
+    def hold(self, peer: Peer, frame: Hold) -> None:
+        answer = self._lent.get(peer, {}).get(frame.number)
+        if answer is not None and answer.provisional.set:
+            self._dispatcher.leases.lend(answer, monotonic() + LOAN)
+
+    def confirm(self, peer: Peer, frame: Confirm) -> None:
+        answer = self._lent.get(peer, {}).pop(frame.number, None)
+        if answer is not None:
+            self._dispatcher.leases.confirm(answer)
+
+    def give_back(self, peer: Peer, frame: GiveBack) -> None:
+        answer = self._lent.get(peer, {}).pop(frame.number, None)
+        if answer is not None:
+            self._pulls.refuse(answer)
+
+    def lost(self, peer: Peer) -> None:
+        """The connection is gone: its clients wait here no longer, and what is on loan to it is free."""
+        for key in [key for key in self._waiting if key[0] is peer]:
+            self._pulls.end(self._waiting[key])
+        for answer in self._lent.pop(peer, {}).values():
+            if answer.provisional.set:
+                self._pulls.release(answer)
+
+    def _overdue(self, answer: Answer) -> None:
+        """A worker does not say what has become of an answer: until it is heard of again nothing more goes to it.
+
+        Otherwise its next client would be given the messages, and the one after that.
+        """
+        for peer, lent in self._lent.items():
+            if answer in lent.values():
+                peer.drop()
+
+    def settle(self, peer: Peer, demand: SettleDemand) -> None:
+        self._tasks.start(self._settled(peer, demand), "settle-for-peer")
+
+    async def _settled(self, peer: Peer, demand: SettleDemand) -> None:
+        settle, not_here = settle_of(demand, self._dispatcher.partitions)
+        outcome = await self._settle(settle)
+        peer.send(outcome_frame(demand.number, outcome, not_here))
+
+    # For the waiter --------------------------------------------------------------------------------------------------
+
+    def hand(self, peer: Peer, demand: Demand, answer: Answer) -> None:
+        self._waiting.pop((peer, demand.number), None)
+        self._lent.setdefault(peer, {})[demand.number] = answer
+        rendered = self._render(answer, demand.wish)
+        lasts = max(run.deadline for run in answer.runs) - monotonic()
+        peer.send(Handed(demand.number, len(answer), rendered.headers, rendered.body, lasts))
+
+    def nothing(self, peer: Peer, demand: Demand) -> None:
+        self._waiting.pop((peer, demand.number), None)
+        reason = self._dispatcher.why_empty(Pull(client=demand.client, group=demand.group))
+        peer.send(Nothing(demand.number, reason.value))
+
+
+class _Client:
+    """A client that waits at another worker."""
+
+    def __init__(self, answering: Answering, peer: Peer, demand: Demand) -> None:
+        self._answering = answering
+        self._peer = peer
+        self._demand = demand
+        self.over = False
+
+    def take(self, answer: Answer) -> bool:
+        self.over = True
+        self._answering.hand(self._peer, self._demand, answer)
+        return True
+
+    def go_home(self) -> None:
+        self.over = True
+        self._answering.nothing(self._peer, self._demand)

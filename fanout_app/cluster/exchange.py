@@ -1,0 +1,133 @@
+"""This worker among the others: frames go to the part that they are for, and what this worker has is told.
+
+The one place that knows all parts of working together; each of them knows only what it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from fanout_app.cluster.answering import Answering
+from fanout_app.cluster.asking import Asking
+from fanout_app.cluster.frames import (
+    Confirm,
+    Demand,
+    EndDemand,
+    Frame,
+    GiveBack,
+    Handed,
+    Hold,
+    Nothing,
+    Question,
+    Reply,
+    Settled,
+    SettleDemand,
+    State,
+)
+from fanout_app.cluster.gathering import Answerer, Gathering
+from fanout_app.cluster.ports import Peer, Render
+from fanout_app.cluster.routes import Routes
+from fanout_app.cluster.settling import SettleRouting
+from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.pulls import Pulls
+from fanout_app.settles import Settles
+from fanout_app.tasks import Tasks
+
+#: Seconds between two looks at whether what was told of this worker is still so.
+_TELL_EVERY = 0.2
+
+
+class Exchange:
+    """The listener of all connections to other workers."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        pulls: Pulls,
+        settles: Settles,
+        *,
+        generation: Callable[[], int],
+        waiting: Callable[[], int],
+        render: Render,
+        answerers: Mapping[str, Answerer],
+        tasks: Tasks,
+    ) -> None:
+        """``generation`` is that of this worker's partitions, ``waiting`` counts the messages nobody was handed."""
+        self._dispatcher = dispatcher
+        self._generation = generation
+        self._waiting = waiting
+        self._peers: list[Peer] = []
+        self._told = State((), 0, 0)
+        self.routes = Routes(dispatcher, generation)
+        self.asking = Asking(dispatcher, pulls, self.routes, waiting)
+        self.settling = SettleRouting(settles, self.routes, lambda: dispatcher.partitions)
+        self.answering = Answering(dispatcher, pulls, settles.settle, render, tasks)
+        self.gathering = Gathering(lambda: self._peers, answerers, tasks)
+
+    @property
+    def peers(self) -> list[Peer]:
+        """The workers this one is connected to."""
+        return list(self._peers)
+
+    async def keep_telling(self) -> None:
+        """Tell the others what this worker has, whenever that changes. Runs until it is cancelled."""
+        while True:
+            self.tell()
+            await asyncio.sleep(_TELL_EVERY)
+
+    def tell(self) -> None:
+        """What this worker has may have changed."""
+        state = State(tuple(sorted(self._dispatcher.partitions)), self._generation(), self._waiting())
+        if state != self._told:
+            if state.partitions != self._told.partitions:
+                self.routes.here_changed()
+            self._told = state
+            for peer in self._peers:
+                peer.send(state)
+
+    # Connections -----------------------------------------------------------------------------------------------------
+
+    def joined(self, peer: Peer) -> None:
+        self._peers.append(peer)
+        peer.send(self._told)
+
+    def lost(self, peer: Peer) -> None:
+        self._peers.remove(peer)
+        self.routes.lost(peer)
+        self.asking.lost(peer)
+        self.settling.lost(peer)
+        self.gathering.lost(peer)
+        self.answering.lost(peer)
+
+    def received(self, peer: Peer, frame: Frame) -> None:
+        match frame:
+            case Demand():
+                self.answering.demand(peer, frame)
+            case Handed():
+                self.asking.handed(peer, frame)
+            case Confirm():
+                self.answering.confirm(peer, frame)
+            case EndDemand():
+                self.answering.end(peer, frame)
+            case Nothing():
+                self.asking.nothing(peer, frame)
+            case SettleDemand():
+                self.answering.settle(peer, frame)
+            case Settled():
+                self.settling.settled(peer, frame)
+            case Hold():
+                self.answering.hold(peer, frame)
+            case GiveBack():
+                self.answering.give_back(peer, frame)
+            case State():
+                self._state(peer, frame)
+            case Question():
+                self.gathering.question(peer, frame)
+            case Reply():
+                self.gathering.reply(peer, frame)
+
+    def _state(self, peer: Peer, state: State) -> None:
+        self.routes.told(peer, state)
+        if state.partitions:
+            self.asking.owner_came(peer)

@@ -1,0 +1,94 @@
+"""One connection to another worker: frames in order, several to a message where they come at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final, Protocol
+
+import aiohttp
+import msgspec
+
+from fanout_app.cluster.frames import Frame
+from fanout_app.cluster.ports import PeerListener
+
+logger = logging.getLogger("fanout.peers.link")
+
+#: Seconds between two signs of life; a connection without one for half as long again is lost. What is under way on it
+#: does not wait for that, see `fanout_app.cluster.answering.LOAN`.
+HEARTBEAT: Final = 2.0
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_frame_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Frame)
+
+
+class Socket(Protocol):
+    """What both ends of a WebSocket have in common in aiohttp."""
+
+    async def send_bytes(self, data: bytes) -> None: ...
+    async def receive(self) -> aiohttp.WSMessage: ...
+    async def close(self) -> bool: ...
+
+
+class Link:
+    """A `Peer`."""
+
+    def __init__(self, name: str, socket: Socket) -> None:
+        self.name = name
+        self._socket = socket
+        self._out: list[Frame] = []
+        self._wake = asyncio.Event()
+        self._dropped = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Link {self.name}>"
+
+    def send(self, frame: Frame) -> None:
+        self._out.append(frame)
+        self._wake.set()
+
+    def drop(self) -> None:
+        """Give the connection up: whoever is at its other end does not do its part."""
+        self._dropped.set()
+
+    async def run(self, listener: PeerListener) -> None:
+        """Bring frames to and fro until the connection is lost, dropped, or this is cancelled."""
+        listener.joined(self)
+        ends = [
+            asyncio.create_task(work, name=f"link-{self.name}")
+            for work in (self._read(listener), self._write(), self._dropped.wait())
+        ]
+        try:
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in done:
+                end.result()
+        except (aiohttp.ClientError, ConnectionError) as error:
+            logger.debug("the connection to %s was lost: %r", self.name, error)
+        finally:
+            listener.lost(self)
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+
+    async def _read(self, listener: PeerListener) -> None:
+        while True:
+            message = await self._socket.receive()
+            if message.type is not aiohttp.WSMsgType.BINARY:
+                logger.debug("the connection to %s ends: %s", self.name, message.type.name)
+                return
+            for raw in _decoder.decode(message.data):
+                try:
+                    frame = _frame_decoder.decode(raw)
+                except msgspec.ValidationError as error:
+                    # Of a newer version: it knows of ours and gets on without an answer.
+                    logger.debug("a frame of %s is passed over: %s", self.name, error)
+                else:
+                    listener.received(self, frame)
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            frames, self._out = self._out, []
+            await self._socket.send_bytes(_encoder.encode(frames))

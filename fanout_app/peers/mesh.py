@@ -1,0 +1,94 @@
+"""Keeps one connection to each other worker: the one whose name comes first calls, the other one is called."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+import aiohttp
+from aiohttp import web
+
+from fanout_app.cluster.ports import PeerListener
+from fanout_app.peers.handshake import SEAL_HEADER, Handshake, RefusedError
+from fanout_app.peers.link import HEARTBEAT, Link
+from fanout_app.tasks import Tasks
+
+logger = logging.getLogger("fanout.peers.mesh")
+
+#: Seconds between two looks at who is there, and between two calls to one that does not answer.
+_LOOK_EVERY = 0.1
+_CALL_AGAIN = 0.5
+_CALL_FOR = 3.0
+
+
+class Mesh:
+    """The connections of one worker."""
+
+    def __init__(
+        self,
+        me: str,
+        handshake: Handshake,
+        listener: PeerListener,
+        addresses: Callable[[], Mapping[str, str]],
+        tasks: Tasks,
+    ) -> None:
+        """``addresses`` are those of the other workers that are there, by their names."""
+        self._me = me
+        self._handshake = handshake
+        self._listener = listener
+        self._addresses = addresses
+        self._tasks = tasks
+        self._links: dict[str, Link] = {}
+        self._calls: dict[str, asyncio.Task[None]] = {}
+
+    async def keep(self) -> None:
+        """Call whoever is there and not connected. Runs until it is cancelled."""
+        timeout = aiohttp.ClientTimeout(total=None, connect=_CALL_FOR)
+        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
+            while True:
+                for name, address in self._addresses().items():
+                    if self._me < name and name not in self._calls:
+                        call = self._tasks.start(self._call(session, name, address), f"call-{name}")
+                        self._calls[name] = call
+                        call.add_done_callback(lambda _, name=name: self._calls.pop(name, None))  # type: ignore[misc]
+                await asyncio.sleep(_LOOK_EVERY)
+
+    async def _call(self, session: aiohttp.ClientSession, name: str, address: str) -> None:
+        path, seal = self._handshake.call(name)
+        try:
+            async with session.ws_connect(
+                address + path, headers={SEAL_HEADER: seal}, heartbeat=HEARTBEAT, max_msg_size=0
+            ) as socket:
+                proof = await socket.receive_bytes(timeout=_CALL_FOR)
+                if not self._handshake.answered(path, proof):
+                    raise RefusedError(f"what answers at {address} is no worker of ours")
+                await self._run(Link(name, socket))
+        except (aiohttp.ClientError, ConnectionError, TimeoutError, TypeError, RefusedError) as error:
+            logger.debug("worker %s at %s cannot be reached: %r", name, address, error)
+        await asyncio.sleep(_CALL_AGAIN)
+
+    async def accept(self, request: web.Request) -> web.StreamResponse:
+        """A call of another worker; lasts as long as the connection does."""
+        try:
+            caller = self._handshake.check(request.method, request.path_qs, request.headers.get(SEAL_HEADER, ""))
+        except RefusedError as error:
+            logger.warning("a call to %s from %s was refused: %s", request.path, request.remote, error)
+            raise web.HTTPForbidden(text="only workers of this id and topic are served here") from None
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT, max_msg_size=0, compress=False)
+        await socket.prepare(request)
+        await socket.send_bytes(self._handshake.answer(request.path_qs))
+        await self._run(Link(caller, socket))
+        return socket
+
+    async def _run(self, link: Link) -> None:
+        """Until it ends. One that comes again has lost the connection that is here still."""
+        before = self._links.get(link.name)
+        if before is not None:
+            before.drop()
+        self._links[link.name] = link
+        try:
+            await link.run(self._listener)
+        finally:
+            if self._links.get(link.name) is link:
+                del self._links[link.name]

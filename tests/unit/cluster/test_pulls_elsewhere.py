@@ -1,0 +1,283 @@
+"""A client at any worker gets messages of every partition, and what does not reach it is another client's at once."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from fanout_app.cluster import answering
+from fanout_app.cluster.asking import Relayed
+from fanout_app.cluster.frames import Hold
+from fanout_app.core.lease import Answer
+from fanout_app.core.requests import Empty
+from unit.cluster.conftest import Trio
+from unit.cluster.wire import leases, offsets
+from unit.fake_ports import until
+
+
+class TestWaiting:
+    async def test_a_client_at_a_spare_gets_what_arrives_at_any_owner(self, trio: Trio) -> None:
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.a.waits() and trio.b.waits())
+
+        await trio.b.arrive(0, number=1)
+
+        assert offsets(leases(await pulling)) == [(1, 0)]
+
+    async def test_served_at_one_owner_it_waits_at_no_other(self, trio: Trio) -> None:
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.a.waits() and trio.b.waits())
+        await trio.b.arrive(0, number=1)
+        await pulling
+
+        await until(lambda: not (trio.a.waits() or trio.b.waits() or trio.c.waits()))
+
+    async def test_a_client_at_one_owner_gets_what_arrives_at_the_other(self, trio: Trio) -> None:
+        pulling = trio.a.pulling("A")
+        await until(lambda: trio.b.waits())
+
+        await trio.b.arrive(0, number=1)
+
+        assert offsets(leases(await pulling)) == [(1, 0)]
+
+    async def test_the_intake_of_an_owner_opens_for_a_client_elsewhere(self, trio: Trio) -> None:
+        assert not trio.a.runtime.wants(0)
+        pulling = trio.c.pulling("C")
+
+        await until(lambda: trio.a.runtime.wants(0))
+
+        pulling.cancel()
+
+    async def test_the_rotation_of_an_owner_holds_clients_of_all_workers(self, trio: Trio) -> None:
+        order = []
+        for _ in range(3):
+            pulls = {name: member.pulling(name) for name, member in zip("ABC", trio.members, strict=True)}
+            await until(lambda: trio.a.waits() == 3)
+            for _step in range(3):
+                await trio.a.arrive(trio.a.queue.partitions[0].next_offset)
+            for name, pulling in pulls.items():
+                order.append((*offsets(leases(await pulling)), name))
+
+        turns = [name for _, name in sorted(order)]
+        assert turns == turns[:3] * 3
+        assert set(turns) == set("ABC")
+
+    async def test_a_worker_that_is_given_a_partition_meanwhile_serves_who_waits_elsewhere(self, trio: Trio) -> None:
+        pulling = trio.a.pulling("A")
+        await until(lambda: trio.b.waits())
+        await trio.b.own(generation=2)
+        await trio.c.own(1, generation=2)
+        await until(lambda: trio.c.waits())
+
+        await trio.c.arrive(0, number=1)
+
+        assert offsets(leases(await pulling)) == [(1, 0)]
+
+    async def test_one_who_waits_when_a_worker_comes_waits_there_too(self, trio: Trio) -> None:
+        trio.ends["c", "a"].lose()
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.b.waits())
+        trio.c.join(trio.a)
+        await until(lambda: trio.a.waits())
+
+        await trio.a.arrive(0)
+
+        assert offsets(leases(await pulling)) == [(0, 0)]
+
+
+class TestBacklog:
+    async def test_each_worker_is_asked_for_what_it_has(self, trio: Trio) -> None:
+        await trio.a.arrive(*range(5))
+        await trio.b.arrive(*range(5), number=1)
+        await until(lambda: len(trio.c.runtime.exchange.routes.turn(0)) == 2)
+
+        got = [offsets(await trio.c.pull("C", 2)) for _ in range(6)]
+
+        assert sorted(itertools.chain(*got)) == [(number, offset) for number in (0, 1) for offset in range(5)]
+        assert trio.c.runtime.exchange.asking.returned == 0
+
+    async def test_a_worker_that_has_nothing_any_more_costs_one_question(self, trio: Trio) -> None:
+        await trio.b.arrive(0, number=1)
+        routes = trio.c.runtime.exchange.routes
+        await until(lambda: routes.turn(0))
+        await trio.b.pull("B")
+        await trio.a.arrive(0)
+
+        assert offsets(await trio.c.pull("C")) == [(0, 0)]
+
+    async def test_a_worker_that_says_nothing_is_not_waited_for(
+        self, trio: Trio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("fanout_app.cluster.asking._TRY_FOR", 0.05)
+        await trio.b.arrive(0, number=1)
+        await until(lambda: trio.c.runtime.exchange.routes.turn(0))
+        trio.ends["c", "b"].delay()
+        await trio.a.arrive(0)
+
+        assert offsets(await trio.c.pull("C")) == [(0, 0)]
+        trio.ends["c", "b"].flow()
+
+
+class TestNothing:
+    async def test_nothing_anywhere_is_no_message_although_the_spare_has_no_partition(self, trio: Trio) -> None:
+        assert await trio.c.pull("C", wait=0.01) is Empty.NO_MESSAGE
+
+    async def test_the_reason_of_an_owner_is_told(self, trio: Trio) -> None:
+        trio.a.queue.paused = True
+
+        assert await trio.c.pull("C", wait=0.01) is Empty.PAUSED
+
+    async def test_one_that_does_not_want_to_wait_gets_what_is_there(self, trio: Trio) -> None:
+        trio.ends["a", "c"].delay()
+        await trio.a.arrive(0)
+        trio.ends["a", "c"].flow()
+
+        assert offsets(await trio.c.pull("C", wait=0.0)) == [(0, 0)]
+
+    async def test_what_comes_in_the_moment_the_time_is_up_is_its_own(self, trio: Trio) -> None:
+        pulling = trio.c.pulling("C", wait=0.05)
+        await until(lambda: trio.a.waits())
+        trio.ends["a", "c"].delay()
+        await trio.a.arrive(0)
+        await until(lambda: not trio.c.waits())
+        trio.ends["a", "c"].flow()
+
+        assert offsets(leases(await pulling)) == [(0, 0)]
+
+    async def test_a_worker_whose_reason_does_not_come_is_not_waited_for(self, trio: Trio) -> None:
+        trio.ends["a", "c"].delay()
+
+        assert await trio.c.pull("C", wait=0.01) is Empty.NO_MESSAGE
+        trio.ends["a", "c"].flow()
+
+
+class TestReturned:
+    async def test_of_two_answers_one_goes_back_uncounted(self, trio: Trio) -> None:
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.a.waits() and trio.b.waits())
+        await trio.a.arrive(0)
+        await trio.b.arrive(0, number=1)
+        (first,) = offsets(leases(await pulling))
+
+        other = offsets(await trio.c.pull("D"))
+
+        assert sorted([first, *other]) == [(0, 0), (1, 0)]
+        assert trio.c.runtime.exchange.asking.returned == 1
+        for member in (trio.a, trio.b):
+            assert all(not queue.ledger.failures for queue in member.queue.partitions.values())
+
+    async def test_a_client_that_hangs_up_waits_nowhere(self, trio: Trio) -> None:
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.a.waits() and trio.b.waits())
+
+        pulling.cancel()
+
+        await until(lambda: not (trio.a.waits() or trio.b.waits() or trio.c.waits()))
+
+    async def test_an_answer_for_one_that_has_hung_up_is_the_next_ones(self, trio: Trio) -> None:
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.a.waits())
+        trio.ends["c", "a"].delay()  # that it has hung up is not known at a
+        pulling.cancel()
+        await until(lambda: not trio.b.waits())
+        await trio.a.arrive(0)
+        trio.ends["c", "a"].flow()
+
+        assert offsets(await trio.a.pull("A")) == [(0, 0)]
+
+    async def test_an_answer_that_cannot_be_written_is_the_next_ones(self, trio: Trio) -> None:
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.a.waits())
+        await trio.a.arrive(0)
+        answer = await pulling
+        assert isinstance(answer, Relayed)
+
+        answer.give_back()
+
+        (lease,) = await trio.a.pull("A")  # type: ignore[misc]
+        assert (lease.offset, lease.delivery_count) == (0, 1)
+
+    @pytest.mark.parametrize("confirmed", [True, False])
+    async def test_a_lost_connection_frees_what_was_not_confirmed(self, trio: Trio, confirmed: bool) -> None:
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.a.waits())
+        await trio.a.arrive(0)
+        answer = await pulling
+        assert isinstance(answer, Relayed)
+        if confirmed:
+            answer.confirm()
+            await until(lambda: not trio.a.runtime.exchange.answering.on_loan())
+
+        trio.ends["c", "a"].lose()
+
+        assert (await trio.a.pull("A", wait=0.0) is Empty.NO_MESSAGE) == confirmed
+
+    async def test_a_lost_connection_ends_the_waits_of_its_clients(self, trio: Trio) -> None:
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.a.waits())
+
+        trio.ends["c", "a"].lose()
+
+        assert not trio.a.waits()
+        pulling.cancel()
+
+    async def test_a_worker_that_does_not_confirm_is_given_nothing_more(
+        self, trio: Trio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(answering, "LOAN", 0.05)
+        stuck = [trio.c.pulling(name) for name in ("C", "D", "E")]
+        await until(lambda: trio.a.waits() == 3)
+        trio.ends["c", "a"].delay()  # c is stopped: it is given messages, and says nothing
+        at_a = trio.a.pulling("A")
+        await until(lambda: trio.a.waits() == 4)
+
+        await trio.a.arrive(0)
+
+        assert offsets(leases(await at_a)) == [(0, 0)]
+        assert trio.ends["a", "c"].dropped
+        for one in stuck:
+            one.cancel()
+
+    async def test_one_that_is_being_written_for_long_stays_on_loan(
+        self, trio: Trio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in ("answering", "asking"):
+            monkeypatch.setattr(f"fanout_app.cluster.{module}.LOAN", 0.08)
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.a.waits())
+        await trio.a.arrive(0)
+        answer = await pulling
+        assert isinstance(answer, Relayed)
+        with answer.held():
+            held = trio.ends["c", "a"].sent
+            await until(lambda: sum(isinstance(frame, Hold) for frame in held) > 8)  # twice as long as the loan
+        answer.confirm()
+
+        assert await trio.a.pull("A", wait=0.0) is Empty.NO_MESSAGE
+
+    async def test_an_answer_that_was_held_up_on_the_way_is_not_good(
+        self, trio: Trio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("fanout_app.cluster.asking.LOAN", 0.02)
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.a.waits())
+        await trio.a.arrive(0)
+        answer = await pulling
+        assert isinstance(answer, Relayed)
+        assert answer.good
+
+        await until(lambda: not answer.good)
+        answer.give_back()
+
+
+async def test_a_worker_alone_serves_its_own_clients(trio: Trio) -> None:
+    for end in list(trio.ends.values()):
+        end.lose()
+    pulling = trio.a.pulling("A")
+    await until(lambda: trio.a.waits())
+    await trio.a.arrive(0)
+
+    answer = await pulling
+
+    assert isinstance(answer, Answer)
