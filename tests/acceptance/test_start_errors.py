@@ -6,8 +6,8 @@ import asyncio
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -256,23 +256,37 @@ async def test_addresses_at_which_there_is_no_zookeeper_are_given_up(kafka: Kafk
         assert "--zookeepers" in line
 
 
-async def test_a_broker_that_comes_late_is_waited_for(kafka: Kafka, stack: Stack, workers: Workers) -> None:
+async def test_servers_that_come_late_are_waited_for(kafka: Kafka, stack: Stack, workers: Workers) -> None:
     topic = await kafka.new_topic(1)
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        late = f"127.0.0.1:{reserved.getsockname()[1]}"
-        worker = workers.launch(topic, brokers=late, drain="0s")
-        await eventually(lambda: "nothing listens at" in worker.text())
-    host, port = late.split(":")
-    broker_host, broker_port = stack.brokers.split(":")
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, to_there = await asyncio.open_connection(broker_host, int(broker_port))
-        await asyncio.gather(_copy(reader, to_there), _copy(there, writer))
-
-    async with await asyncio.start_server(forward, host, int(port)):
+    async with late(stack.brokers) as (broker, broker_comes), late(stack.zookeepers) as (zookeeper, zookeeper_comes):
+        worker = workers.launch(topic, brokers=broker, zookeepers=zookeeper, drain="0s")
+        await eventually(lambda: f"nothing listens at {broker}" in worker.text(), AT_ONCE)
+        await broker_comes()
+        await eventually(lambda: f"no ZooKeeper answers at {zookeeper}; trying for" in worker.text(), AT_ONCE)
+        await zookeeper_comes()
         await worker.ready(30.0)
         assert (await worker.terminate()).code == 0
+
+
+@asynccontextmanager
+async def late(server: str) -> AsyncIterator[tuple[str, Callable[[], Awaitable[None]]]]:
+    """An address at which nothing listens until the coroutine beside it was called; then this server is there."""
+    there_host, there_port = server.split(":")
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, to_there = await asyncio.open_connection(there_host, int(there_port))
+        await asyncio.gather(_copy(reader, to_there), _copy(there, writer))
+
+    async with AsyncExitStack() as stack:
+        reserved = stack.enter_context(socket.socket())
+        reserved.bind(("127.0.0.1", 0))
+        host, port = reserved.getsockname()
+
+        async def comes() -> None:
+            reserved.close()
+            await stack.enter_async_context(await asyncio.start_server(forward, host, port))
+
+        yield f"{host}:{port}", comes
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
