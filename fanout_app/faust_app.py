@@ -16,10 +16,12 @@ from faust.types import TP
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.redelivery import Backoff
 from fanout_app.departure import Departure
+from fanout_app.group_election import GroupElection
 from fanout_app.kafka import switch
 from fanout_app.kafka.cluster import Cluster
 from fanout_app.kafka.dead_letters import DeadLetters
 from fanout_app.kafka.group import ConsumerGroup
+from fanout_app.kafka.leader_board import LeaderBoard
 from fanout_app.kafka.ledger_rows import LedgerRows
 from fanout_app.kafka.ledger_table import LedgerTable
 from fanout_app.kafka.log_client import LogClient
@@ -34,11 +36,13 @@ from fanout_app.kafka.topic_watch import TopicWatch, missing
 from fanout_app.kafka.transport import BatchTransport, partitions_of
 from fanout_app.kafka.writer import Writer
 from fanout_app.key_file import KeyFile
+from fanout_app.leading import KEY, Leading
 from fanout_app.lease_keys import LeaseKeys, Seal
 from fanout_app.metrics import Metrics
 from fanout_app.options import Options
 from fanout_app.peers.handshake import Handshake
 from fanout_app.peers.mesh import Mesh
+from fanout_app.ports import Election
 from fanout_app.runtime import Runtime
 from fanout_app.settings import settings
 from fanout_app.tasks import Tasks
@@ -49,6 +53,7 @@ from fanout_app.web.rendering import Renderer
 from fanout_app.web.server import FanoutWeb
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.worker import end_at_once
+from fanout_app.zookeeper.lock import LockElection
 from fanout_app.zookeeper.mirror import Mirror, Mirrored
 from fanout_app.zookeeper.session import Session
 
@@ -90,6 +95,8 @@ class Fanout(faust.App):
         self.cluster.feed.on(switch.KEY, self._switch.hear, sealed=False)
         self._tasks = Tasks(self._on_fault)
         self.membership = Membership(options.session_timeout, lambda: self.consumer.confirmed_at)
+        self._zookeeper = Session(options.zookeepers, options.zookeeper_timeout) if options.zookeepers else None
+        self.leading = self.runtime.leading = self._new_leading()
         super().__init__(options.name, **settings(options, prepared))
         self.source_topic = self.topic(options.topic, key_type=bytes, value_type=bytes, value_serializer="raw")
         self.changelog_topic = self.topic(
@@ -116,7 +123,6 @@ class Fanout(faust.App):
         self._parked = ParkedTopic(self._parked_reader, self._writer, parked=options.parked, source=options.topic)
         self._key_file = key_file
         self._tokens_file = tokens_file
-        self._zookeeper = Session(options.zookeepers) if options.zookeepers else None
         self._mirror = Mirror(self._zookeeper, options.id, options.topic) if self._zookeeper else None
         self.on_partitions_revoked.connect(self._on_revoked)
         self.on_partitions_assigned.connect(self._on_assigned)
@@ -138,6 +144,18 @@ class Fanout(faust.App):
 
     def _new_web(self) -> Any:
         return FanoutWeb(self)
+
+    def _new_leading(self) -> Leading:
+        options, worker = self.options, self.runtime.worker
+        if self._zookeeper is not None:
+            election: Election = LockElection(self._zookeeper, options.id, options.topic, worker)
+        else:
+            election = GroupElection(self.runtime, self.membership)
+        board = LeaderBoard(self.cluster, options.id, options.topic)
+        leading = Leading(options, worker, election, board, self._on_fault)
+        board.tell(KEY, leading)
+        self.cluster.epochs = leading.epochs
+        return leading
 
     # Life ------------------------------------------------------------------------------------------------------------
 
@@ -173,14 +191,16 @@ class Fanout(faust.App):
         self._tasks.start(self.mesh.keep(), "mesh")
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
         self.cluster.start()
+        self.leading.start()
 
     async def depart(self) -> None:
         """The stop that was asked for, up to where nothing but stopping is left. Not before the first start."""
         if self.runtime.ready:
-            await self._departure.go()
+            # The lead is given up at once, for another one to have it before this worker is gone.
+            await asyncio.gather(self._departure.go(), self.leading.stop())
 
     async def on_stop(self) -> None:
-        written = await self._departure.go()
+        written, _ = await asyncio.gather(self._departure.go(), self.leading.stop())
         if not await self._kafka_answers():
             self.unclean = f"Kafka at {self.options.brokers} does not answer"
         if not written:

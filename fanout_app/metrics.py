@@ -43,11 +43,24 @@ TABLE: Final = {
     "fanout_relayed_total": "Messages that other workers have handed out to clients of this one.",
     "fanout_returned_total": "Messages that other workers handed out to clients of this one that needed them no more.",
     "fanout_paused": "1 while an operator's pause lasts.",
+    "fanout_leading": "1 while this worker may act as the leader.",
+    "fanout_leader_epoch": "Highest epoch of a leader that this worker has heard of.",
+    "fanout_leader_changes_total": "How often this worker has followed another leader than before.",
     "fanout_board_dropped_total": "Records on the board that nobody with our lease keys has written, left out.",
     "fanout_refused_total": "Requests refused by their token, by status: 401 (none of ours) or 403 (its roles).",
     "fanout_commit_seconds": "Time of one write of ledgers, until Kafka acknowledged it.",
 }
 _COMMIT_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Leading(Protocol):
+    """What is measured of leadership."""
+
+    @property
+    def epoch(self) -> int | None: ...
+    @property
+    def changes(self) -> int: ...
+    def may_act(self) -> bool: ...
 
 
 class Measured(Protocol):
@@ -57,6 +70,8 @@ class Measured(Protocol):
     def dispatcher(self) -> Dispatcher: ...
     @property
     def exchange(self) -> Exchange: ...
+    @property
+    def leading(self) -> Leading: ...
     def waiting(self) -> int: ...
     def now(self) -> float: ...
     def unix_ms(self, at: float) -> int: ...
@@ -120,6 +135,10 @@ class _Queue(Collector):
         yield _gauge("fanout_delayed", sum(len(one.delayed) + len(one.sleepers) for one in partitions))
         yield _gauge("fanout_ledger_row_bytes", max((one.row_bytes for one in partitions), default=0))
         yield _gauge("fanout_paused", dispatcher.paused)
+        leading = self._measured.leading
+        yield _gauge("fanout_leading", leading.may_act())
+        yield _gauge("fanout_leader_epoch", leading.epoch or 0)
+        yield _counter("fanout_leader_changes_total", leading.changes)
         name = "fanout_intake_full"
         full = GaugeMetricFamily(name, TABLE[name], labels=["limit"])
         for limit, numbers in overview.full(dispatcher).items():

@@ -54,6 +54,9 @@ class Options:
     max_waiting: int
     max_row_bytes: float
     session_timeout: float
+    zookeeper_timeout: float
+    leader_lease: float
+    leader_timeout: float
     commit_interval: float
     drain: float
     stall_timeout: float
@@ -86,6 +89,11 @@ class Options:
             raise OptionError(
                 f"--backoff-first ({self.backoff_first:g}s) is longer than --backoff-longest "
                 f"({self.backoff_longest:g}s): make it shorter"
+            )
+        if self.leader_lease >= self.leader_timeout:
+            raise OptionError(
+                f"--leader-lease ({self.leader_lease:g}s) is not shorter than --leader-timeout "
+                f"({self.leader_timeout:g}s), so a leader would be missed that only waits for its turn: make it shorter"
             )
         if self.dead_letter_topic in (self.topic, self.name, self.changelog, self.parked):
             whose = "the topic it hands out" if self.dead_letter_topic == self.topic else "a topic fanout keeps itself"
@@ -238,6 +246,27 @@ TABLE: tuple[click.Option, ...] = (
         default="6s",
         show_default=True,
         type=time(3, 600, "6s"),
+    ),
+    _option(
+        "zookeeper-timeout",
+        "How long ZooKeeper waits for a silent worker before another one may lead; at least two of its ticks.",
+        default="6s",
+        show_default=True,
+        type=time(1, 60, "6s"),
+    ),
+    _option(
+        "leader-lease",
+        "How long a leader goes on without word from ZooKeeper and Kafka, and how long a new one waits.",
+        default="2s",
+        show_default=True,
+        type=time(0.2, 60, "2s"),
+    ),
+    _option(
+        "leader-timeout",
+        "How long the leader may be silent before the others depose it; longer than --leader-lease.",
+        default="3s",
+        show_default=True,
+        type=time(1, 120, "3s"),
     ),
     _option(
         "commit-interval",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from fanout_app.core.errors import FanoutError, UnavailableError
@@ -18,6 +18,10 @@ class SourceError(UnavailableError):
 
 class WriteError(FanoutError):
     """A row was not acknowledged; whether it is in the changelog is not known."""
+
+
+class ElectionError(UnavailableError):
+    """Who leads could not be asked; what was known before runs out by its time."""
 
 
 class Fetch(Protocol):
@@ -121,3 +125,29 @@ class Switch(Protocol):
         Raises:
             UnavailableError: Kafka does not take it.
         """
+
+
+class Election(Protocol):
+    """Decides who leads: a lock in ZooKeeper, or the consumer group where there is none.
+
+    Epochs are numbers that grow with every change of leader.
+    """
+
+    #: Whether a leader that is not heard can be deposed here.
+    votes: bool
+
+    def start(self, look: Callable[[], None], suspended: Callable[[], None]) -> None:
+        """Take part. In the loop are called: ``look`` when `held` may answer something else than before, and
+        ``suspended`` when nothing that it answered before can be relied on."""
+
+    async def held(self) -> int | None:
+        """Ask now in which epoch this worker leads; None if it does not. Raises ElectionError: there is no answer."""
+
+    async def resign(self) -> None:
+        """Lead no more, and take part behind the others. Raises ElectionError."""
+
+    async def depose(self, epoch: int) -> bool:
+        """End this epoch and no other one, whosever it is; False if it is over. Raises ElectionError."""
+
+    async def stop(self) -> None:
+        """Take part no more. May be called again."""

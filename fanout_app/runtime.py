@@ -30,6 +30,7 @@ from fanout_app.core.settling import Case, case_of
 from fanout_app.dead_lettering import DeadLettering
 from fanout_app.fetches import Fetches
 from fanout_app.group_commit import GroupCommit
+from fanout_app.leading import Leading
 from fanout_app.options import Options
 from fanout_app.ports import Bodies, DeadLetterSink, Fetch, LedgerStore, Source, Starts, Switch, Terms
 from fanout_app.pulls import Pulls
@@ -52,6 +53,8 @@ class Runtime:
     exchange: Exchange
     overall: Overall
     commit: GroupCommit
+    #: Who leads; there before anybody asks.
+    leading: Leading
     parked: Parked
     _assignment: Assignment
     _fetches: Fetches

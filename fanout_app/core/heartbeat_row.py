@@ -25,6 +25,7 @@ class _Row(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     waiting_pulls: int
     epoch: int | None
     misses_epoch: int | None
+    sent_at: float = 0.0
 
 
 _FIELDS = tuple(field for field in _Row.__struct_fields__ if field not in ("id", "topic"))

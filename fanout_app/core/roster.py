@@ -29,6 +29,8 @@ class Heartbeat:
     epoch: int | None
     #: The epoch whose leader it has not heard for too long.
     misses_epoch: int | None
+    #: When it was sent, by the monotonic clock of its sender, to whom alone it means something.
+    sent_at: float = 0.0
 
     def place(self) -> tuple[str, str, tuple[int, ...], int]:
         """What others go by to find a partition's owner; the rest changes all the time."""

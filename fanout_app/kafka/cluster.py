@@ -145,7 +145,7 @@ class Cluster:
                     await self._due.wait()
 
     async def _beat(self, now: float, address: str) -> None:
-        heartbeat = self._heartbeat(address)
+        heartbeat = self._heartbeat(now, address)
         self._look_around(changed=self.roster.heard(now, heartbeat))
         row = encode_heartbeat(heartbeat, id=self._options.id, topic=self._options.topic)
         try:
@@ -160,7 +160,7 @@ class Cluster:
             logger.warning("Kafka takes heartbeats of this worker again")
         self._silent = False
 
-    def _heartbeat(self, address: str) -> Heartbeat:
+    def _heartbeat(self, now: float, address: str) -> Heartbeat:
         member = self._member
         epoch, misses_epoch = self.epochs()
         return Heartbeat(
@@ -172,6 +172,7 @@ class Cluster:
             waiting_pulls=member.dispatcher.clients.waiting,
             epoch=epoch,
             misses_epoch=misses_epoch,
+            sent_at=now,
         )
 
     # The others ------------------------------------------------------------------------------------------------------

@@ -8,10 +8,25 @@ from fanout_app.cluster.asking import Relayed
 from fanout_app.cluster.frames import Wish
 from fanout_app.cluster.overall import Overall
 from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.following import Leader
 from fanout_app.core.lease import Answer
 from fanout_app.core.parked import Parked
 from fanout_app.core.requests import Empty, Pull, Settle, SettleOutcome
 from fanout_app.core.roster import Roster
+
+
+class Leading(Protocol):
+    """Who leads, and whether it is this worker."""
+
+    @property
+    def epoch(self) -> int | None:
+        """The highest epoch heard of; a record of a smaller one counts for nothing."""
+
+    def leader(self) -> Leader | None:
+        """Who leads, as everybody reads it on the board. This worker names itself only while it may act."""
+
+    def may_act(self) -> bool:
+        """Whether this worker may act as the leader at this moment."""
 
 
 class Runtime(Protocol):
@@ -29,6 +44,8 @@ class Runtime(Protocol):
 
     @property
     def stopping(self) -> bool: ...
+    @property
+    def leading(self) -> Leading: ...
     @property
     def dispatcher(self) -> Dispatcher:
         """To read from, never to change."""

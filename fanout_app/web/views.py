@@ -121,6 +121,7 @@ def _of_operators(
         Row("GET", "/v1/status", operations.status, Access.METRICS),
         Row("GET", "/v1/partitions", operations.partitions, Access.METRICS),
         Row("GET", "/v1/workers", operations.workers, Access.METRICS),
+        Row("GET", "/v1/leader", operations.leader, Access.METRICS),
         Row("GET", "/metrics", operations.metrics, Access.METRICS),
     )
 

@@ -34,10 +34,27 @@ class OperationViews:
         return JSON.response({"ready": True})
 
     async def status(self, request: web.Request) -> web.StreamResponse:
-        return _answer(request, await self._runtime.overall.status())
+        leading = self._runtime.leading
+        leader = leading.leader()
+        led = {"leader": leader.worker if leader is not None else None, "epoch": leading.epoch}
+        return _answer(request, {**await self._runtime.overall.status(), **led})
 
     async def partitions(self, request: web.Request) -> web.StreamResponse:
         return _answer(request, {"partitions": await self._runtime.overall.partitions()})
+
+    async def leader(self, request: web.Request) -> web.StreamResponse:
+        leading = self._runtime.leading
+        leader = leading.leader()
+        return _answer(
+            request,
+            {
+                "worker": leader.worker if leader is not None else None,
+                "address": leader.address if leader is not None else None,
+                "epoch": leading.epoch,
+                "me": leader is not None and leader.worker == self._runtime.worker,
+                "acting": leading.may_act(),
+            },
+        )
 
     async def workers(self, request: web.Request) -> web.StreamResponse:
         now = self._runtime.now()

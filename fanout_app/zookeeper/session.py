@@ -61,10 +61,10 @@ def root_of(id: str, topic: str) -> str:
 class Session:
     """One ZooKeeper session."""
 
-    def __init__(self, hosts: str) -> None:
-        self._client = KazooClient(
-            hosts, timeout=_CONNECT_TIMEOUT, connection_retry=KazooRetry(max_tries=-1, max_delay=2.0)
-        )
+    def __init__(self, hosts: str, timeout: float) -> None:
+        """ZooKeeper ends the session after ``timeout`` seconds without word of us."""
+        #: For those that have threads of their own to wait in.
+        self.client = KazooClient(hosts, timeout=timeout, connection_retry=KazooRetry(max_tries=-1, max_delay=2.0))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fanout-zookeeper")
         self._hosts = hosts
         self._in_contact = asyncio.Event()
@@ -82,8 +82,8 @@ class Session:
             # In a thread of kazoo's, which must not be held up: whoever waits for kazoo in it waits for ever.
             loop.call_soon_threadsafe(self._tell, Contact(state))
 
-        self._client.add_listener(changed)
-        self._client.start_async()
+        self.client.add_listener(changed)
+        self.client.start_async()
 
     def _tell(self, contact: Contact) -> None:
         if contact is Contact.CONNECTED:
@@ -98,8 +98,8 @@ class Session:
         self._thread.shutdown(wait=False)
 
     def _close(self) -> None:
-        self._client.stop()
-        self._client.close()
+        self.client.stop()
+        self.client.close()
 
     async def reached(self, within: float) -> None:
         """Wait until a server has answered, for a session that has just been started.
@@ -113,18 +113,20 @@ class Session:
         except TimeoutError as error:
             raise ZooKeeperError(f"none of {self._hosts} answers within {within:g} s") from error
 
-    async def call(self, work: Callable[[Any], T], timeout: float = _CALL_TIMEOUT) -> T:
-        """Do something with the client in its thread.
+    async def call(
+        self, work: Callable[[Any], T], timeout: float = _CALL_TIMEOUT, thread: ThreadPoolExecutor | None = None
+    ) -> T:
+        """Do something with the client in its thread, or in that of whoever must not wait for others.
 
         Raises:
             ZooKeeperError: not connected, refused, or no answer within ``timeout`` seconds.
         """
-        if not self._client.connected:
+        if not self.client.connected:
             raise ZooKeeperError(f"not connected to any of {self._hosts}")
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
-                return await loop.run_in_executor(self._thread, work, self._client)
+                return await loop.run_in_executor(thread or self._thread, work, self.client)
         except (KazooException, KazooTimeoutError, TimeoutError) as error:
             raise ZooKeeperError(repr(error)) from error
 

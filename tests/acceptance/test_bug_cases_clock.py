@@ -79,4 +79,5 @@ async def test_d14_leases_delays_and_polls_end_in_real_time_whatever_the_wall_cl
 
     status = await worker.status()
     assert (status["generation"], status["degraded"]) == (generation, [])
+    assert worker.text().count(" leads, epoch ") == 1, "it leads all along"
     assert [line for line in worker.text().splitlines() if " ERROR " in line or " WARNING " in line] == []

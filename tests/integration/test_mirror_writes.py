@@ -20,7 +20,7 @@ ROUNDS = 60
 async def mirrors(stack: Stack) -> AsyncIterator[tuple[Mirror, Mirror]]:
     """Two workers' mirrors of the same id and topic."""
     topic = f"topic-{secrets.token_hex(4)}"
-    sessions = [Session(stack.zookeepers) for _ in range(2)]
+    sessions = [Session(stack.zookeepers, 6.0) for _ in range(2)]
     for session in sessions:
         session.start()
     try:

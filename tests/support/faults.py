@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import codec
+from aiokafka.conn import AIOKafkaConnection
 from faust.types import TP, ConsumerMessage
 
 from fanout_app import faust_app
+from fanout_app.core.leadership import Leadership
 from fanout_app.core.requests import LeaseRef, Settle, SettleOutcome
 from fanout_app.kafka.consumer_thread import BatchConsumerThread
 from fanout_app.kafka.fetches import FetchedBatch, Poll
@@ -327,6 +329,26 @@ def task_breaks(report: Report, _: str) -> None:
     Runtime.watch_log = watch_log  # type: ignore[method-assign]
 
 
+def kafka_through(report: Report, port: str) -> None:
+    """Every connection to Kafka goes to this port of this machine instead: brokers say themselves where they are."""
+    connect = AIOKafkaConnection.connect
+
+    async def connect_there(self: Any) -> Any:
+        self._port = int(port)
+        return await connect(self)
+
+    AIOKafkaConnection.connect = connect_there
+
+
+def believes_its_lock(report: Report, _: str) -> None:
+    """A leader as many are written: once it has got the lock it leads until somebody tells it otherwise."""
+
+    def may_act(self: Leadership, now: float, acknowledged_at: float) -> bool:
+        return self.epoch is not None
+
+    Leadership.may_act = may_act  # type: ignore[method-assign]
+
+
 FAULTS: dict[str, Callable[[Report, str], None]] = {
     "flow-stopped": flow_stopped,
     "generation-changed": generation_changed,
@@ -342,5 +364,7 @@ FAULTS: dict[str, Callable[[Report, str], None]] = {
     "wait-empty": wait_empty,
     "intake-breaks": intake_breaks,
     "task-breaks": task_breaks,
+    "kafka-through": kafka_through,
+    "believes-its-lock": believes_its_lock,
     **SABOTAGES,
 }

@@ -22,6 +22,19 @@ def parse(*arguments: str) -> tuple[Options | None, str]:
     return (found[0] if found else None), result.output
 
 
+def options(*arguments: str) -> Options:
+    """Options that can be read."""
+    parsed, said = parse(*arguments)
+    assert parsed is not None, said
+    return parsed
+
+
+def test_a_leader_has_to_stop_before_it_is_missed() -> None:
+    assert options("--leader-lease", "2.9s").leader_lease == 2.9
+    with pytest.raises(OptionError, match=r"--leader-lease .* is not shorter than --leader-timeout"):
+        parse("--leader-lease", "3s")
+
+
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for option in TABLE:

@@ -91,6 +91,7 @@ heartbeats = st.builds(
     waiting_pulls=numbers,
     epoch=st.none() | numbers,
     misses_epoch=st.none() | numbers,
+    sent_at=st.floats(0, 1e9),
 )
 
 

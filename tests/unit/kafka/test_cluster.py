@@ -154,6 +154,7 @@ async def test_heartbeats_begin_when_there_is_an_address_to_tell(scene: Scene) -
         waiting_pulls=0,
         epoch=None,
         misses_epoch=None,
+        sent_at=scene.cluster.last_acknowledged,
     )
     assert before <= scene.cluster.last_acknowledged <= monotonic()
     assert scene.present() == ["me"]

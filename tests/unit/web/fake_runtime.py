@@ -18,6 +18,7 @@ from fanout_app.cluster.overall import Overall
 from fanout_app.cluster.routes import Routes
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.errors import LeasesLiveError, NotOwnedError
+from fanout_app.core.following import Leader
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
@@ -45,6 +46,22 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
+class FakeLeading:
+    """Leadership as a test says it is."""
+
+    def __init__(self) -> None:
+        self.led_by: Leader | None = None
+        self.acting = False
+        self.epoch: int | None = None
+        self.changes = 0
+
+    def leader(self) -> Leader | None:
+        return self.led_by
+
+    def may_act(self) -> bool:
+        return self.acting
+
+
 class FakeRuntime:
     """A runtime whose time stands still until it is moved; a pull that is to wait does so until it is woken."""
 
@@ -54,6 +71,7 @@ class FakeRuntime:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.dispatcher = Dispatcher(limits or Limits(), new_batch=count(1).__next__, jitter=lambda: 0.0)
+        self.leading = FakeLeading()
         self.roster = Roster(self.worker, 3.0)
         self.clock = START
         self.ready = True

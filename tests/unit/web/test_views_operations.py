@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from fanout_app.core.following import Leader
 from fanout_app.core.roster import Heartbeat
 from fanout_app.metrics import TABLE
 from support.eventually import eventually
@@ -53,6 +54,8 @@ async def test_status_and_partitions_are_the_runtimes(there: Served) -> None:
         "degraded": [],
         "workers": ["worker-1"],
         "clients": 0,
+        "leader": None,
+        "epoch": None,
     }
     assert (await there.ask("GET", "/v1/partitions"))[2] == {"partitions": [{"partition": 0}]}
 
@@ -170,3 +173,28 @@ async def test_workers_are_those_of_whom_heartbeats_are_heard(there: Served) -> 
     there.runtime.clock += 3
     workers = (await there.ask("GET", "/v1/workers"))[2]["workers"]
     assert [row["worker"] for row in workers] == ["worker-1"]
+
+
+async def test_the_leader_is_who_is_followed(there: Served) -> None:
+    nobody = {"worker": None, "address": None, "epoch": None, "me": False, "acting": False}
+    assert (await there.ask("GET", "/v1/leader"))[::2] == (200, nobody)
+    leading = there.runtime.leading
+    leading.led_by, leading.epoch = Leader(worker="worker-0", address="http://10.0.0.2:6066", epoch=12), 12
+    status = (await there.ask("GET", "/v1/status"))[2]
+    assert (status["leader"], status["epoch"]) == ("worker-0", 12)
+    answer = (await there.ask("GET", "/v1/leader"))[2]
+    assert answer == {**nobody, "worker": "worker-0", "address": "http://10.0.0.2:6066", "epoch": 12}
+    leading.led_by, leading.acting = Leader(worker="worker-1", address="http://10.0.0.1:6066", epoch=13), True
+    assert (await there.ask("GET", "/v1/leader"))[2] == {
+        "worker": "worker-1", "address": "http://10.0.0.1:6066", "epoch": 12, "me": True, "acting": True}  # fmt: skip
+    assert (await there.ask("GET", "/v1/leader?x=1"))[0] == 400
+
+
+async def test_metrics_tell_of_leadership(there: Served) -> None:
+    leading = there.runtime.leading
+    samples = _samples((await there.ask("GET", "/metrics"))[2])
+    assert (samples["fanout_leading"], samples["fanout_leader_epoch"]) == (0, 0)
+    leading.epoch, leading.acting, leading.changes = 12, True, 3
+    samples = _samples((await there.ask("GET", "/metrics"))[2])
+    assert (samples["fanout_leading"], samples["fanout_leader_epoch"]) == (1, 12)
+    assert samples["fanout_leader_changes_total"] == 3

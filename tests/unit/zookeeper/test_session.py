@@ -42,7 +42,7 @@ class FakeClient:
 async def test_a_change_of_contact_reaches_every_listener_in_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeClient()
     monkeypatch.setattr(session, "KazooClient", lambda *_, **__: fake)
-    one = Session("zk:2181")
+    one = Session("zk:2181", 6.0)
     heard: list[tuple[str, Contact, threading.Thread]] = []
     one.listen(lambda contact: heard.append(("first", contact, threading.current_thread())))
     one.listen(lambda contact: heard.append(("second", contact, threading.current_thread())))
