@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fanout_app.cluster.asking import Asking, Relayed
 from fanout_app.faust_app import Fanout
 
 _FOR_EVER = 3600.0
@@ -56,6 +58,24 @@ def loop_hangs(_: object, seconds: str) -> None:
     Fanout.on_start = on_start  # type: ignore[method-assign]
 
 
+def relay_ends(_: object, how: str) -> None:
+    """The process is sent a signal at one step of what it does for a client of its own at another worker.
+
+    ``how`` is STEP:SIGNAL, the step ``handed`` (the answer has come) or ``confirm`` (the client has it, and nobody
+    else knows).
+    """
+    step, _, name = how.partition(":")
+
+    owner, method = {"handed": (Asking, "handed"), "confirm": (Relayed, "confirm")}[step]
+    stock = getattr(owner, method)
+
+    def ending(*args: Any, **kwargs: Any) -> Any:
+        os.kill(os.getpid(), signal.Signals[name])
+        return stock(*args, **kwargs)
+
+    setattr(owner, method, ending)
+
+
 def wall_clock(_: object, path: str) -> None:
     """The wall clock is ahead of the true one by the seconds in this file, read anew whenever somebody asks the time.
 
@@ -85,5 +105,6 @@ def wall_clock(_: object, path: str) -> None:
 INSTRUMENTS: dict[str, Callable[[Any, str], None]] = {
     "tells-tasks": tells_tasks,
     "loop-hangs": loop_hangs,
+    "relay-ends": relay_ends,
     "wall-clock": wall_clock,
 }
