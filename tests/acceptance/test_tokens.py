@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from support.clients import Client
 from support.eventually import eventually
 from support.kafka import Kafka
-from support.workers import Worker, Workers
+from support.workers import READY_TOGETHER, Worker, Workers
 
 LEASE_KEY = "lease-key-" + "x" * 32
 
@@ -56,27 +57,45 @@ async def tokens(tmp_path: Path) -> AsyncIterator[Tokens]:
         yield Tokens(tmp_path / "tokens", stack)
 
 
-async def guarded_worker(workers: Workers, topic: str, tokens: Tokens) -> Worker:
-    """It logs all it can, and serves other machines too, which it does without tokens only if it is told to."""
+def launch(workers: Workers, topic: str, tokens: Tokens, **options: Any) -> Worker:
+    """It logs all it can."""
     key_file = tokens.path.with_name("keys")
     key_file.write_text(f"{LEASE_KEY}\n")
-    worker = workers.launch(
+    return workers.launch(
         topic,
-        bind="0.0.0.0:0",
+        environment={"FANOUT_VERBOSE": "1"},
         drain="0s",
         lease_key_file=str(key_file),
         tokens_file=str(tokens.path),
-        environment={"FANOUT_VERBOSE": "1"},
+        **options,
     )
-    (port,) = await eventually(lambda: re.findall(r"serving \S+ at http://0\.0\.0\.0:(\d+)", worker.text()), 40.0)
+
+
+def assert_no_secret_is_in(text: str, tokens: Tokens) -> None:
+    assert not [secret for secret in {*tokens.secrets, LEASE_KEY} if secret in text]
+
+
+async def guarded_worker(workers: Workers, topic: str, tokens: Tokens) -> Worker:
+    """It serves other machines too, which it does without tokens only if it is told to."""
+    worker = launch(workers, topic, tokens, bind="0.0.0.0:0")
+    (port,) = await eventually(
+        lambda: re.findall(r"serving \S+ at http://0\.0\.0\.0:(\d+)", worker.text()), READY_TOGETHER
+    )
     worker.url = f"http://127.0.0.1:{port}"
-    return await worker.ready(40.0)
+    return await worker.ready(READY_TOGETHER)
 
 
 async def status(sender: aiohttp.ClientSession, worker: Worker, method: str, path: str) -> int:
     async with sender.request(method, worker.url + path) as response:
         await response.read()
         return response.status
+
+
+async def answer(sender: aiohttp.ClientSession, worker: Worker, path: str) -> dict[str, Any]:
+    async with sender.get(worker.url + path) as response:
+        assert response.status == 200, await response.text()
+        found: dict[str, Any] = await response.json()
+        return found
 
 
 async def test_operators_have_a_port_of_their_own_where_that_is_asked_for(
@@ -117,8 +136,7 @@ async def test_whoever_has_the_right_token_works_as_ever_and_nobody_else(
     assert await status(canary, worker, "POST", "/v1/next?wait_ms=0") == 204, "of its own group, which has no weight"
     assert await status(orders, worker, "GET", "/v1/status") == 403
     assert await status(prometheus, worker, "GET", "/metrics") == 200
-    async with prometheus.get(worker.url + "/v1/status") as response:
-        assert (await response.json())["insecure"] is False
+    assert (await answer(prometheus, worker, "/v1/status"))["insecure"] is False
 
     one = Client(orders, worker, "one")
     first, second = await one.take(2)
@@ -149,4 +167,34 @@ async def test_whoever_has_the_right_token_works_as_ever_and_nobody_else(
     text = worker.text()
     assert "POST /v1/pause is asked for by ops" in text
     assert "--insecure" not in text
-    assert not [secret for secret in {*tokens.secrets, LEASE_KEY} if secret in text]
+    assert_no_secret_is_in(text, tokens)
+
+
+async def test_a_token_is_checked_where_it_is_sent_and_goes_no_further(
+    kafka: Kafka, workers: Workers, tokens: Tokens
+) -> None:
+    topic = await kafka.new_topic(1)
+    tokens.write(orders="consume", prometheus="metrics")
+    both = [launch(workers, topic, tokens) for _ in range(2)]
+    for worker in both:
+        await worker.ready(READY_TOGETHER)
+    nobody, prometheus = await tokens.sender(None), await tokens.sender("prometheus")
+
+    async def a_spare() -> Worker | None:
+        """One that owns nothing, once somebody owns the partition."""
+        names = [(await answer(prometheus, worker, "/v1/status"))["worker"] for worker in both]
+        owners = [row["owner"] for row in (await answer(prometheus, both[0], "/v1/partitions"))["partitions"]]
+        return both[names.index(owners[0]) - 1] if owners and owners[0] in names else None
+
+    spare = await eventually(a_spare, READY_TOGETHER)
+    assert spare is not None
+    at_spare = Client(await tokens.sender("orders"), spare, "one")
+    await kafka.produce(topic, "first")
+    for method, path in (("POST", "/v1/next?wait_ms=0"), ("POST", "/v1/settle")):
+        assert await status(nobody, spare, method, path) == 401
+        assert await status(prometheus, spare, method, path) == 403
+    first = (await at_spare.pull()).one
+    assert first.value == "first"
+    assert (await at_spare.ack(first.lease)).acked == 1
+    for worker in both:
+        assert_no_secret_is_in(worker.text(), tokens)
