@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,7 @@ from fanout_app.kafka import switch
 from fanout_app.kafka.cluster import Cluster
 from fanout_app.kafka.dead_letters import DeadLetters
 from fanout_app.kafka.group import ConsumerGroup
+from fanout_app.kafka.growth import Growth, partition_counts, raise_by_itself
 from fanout_app.kafka.leader_board import LeaderBoard
 from fanout_app.kafka.ledger_rows import LedgerRows
 from fanout_app.kafka.ledger_table import LedgerTable
@@ -278,8 +280,16 @@ class Fanout(faust.App):
         options = self.options
         rejected = options.dead_letter_topic or options.parked
         watch = TopicWatch([options.topic, options.changelog, rejected, options.name], self._missing_topics)
+        growth = Growth(
+            options.topic,
+            options.changelog,
+            counts=lambda topics: partition_counts(self.producer._producer.client, topics),
+            raise_to=partial(raise_by_itself, options.brokers_list, options.changelog),
+            take_notice=self.consumer.look_anew,
+        )
         async for _ in self.itertimer(_WATCH_TOPICS_EVERY, name="watch-topics"):
             await watch.look()
+            await growth.look()
 
     async def _missing_topics(self, names: list[str]) -> set[str]:
         return await missing(self.producer._producer.client, names)

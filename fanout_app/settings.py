@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fanout_app.kafka.assignor import LedgerAssignor
 from fanout_app.kafka.prepare import Prepared
 from fanout_app.logs import logging_config
 from fanout_app.options import Options
@@ -51,6 +52,7 @@ def settings(options: Options, prepared: Prepared) -> dict[str, Any]:
         "web_enabled": True,
         "web_application_options": {"client_max_size": MAX_BODY},
         "Worker": FanoutWorker,
+        "PartitionAssignor": LedgerAssignor,
         "worker_redirect_stdouts": False,
         "logging_config": logging_config(verbose=options.verbose),
     }

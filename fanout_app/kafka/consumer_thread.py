@@ -21,6 +21,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from fanout_app.kafka.fetches import FetchedBatch, Poll
+from fanout_app.kafka.growth import look_anew
 from fanout_app.kafka.records import CarefulRecords, parse_carefully
 
 logger = logging.getLogger("fanout.kafka.consumer_thread")
@@ -82,6 +83,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def seek_source(self, offsets: Mapping[TP, int]) -> None:
         await self.call_thread(self._seek_source, offsets)
+
+    async def look_anew(self, topics: list[str]) -> dict[str, int]:
+        """Let the group's members see how many partitions these topics have: one of them acts on it for all.
+
+        Raises KafkaError if no broker answers.
+        """
+        return await self.call_thread(look_anew, self._ensure_consumer()._client, topics)  # type: ignore[no-any-return]
 
     async def start_source(self, offsets: Mapping[TP, int]) -> None:
         """Recovery is over: from here on the source is read, and nothing else."""
@@ -237,11 +245,21 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             await coordinator._maybe_leave_group()
         await closing
 
+    def _rebalancing(self) -> bool:
+        """The group is about to be joined anew, or is being joined.
+
+        A commit that reaches the coordinator then is refused, and aiokafka makes of the refusal another rebalance, or a
+        new member without the partitions of the old: with a commit in each it went on for ever.
+        """
+        coordinator = self._ensure_consumer()._coordinator
+        subscriptions = coordinator._subscription
+        return bool(subscriptions.reassignment_in_progress or coordinator.need_rejoin(subscriptions.subscription))
+
     async def _commit(self, offsets: Mapping[TP, OffsetAndMetadata]) -> bool:
         """Commit floors. A commit that fails is no harm: the ledger rows say the same, and the next one follows."""
         assigned = self.assignment()
         floors = {driver.ensure_aiokafka_TP(tp): floor for tp, floor in offsets.items() if tp in assigned}
-        if not floors:
+        if not floors or self._rebalancing():
             return False
         try:
             await self._ensure_consumer().commit(floors)

@@ -13,10 +13,12 @@ import logging
 from typing import Any
 
 import faust
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from fanout_app.core.errors import RowError
 from fanout_app.core.ledger import LedgerSnapshot, join
 from fanout_app.core.ledger_row import decode_row
+from fanout_app.kafka.growth import look_anew
 
 logger = logging.getLogger("fanout.kafka.ledger_table")
 
@@ -48,10 +50,21 @@ class LedgerTable(faust.Table):
             KafkaError: it was not acknowledged; it may be in the changelog all the same.
         """
         partition = self.partition_for_key(key)
+        await self._know(partition)
         acknowledged = await self.app.producer.send(self.changelog_topic_name, key, row, partition, None, None)
         # Who gives up waiting must not cancel the producer's own future: the row is on its way all the same.
         await asyncio.shield(acknowledged)
         self.data[key] = row
+
+    async def _know(self, partition: int) -> None:
+        """See to it that the producer knows a partition that was added a moment ago: it asserts that there is one."""
+        client = self.app.producer._producer.client
+        known = client.cluster.partitions_for_topic(self.changelog_topic_name)
+        if known is None or partition in known:
+            return  # it asks for what it knows nothing of
+        seen = await look_anew(client, [self.changelog_topic_name])
+        if partition >= seen[self.changelog_topic_name]:
+            raise UnknownTopicOrPartitionError(f"{self.changelog_topic_name} has no partition {partition} yet")
 
     def joined(self, partition: int, *, id: str, topic: str) -> LedgerSnapshot | None:
         """What all rows of a partition amount to, None if there is none.

@@ -79,6 +79,7 @@ async def _prepare(
                     source.partitions,
                     topics.changelog_config(source, int(options.max_row_bytes)),
                     int(options.max_row_bytes),
+                    grows=True,
                 ),
                 Ours(options.parked, 1, topics.parked_config(source)),
                 Ours(options.name, 1, topics.board_config(source)),

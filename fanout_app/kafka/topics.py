@@ -26,6 +26,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from fanout_app.core.errors import StartError
+from fanout_app.kafka.growth import raise_partitions
 
 logger = logging.getLogger("fanout.kafka.topics")
 
@@ -60,6 +61,8 @@ class Ours:
     config: dict[str, str]
     #: Bytes of the largest message that it must take.
     least_message_bytes: int = 0
+    #: It gets more partitions where it has too few.
+    grows: bool = False
 
 
 async def find_source(admin: AIOKafkaAdminClient, topic: str, brokers: str) -> Source:
@@ -170,8 +173,12 @@ async def ensure(admin: AIOKafkaAdminClient, wanted: Sequence[Ours], source: Sou
         found = await _partitions(admin, topic.name, brokers)
         if found is None:
             missing.append(topic)
-        else:
-            await _check(admin, topic, len(found), source, brokers)
+            continue
+        if topic.grows and len(found) < topic.partitions:
+            await raise_partitions(admin, topic.name, topic.partitions, brokers)
+            logger.info("topic %s has %d partitions now, as many as %s", topic.name, topic.partitions, source.topic)
+            found = await _made_meanwhile(admin, topic.name, brokers, topic.partitions)
+        await _check(admin, topic, len(found), source, brokers)
     if not missing:
         return
     response = await admin.create_topics(
@@ -192,11 +199,11 @@ async def ensure(admin: AIOKafkaAdminClient, wanted: Sequence[Ours], source: Sou
         raise StartError(_cannot_create(not_made, source, brokers))
 
 
-async def _made_meanwhile(admin: AIOKafkaAdminClient, name: str, brokers: str) -> list[Any]:
-    """The partitions of a topic that another worker has just made; metadata is a moment behind."""
+async def _made_meanwhile(admin: AIOKafkaAdminClient, name: str, brokers: str, least: int = 1) -> list[Any]:
+    """The partitions of a topic, of which so many have just been made; metadata is a moment behind."""
     for _ in range(_LOOKS):
         found = await _partitions(admin, name, brokers)
-        if found:
+        if found and len(found) >= least:
             return found
         await asyncio.sleep(_LOOK_PAUSE)
     raise StartError(f"topic {name} exists on {brokers} and cannot be seen: start again")

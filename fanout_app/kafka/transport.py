@@ -151,6 +151,10 @@ class BatchConsumer(driver.Consumer):
     async def seek_source(self, partition: int, offset: int) -> None:
         await self._thread.seek_source({TP(self._intake.topic, partition): offset})
 
+    async def look_anew(self, topics: list[str]) -> Mapping[str, int]:
+        """See `BatchConsumerThread.look_anew`."""
+        return await self._thread.look_anew(topics)  # type: ignore[no-any-return]
+
     async def members(self) -> int:
         """See `BatchConsumerThread.members`."""
         return int(await self._thread.members())

@@ -118,13 +118,19 @@ async def test_a_dead_letter_topic_must_exist_and_be_none_of_those_in_use(kafka:
 # Topics of ours that somebody else has made ---------------------------------------------------------------------------
 
 
-async def test_a_changelog_with_too_few_partitions_shows_the_command_that_raises_them(
-    kafka: Kafka, workers: Workers
+async def test_whoever_may_not_raise_the_partitions_of_a_changelog_is_shown_the_command_that_does(
+    guarded: Stack, workers: Workers
 ) -> None:
-    topic = await kafka.new_topic(3)
-    await kafka.make_topic(f"fanout_service_{topic}-ledgers-changelog", 1, cleanup_policy="compact")
-    line = await last_line(workers.launch(topic))
-    assert f"--alter --topic fanout_service_{topic}-ledgers-changelog --partitions 3" in line
+    async with Kafka(guarded.brokers) as kafka:
+        topic = await kafka.new_topic(3)
+        await kafka.make_topic(f"fanout_few_{topic}-ledgers-changelog", 1, cleanup_policy="compact")
+    allow(guarded, "--topic", "fanout_few", "--resource-pattern-type", "prefixed", "Read", "Write", "Describe")
+    line = await last_line(workers.launch(topic, id="few", brokers=guarded.brokers))
+    assert "no right to" in line
+    assert (
+        f"kafka-topics.sh --bootstrap-server {guarded.brokers} --alter --topic fanout_few_{topic}-ledgers-changelog "
+        "--partitions 3"
+    ) in line
 
 
 async def test_a_changelog_with_too_many_partitions_is_refused(kafka: Kafka, workers: Workers) -> None:

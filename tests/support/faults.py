@@ -11,7 +11,7 @@ import asyncio
 import json
 import random
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +306,30 @@ def wait_empty(report: Report, _: str) -> None:
     vars(faust_app)["settings"] = lambda *args: {**stock(*args), "stream_wait_empty": True}
 
 
+def idle_members_leave(report: Report, seconds: str) -> None:
+    """Stock Faust fetches nothing where it has no partition to fetch; aiokafka takes a member for dead after a while.
+
+    ``seconds``: that while, which is 30 days as shipped.
+    """
+    create = BatchConsumerThread._create_worker_consumer
+    getmany = BatchConsumer.getmany
+
+    def with_limit(self: BatchConsumerThread, transport: Any) -> Any:
+        consumer = create(self, transport)
+        consumer._max_poll_interval_ms = int(float(seconds) * 1000)
+        return consumer
+
+    async def getmany_or_sleep(self: BatchConsumer, timeout: float) -> AsyncIterator[Any]:
+        if not self._get_active_partitions():
+            await self.sleep(1)
+            return
+        async for one in getmany(self, timeout):
+            yield one
+
+    BatchConsumerThread._create_worker_consumer = with_limit  # type: ignore[method-assign]
+    BatchConsumer.getmany = getmany_or_sleep  # type: ignore[method-assign]
+
+
 def no_codecs(report: Report, _: str) -> None:
     """The library that undoes all compressions but gzip is not there."""
     vars(codec)["cramjam"] = None
@@ -362,6 +386,7 @@ FAULTS: dict[str, Callable[[Report, str], None]] = {
     "no-codecs": no_codecs,
     "stock-commits": stock_commits,
     "wait-empty": wait_empty,
+    "idle-members-leave": idle_members_leave,
     "intake-breaks": intake_breaks,
     "task-breaks": task_breaks,
     "kafka-through": kafka_through,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
@@ -87,6 +87,22 @@ class Kafka:
         created = await self._admin.create_topics([NewTopic(topic, partitions, copies, topic_configs=configs)])
         assert created.topic_errors[0][1] == 0, created
         await eventually(lambda: self._is_led(topic))
+
+    async def add_partitions(self, topic: str, partitions: int) -> None:
+        """So many it has from now on."""
+        await self._admin.create_partitions({topic: NewPartitions(partitions)})
+        await eventually(lambda: self._has(topic, partitions))
+        await self._producer.client.force_metadata_update()
+
+    async def _has(self, topic: str, partitions: int) -> bool:
+        (described,) = await self._admin.describe_topics([topic])
+        leaders = [part["leader"] for part in described["partitions"]]
+        return len(leaders) == partitions and min(leaders) >= 0
+
+    async def partitions(self, topic: str) -> int:
+        """How many it has."""
+        (described,) = await self._admin.describe_topics([topic])
+        return len(described["partitions"])
 
     async def delete_topic(self, topic: str) -> None:
         deleted = await self._admin.delete_topics([topic])
