@@ -62,7 +62,6 @@ class Overall:
             for field in _SUMS:
                 status[field] += other[field]
             names.update(other["client_names"])
-            status["paused"] = status["paused"] or other["paused"]
             status["degraded"] += [f"{name}: {reason}" for reason in other["degraded"]]
             status["workers"].append(name)
         status["clients"] = len(names)
