@@ -53,4 +53,5 @@ class Renderer:
         describe(message, headers)
         if message.value is None:
             headers["Fanout-Null"] = "1"
-        return Rendered(tuple(headers.items()), message.value)
+        # Its names are a kind of text of their own, which cannot be sent to another worker.
+        return Rendered(tuple((str(name), value) for name, value in headers.items()), message.value)
