@@ -15,7 +15,7 @@ from support.connections import connected_to
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.stack import Stack, running_stack
-from support.workers import READY_TOGETHER, Worker, Workers
+from support.workers import READY_TOGETHER, Command, Worker, Workers
 from support.zookeeper import mirrored
 
 ID = "service"
@@ -47,12 +47,8 @@ async def test_three_of_each_given_by_links_are_all_used_and_one_of_each_may_be_
     many: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     topic = await kafkas.new_topic(PARTITIONS, copies=3, min_insync_replicas="2")
-    worker = await workers.launch(
-        topic, brokers="", zookeepers="", environment=links(many), drain="0s"
-    ).ready(READY_TOGETHER)  # fmt: skip
+    worker = await found_by_links(many, workers, topic, "fanout")
     brokers, zookeepers = many.brokers.split(","), many.zookeepers.split(",")
-    assert f"3 Kafka brokers, from variables of container links: {many.brokers}" in worker.text()
-    assert f"3 ZooKeeper servers, from variables of container links: {many.zookeepers}" in worker.text()
 
     # Each broker leads partitions, and all of them are handed out and acked.
     assert set((await kafkas.leaders(topic)).values()) == THREE
@@ -80,9 +76,7 @@ async def test_zookeeper_hung_or_lost_makes_no_pull_and_no_settle_slower_and_is_
     many: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     topic = await kafkas.new_topic(1)
-    worker = await workers.launch(topic, brokers=many.brokers, zookeepers=many.zookeepers, drain="0s").ready(
-        READY_TOGETHER
-    )
+    worker = await found_by_links(many, workers, topic, "faust")
     one = client(worker, "one")
     await go_round(kafkas, topic, one)  # the first time is for warming up
     before = await go_round(kafkas, topic, one)
@@ -107,6 +101,15 @@ async def test_zookeeper_hung_or_lost_makes_no_pull_and_no_settle_slower_and_is_
     rounds = 3 * ROUNDS + len(hung)
     await eventually(lambda: is_mirrored(many, topic, {0: (0, rounds)}), SOON)
     assert worker.text().count("floors are mirrored again") == 1
+
+
+async def found_by_links(stack: Stack, workers: Workers, topic: str, command: Command) -> Worker:
+    """A worker that is told of its servers by nothing else."""
+    worker = workers.launch(topic, command=command, environment=links(stack), brokers="", zookeepers="", drain="0s")
+    await worker.ready(READY_TOGETHER)
+    assert f"3 Kafka brokers, from variables of container links: {stack.brokers}" in worker.text()
+    assert f"3 ZooKeeper servers, from variables of container links: {stack.zookeepers}" in worker.text()
+    return worker
 
 
 def links(stack: Stack) -> dict[str, str]:
