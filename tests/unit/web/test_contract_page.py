@@ -56,7 +56,7 @@ def test_the_page_lists_every_address_that_is_served_and_no_other() -> None:
 
 
 def test_what_else_the_page_names_is_marked_as_not_served() -> None:
-    known = {address for _, address in _served()} | {"/v1/leases/{lease}/"}
+    known = {address for _, address in _served()} | {"/v1/leases/{lease}/", "/internal/"}
     for section in re.split(r"^## ", PAGE, flags=re.MULTILINE):
         if "not yet" in section.splitlines()[0]:
             continue
