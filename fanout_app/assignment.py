@@ -136,7 +136,8 @@ class Assignment:
                 await self._until_taken(partial(self._source.commit, number, snapshot.floor, snapshot.era), term)
                 snapshot = replace(snapshot, committed=snapshot.floor)
             if start.write:
-                await self._until_taken(partial(self._commit.write_first, number, snapshot), term)
+                first = replace(snapshot, handed_over=())
+                await self._until_taken(partial(self._commit.write_first, number, first), term)
         except (SourceError, WriteError):
             if term == self._terms.term():
                 raise
@@ -167,6 +168,9 @@ class Assignment:
 
     def _take_on(self, number: int, snapshot: LedgerSnapshot) -> None:
         self._dispatcher.assign(number, snapshot).suspended = True
+        leased = self._dispatcher.take_over(number, snapshot.handed_over, monotonic())
+        if leased:
+            logger.debug("partition %d: %d messages are still with clients of its last owner", number, leased)
         self._commit.assign(number)
         logger.debug("partition %d: starting at %d, era %d", number, snapshot.floor, snapshot.era)
 

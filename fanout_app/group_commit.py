@@ -32,12 +32,13 @@ _STOP = 2.0
 class _Line:
     """One partition's place in the group commit."""
 
-    __slots__ = ("durable", "floor", "in_flight", "size", "waiters")
+    __slots__ = ("durable", "floor", "size", "waiters", "writing")
 
     def __init__(self, version: int, floor: int) -> None:
         self.durable = version
         self.floor = floor
-        self.in_flight = False
+        #: The write under way.
+        self.writing: asyncio.Task[None] | None = None
         self.size = 0
         #: Who waits for which version.
         self.waiters: dict[asyncio.Future[bool], int] = {}
@@ -131,10 +132,9 @@ class GroupCommit:
         self._last_flush = monotonic()
         for number, line in self._lines.items():
             partition = self._dispatcher.partitions[number]
-            if line.in_flight or partition.suspended or not self._owes(line, partition.ledger.version):
+            if line.writing is not None or partition.suspended or not self._owes(line, partition.ledger.version):
                 continue
-            line.in_flight = True
-            task = asyncio.get_running_loop().create_task(self._write(number, line))
+            task = line.writing = asyncio.get_running_loop().create_task(self._write(number, line))
             self._writes.add(task)
             task.add_done_callback(self._write_ended)
 
@@ -160,7 +160,7 @@ class GroupCommit:
             proven = False
         else:
             proven = self._ownership.holds(term, monotonic()) and self._lines.get(number) is line
-        line.in_flight = False
+        line.writing = None
         if proven:
             self.on_commit_seconds(monotonic() - began)
             self.on_row(number, line.size)
@@ -176,19 +176,25 @@ class GroupCommit:
                 waiter.set_result(True)
 
     async def write_last(self, timeout: float) -> None:
-        """Before partitions are given up: write what is not written yet, for whoever has them next.
+        """Before partitions are given up, and suspended by now: write for whoever has them next what is not written
+        yet, and what he is to hold back.
 
         Nobody is answered because of these rows: whether they were in time only the next owner knows.
         """
-        owed = {
-            number: self._dispatcher.partitions[number]
-            for number, line in self._lines.items()
-            if line.durable < self._dispatcher.partitions[number].ledger.version
-        }
-        writes = [
-            asyncio.create_task(self._store.write_row(number, partition.snapshot()))
-            for number, partition in owed.items()
-        ]
+        now = monotonic()
+        # Who was away for longer than anyone waits for him hands nothing over: others have given it out again.
+        trusted = self._ownership.trusted(now)
+        writes = []
+        left_out = 0
+        for number, line in self._lines.items():
+            partition = self._dispatcher.partitions[number]
+            snapshot, too_many = self._dispatcher.last_snapshot(number, now) if trusted else (partition.snapshot(), 0)
+            left_out += too_many
+            if snapshot.handed_over or line.durable < partition.ledger.version:
+                writes.append(asyncio.create_task(self._write_last(number, line, snapshot)))
+        if left_out:
+            logger.warning("%d runs of leases or delays do not fit into the last rows (--max-row-bytes) and end now",
+                           left_out)  # fmt: skip
         if not writes:
             return
         done, late = await asyncio.wait(writes, timeout=timeout)
@@ -196,8 +202,14 @@ class GroupCommit:
             write.cancel()
         failed = [error for write in done if (error := write.exception()) is not None]
         if late or failed:
-            logger.warning("%d of %d last rows were not written: some acked messages may come again",
-                           len(late) + len(failed), len(writes))  # fmt: skip
+            logger.warning("%d of %d last rows were not written: some messages that are acked, or with a client, may "
+                           "come again", len(late) + len(failed), len(writes))  # fmt: skip
+
+    async def _write_last(self, number: int, line: _Line, snapshot: LedgerSnapshot) -> None:
+        """Not beside a write that is under way: that one, without leases, might come to lie above this one."""
+        if line.writing is not None:
+            await asyncio.wait({line.writing})
+        await self._store.write_row(number, snapshot)
 
     async def write_all(self, timeout: float) -> bool:
         """Before stopping: get every ledger into the changelog. False if not all of them made it."""

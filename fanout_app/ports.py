@@ -84,6 +84,9 @@ class Ownership(Protocol):
     def holds(self, term: int, now: float) -> bool:
         """No rebalance has begun since ``term``, and the coordinator has confirmed us recently enough."""
 
+    def trusted(self, now: float) -> bool:
+        """The coordinator has confirmed us so recently that nobody else can own them, rebalance or not."""
+
 
 class Terms(Ownership, Protocol):
     """Ownership that also has to be told when a rebalance is over."""

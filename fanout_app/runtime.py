@@ -109,9 +109,9 @@ class Runtime:
         self._pulls = Pulls(
             self.dispatcher, terms, moved=self._assignment.moved, take_more=self._take_more, on_time=self._on_time
         )
-        self._waking = Waking(self.dispatcher, commit, bodies, self._tasks, self._serve)
+        self._waking = Waking(self.dispatcher, commit, bodies, self._tasks, self._woken)
         self._settles = Settles(
-            self.dispatcher, commit, dead_letters, moved=self._assignment.moved, worked_off=self._settled
+            self.dispatcher, commit, dead_letters, bodies, moved=self._assignment.moved, worked_off=self._settled
         )
         self.exchange = Exchange(
             self.dispatcher,
@@ -192,6 +192,11 @@ class Runtime:
         """Somebody has come, or there is room again: for what is in the log, and for what sleeps."""
         self._fetches.feed()
         self._waking.look()
+
+    def _woken(self) -> None:
+        """What slept has been read: it is for a client, or where it is put that nobody is to have it again."""
+        self._dead_lettering.look()
+        self._serve()
 
     # Pulls -----------------------------------------------------------------------------------------------------------
 
@@ -284,7 +289,7 @@ class Runtime:
         pulls = self.dispatcher.leave(client, monotonic())
         for number in pulls or ():
             self._pulls.end(number)
-        self._fetches.feed()
+        self._take_more()
         self._serve()
         return pulls is not None
 

@@ -13,10 +13,11 @@ from time import monotonic
 
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.lease import LeaseRun
+from fanout_app.core.message import Message
 from fanout_app.core.requests import Entry, Settle, SettleOutcome, Status
 from fanout_app.core.settling import Settling
 from fanout_app.group_commit import GroupCommit
-from fanout_app.ports import DeadLetterSink, SourceError
+from fanout_app.ports import Bodies, DeadLetterSink, SourceError
 
 logger = logging.getLogger("fanout.settles")
 
@@ -32,6 +33,7 @@ class Settles:
         dispatcher: Dispatcher,
         commit: GroupCommit,
         sink: DeadLetterSink,
+        bodies: Bodies,
         *,
         moved: asyncio.Event,
         worked_off: Callable[[SettleOutcome], None],
@@ -40,6 +42,7 @@ class Settles:
         self._dispatcher = dispatcher
         self._commit = commit
         self._sink = sink
+        self._bodies = bodies
         self._moved = moved
         self._worked_off = worked_off
 
@@ -87,19 +90,23 @@ class Settles:
 
     async def _reject(self, entry: Entry, run: LeaseRun, settling: Settling, until: float) -> None:
         """Put a rejected message where nobody is handed it any more, and only then settle it."""
-        message = run.messages[0]
+        message: Message | None = run.messages[0]
+        offset = run.messages[0].offset
         try:
             async with asyncio.timeout(until - monotonic()):
-                await self._sink.put(
-                    run.partition,
-                    message,
-                    delivery_count=run.delivery_count,
-                    reason=entry.reason or "rejected",
-                    client=run.client,
-                )
+                if run.handed_over:
+                    message = (await self._bodies.read(run.partition, [offset])).get(offset)
+                if message is not None:  # else the log has it no more, and there is nothing to put away
+                    await self._sink.put(
+                        run.partition,
+                        message,
+                        delivery_count=run.delivery_count,
+                        reason=entry.reason or "rejected",
+                        client=run.client,
+                    )
         except (SourceError, TimeoutError) as error:
             logger.warning("partition %d/%d: not rejected, it stays with its client: %r",
-                           run.partition, message.offset, error)  # fmt: skip
+                           run.partition, offset, error)  # fmt: skip
             settling.not_rejected(entry, run, monotonic())
         else:
-            settling.rejected(entry, run, message.offset)
+            settling.rejected(entry, run, offset)

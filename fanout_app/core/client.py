@@ -78,6 +78,11 @@ class Clients:
         client.delivered += count
         self.in_flight += count
 
+    def holds(self, client: Client, count: int) -> None:
+        """It has messages that another worker delivered."""
+        client.in_flight += count
+        self.in_flight += count
+
     def gave_up(self, client: Client, count: int, now: float) -> None:
         """Leases of the client ended, one way or the other."""
         client.in_flight -= count

@@ -9,12 +9,14 @@ at least the ledger's version is in the changelog.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from fanout_app.core.client import Client, Clients
 from fanout_app.core.deadlines import Deadlines
-from fanout_app.core.lease import Answer
+from fanout_app.core.handover import fit, leave
+from fanout_app.core.lease import Answer, HandedOver
 from fanout_app.core.leases import Leases
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.limits import Counters, Limits
@@ -87,7 +89,31 @@ class Dispatcher:
             partition.suspended = True
 
     def resume(self, number: int) -> None:
-        self.partitions[number].suspended = False
+        partition = self.partitions[number]
+        partition.ledger.begin_tenure()
+        partition.suspended = False
+
+    def take_over(self, number: int, handed_over: Iterable[HandedOver], now: float) -> int:
+        """Hold back what the owner before has left, once the partition is assigned and before its first fetch.
+
+        Returns:
+            How many messages clients have of it.
+        """
+        leased = self.leases.take_over(number, handed_over, now)
+        if leased and not self._forgetting:
+            self._forget_later(now)
+        return leased
+
+    def last_snapshot(self, number: int, now: float) -> tuple[LedgerSnapshot, int]:
+        """The ledger with what the next owner is to hold back, as far as it fits into a row.
+
+        Returns:
+            Beside it: how many runs of leases or delays did not fit.
+        """
+        partition = self.partitions[number]
+        runs = leave(partition, self.clients, self.answers, now)
+        kept = fit(runs, self.limits.max_row_bytes - partition.row_bytes)
+        return replace(partition.snapshot(), handed_over=tuple(kept)), len(runs) - len(kept)
 
     def drop(self, number: int, now: float) -> None:
         """The partition belongs to somebody else now: its leases end here, uncounted, and its ledger is forgotten."""

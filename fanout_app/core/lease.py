@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import NamedTuple
 
 from fanout_app.core.deadlines import Alarm
 from fanout_app.core.message import Message
@@ -20,12 +21,34 @@ _offset = attrgetter("offset")
 _NO_ALARM = Alarm()
 
 
+class HandedOver(NamedTuple):
+    """Messages that an owner of a partition leaves to the next one to hold back: leased ones, or ones that rest.
+
+    They are those of ``span`` offsets from ``first`` on that are not settled. Times are in seconds.
+    """
+
+    first: int
+    span: int
+    #: Until the lease, or the rest, is over.
+    left: float
+    #: Who has them, or has failed those that rest; empty if nobody is known.
+    client: str
+    group: str = ""
+    anonymous: bool = False
+    #: That of the lease; None: nobody has them, they rest until their delay is over.
+    batch: int | None = None
+    #: What the delivery is counted as that they are out with, or that comes next.
+    delivery_count: int = 1
+    #: Since the delivery.
+    age: float = 0.0
+
+
 class LeaseRun:
     """The leases that one answer gave on one partition and that end together."""
 
     __slots__ = (
-        "ack_wait", "alarm", "batch", "client", "deadline", "delivered_at", "delivery_count", "era", "group", "live",
-        "messages", "partition",
+        "ack_wait", "alarm", "batch", "client", "deadline", "delivered_at", "delivery_count", "era", "group",
+        "handed_over", "live", "messages", "partition",
     )  # fmt: skip
 
     def __init__(
@@ -40,6 +63,7 @@ class LeaseRun:
         delivery_count: int,
         delivered_at: float,
         ack_wait: float,
+        handed_over: bool = False,
     ) -> None:
         self.batch = batch
         self.partition = partition
@@ -53,6 +77,8 @@ class LeaseRun:
         self.delivered_at = delivered_at
         self.ack_wait = ack_wait
         self.deadline = delivered_at + ack_wait
+        #: Given by an earlier owner: no answer of ours goes with it, and the bodies of its messages are not here.
+        self.handed_over = handed_over
         #: Rings at the deadline.
         self.alarm = _NO_ALARM
         #: How many of ``messages`` are still under this lease.

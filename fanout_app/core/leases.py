@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fanout_app.core.client import Client, Clients
 from fanout_app.core.deadlines import Deadlines
-from fanout_app.core.lease import Answer, LeaseRun
+from fanout_app.core.lease import Answer, HandedOver, LeaseRun
 from fanout_app.core.ledger import PartitionLedger
 from fanout_app.core.limits import Counters, Limits
-from fanout_app.core.message import Message, size_of
+from fanout_app.core.message import Bodiless, Message, size_of
 from fanout_app.core.partition import PartitionQueue
+from fanout_app.core.redelivery import Delayed
 from fanout_app.core.requests import Pull
+from fanout_app.core.sleepers import Sleeper
 
 _REMEMBERED_BATCHES = 10_000
 
@@ -92,6 +94,44 @@ class Leases:
         """The answer is with its client: its leases last as long as any."""
         answer.provisional.cancel()
 
+    def take_over(self, number: int, handed_over: Iterable[HandedOver], now: float) -> int:
+        """Hold back what an earlier owner has left, before the first fetch; answers how many messages clients have."""
+        partition = self._partitions[number]
+        leased = 0
+        # Where two rows disagree, nobody is disturbed before the later end.
+        for one in sorted(handed_over, key=lambda one: one.left, reverse=True):
+            offsets = partition.expect(one)
+            if one.batch is None:
+                due = now + one.left
+                self._put_to_sleep(partition, map(Bodiless, offsets), Sleeper(one.client or None, due, due))
+            elif offsets:
+                self._take_over_run(partition, one, one.batch, offsets, now)
+                leased += len(offsets)
+        return leased
+
+    def _take_over_run(
+        self, partition: PartitionQueue, one: HandedOver, batch: int, offsets: list[int], now: float
+    ) -> None:
+        run = LeaseRun(
+            batch=batch,
+            partition=partition.number,
+            era=partition.ledger.era,
+            client=one.client,
+            group=one.group,
+            messages=[*map(Bodiless, offsets)],
+            delivery_count=one.delivery_count,
+            delivered_at=now - one.age,
+            ack_wait=one.age + one.left,
+            handed_over=True,
+        )
+        partition.lease(run)
+        self._ends_at(run, now + one.left)
+        client = self._clients.get(one.client)
+        if client is None:
+            client = self._clients.seen(now, one.client, one.group, anonymous=one.anonymous)
+        self._clients.holds(client, len(offsets))
+        self._holds_more_or_less(client)
+
     def live_messages(self, run: LeaseRun) -> list[Message]:
         """The messages of a run that are still under its lease."""
         partition = self._partitions.get(run.partition)
@@ -151,40 +191,52 @@ class Leases:
         partition = self._partitions[run.partition]
         for message in messages:
             del partition.in_flight[message.offset]
-            partition.give_up_on(message, run.delivery_count, reason, run.client)
+            if not run.handed_over:
+                partition.give_up_on(message, run.delivery_count, reason, run.client)
+        if run.handed_over:
+            self._put_to_sleep(partition, messages, Sleeper(run.client, now, now, given_up=reason))
         self._end(run, len(messages), now)
 
     def _delay(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float) -> None:
         partition = self._partitions[run.partition]
-        sleep = delay > self._limits.long_delay
+        due = now + delay
         for message in messages:
             del partition.in_flight[message.offset]
-            if sleep:
-                partition.put_to_sleep(message, run.client)
-            else:
-                partition.delayed[message.offset] = message
-        offsets = [message.offset for message in messages]
-        client = run.client
-        self._end(run, len(messages), now)
-        if sleep:
-            self._deadlines.set(now + delay, lambda at: partition.sleepers.wake(offsets))
+        if delay > self._limits.long_delay or run.handed_over:
+            self._put_to_sleep(partition, messages, Sleeper(run.client, due, due))
         else:
-            self._deadlines.set(now + delay, lambda at: self._delay_over(partition, offsets, client, at))
+            offsets = [message.offset for message in messages]
+            partition.delayed.update((message.offset, Delayed(message, run.client, due)) for message in messages)
+            self._deadlines.set(due, lambda at: self._delay_over(partition, offsets, at))
+        self._end(run, len(messages), now)
+
+    def _put_to_sleep(self, partition: PartitionQueue, messages: Iterable[Message], sleeper: Sleeper) -> None:
+        offsets = []
+        for message in messages:
+            partition.put_to_sleep(message, sleeper)
+            offsets.append(message.offset)
+        if offsets:
+            self._deadlines.set(sleeper.due, lambda at: partition.sleepers.wake(offsets))
 
     @staticmethod
-    def _delay_over(partition: PartitionQueue, offsets: list[int], failed_by: str, now: float) -> None:
+    def _delay_over(partition: PartitionQueue, offsets: list[int], now: float) -> None:
         for offset in offsets:
-            message = partition.delayed.pop(offset, None)
-            if message is not None:
+            delayed = partition.delayed.pop(offset, None)
+            if delayed is not None:
                 # Others had the delay to come: who failed it has no longer to wait for them, only to stand back.
-                partition.give_back(message, barred=failed_by, until=now)
+                partition.give_back(delayed.message, barred=delayed.failed_by, until=now)
 
     def _take_back(self, run: LeaseRun, messages: Sequence[Message], now: float, *, barred: bool) -> None:
         partition = self._partitions[run.partition]
         until = now + self._limits.other_client_wait
+        failed_by = run.client if barred else None
         for message in messages:
             del partition.in_flight[message.offset]
-            partition.give_back(message, barred=run.client if barred else None, until=until)
+            if not run.handed_over:
+                partition.give_back(message, barred=failed_by, until=until)
+        if run.handed_over:
+            # Read anew whoever comes first: the fetches may be far from it, or stand still.
+            self._put_to_sleep(partition, messages, Sleeper(failed_by, now, until))
         if barred and self._waking_at != until:
             # Once for all that fail at one time: there is nothing to do then but to look again who may have what.
             self._waking_at = until
@@ -234,16 +286,18 @@ class Leases:
             delivery_count=run.delivery_count,
             delivered_at=run.delivered_at,
             ack_wait=ack_wait,
+            handed_over=run.handed_over,
         )
         self._ends_at(single, now + ack_wait)
         partition.in_flight[offset] = single
-        splits = self.answers[run.batch].splits
         run.live -= 1
         if not run.live:
             run.alarm.cancel()
-            if run in splits:
+        if not run.handed_over:
+            splits = self.answers[run.batch].splits
+            if not run.live and run in splits:
                 splits.remove(run)
-        splits.append(single)
+            splits.append(single)
         return single
 
     def _end(self, run: LeaseRun, count: int, now: float) -> None:
@@ -254,6 +308,8 @@ class Leases:
         client = self._clients[run.client]
         self._clients.gave_up(client, count, now)
         self._holds_more_or_less(client)
+        if run.handed_over:
+            return
         answer = self.answers[run.batch]
         answer.live -= count
         if not answer.live:

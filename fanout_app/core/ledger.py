@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from pyroaring import BitMap64
 
+from fanout_app.core.lease import HandedOver
 from fanout_app.core.witness import Witness, thinned
 
 
@@ -30,6 +31,10 @@ class LedgerSnapshot:
     committed: int | None = None
     #: Records seen below the floor, ascending: others in their place later mean that the topic was made anew.
     witnesses: tuple[Witness, ...] = ()
+    #: Counts the owners of the partition: each one's is higher than that of all rows it has read.
+    tenure: int = 0
+    #: What the last row of an owner leaves to the next one to hold back; other rows have none.
+    handed_over: tuple[HandedOver, ...] = ()
 
 
 class PartitionLedger:
@@ -38,7 +43,7 @@ class PartitionLedger:
     ``version`` counts changes that must not be forgotten: a settle is durable when a row of its version or later is.
     """
 
-    __slots__ = ("committed", "era", "failures", "floor", "settled", "version", "witnesses")
+    __slots__ = ("committed", "era", "failures", "floor", "settled", "tenure", "version", "witnesses")
 
     def __init__(self, snapshot: LedgerSnapshot | None = None) -> None:
         start = snapshot or LedgerSnapshot()
@@ -48,6 +53,7 @@ class PartitionLedger:
         self.failures: dict[int, int] = dict(start.failures)
         self.committed = start.committed
         self.witnesses = start.witnesses
+        self.tenure = start.tenure
         self.version = 0
         self._advance()
 
@@ -110,6 +116,10 @@ class PartitionLedger:
         """The group's offset is this now. Rows need not be written for its sake: the mark says whose it is."""
         self.committed = offset
 
+    def begin_tenure(self) -> None:
+        """What earlier rows hand over counts no more once a row is written: it is ours to hold back from here on."""
+        self.tenure += 1
+
     def begin_era(self, floor: int) -> None:
         """Forget what was settled and start at ``floor``: a seek, a reset, a topic made anew."""
         self.witnesses = tuple(witness for witness in self.witnesses if witness.offset < floor)
@@ -141,6 +151,7 @@ class PartitionLedger:
             failures=dict(self.failures),
             committed=self.committed,
             witnesses=self.witnesses,
+            tenure=self.tenure,
         )
 
     def _advance(self) -> None:
@@ -167,7 +178,8 @@ def join(snapshots: Iterable[LedgerSnapshot]) -> LedgerSnapshot | None:
     """The one record that all of these amount to: the highest era, in it the largest floor and the union of the rest.
 
     Rows of one partition are written by several owners in turn and a late owner may wake up and write again, so no
-    row is trusted over another of its era (`docs/decisions/0002-ledger-rows.md`). None where there is none.
+    row is trusted over another of its era (`docs/decisions/0002-ledger-rows.md`). None where there is none. Only what
+    is handed over is taken from rows of the highest tenure alone: a stale one would hold messages back again.
     """
     rows = list(snapshots)
     if not rows:
@@ -182,6 +194,7 @@ def join(snapshots: Iterable[LedgerSnapshot]) -> LedgerSnapshot | None:
         for offset, count in row.failures.items():
             failures[offset] = max(count, failures.get(offset, 0))
     settled.remove_range(0, floor)
+    tenure = max(row.tenure for row in rows)
     committed = [row.committed for row in rows if row.committed is not None]
     return LedgerSnapshot(
         era=era,
@@ -190,4 +203,6 @@ def join(snapshots: Iterable[LedgerSnapshot]) -> LedgerSnapshot | None:
         failures={offset: count for offset, count in failures.items() if offset >= floor and offset not in settled},
         committed=max(committed, default=None),
         witnesses=thinned(witness for row in rows for witness in row.witnesses),
+        tenure=tenure,
+        handed_over=tuple(run for row in rows if row.tenure == tenure for run in row.handed_over),
     )

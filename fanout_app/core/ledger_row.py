@@ -6,14 +6,37 @@ higher than ours was written by a newer worker and is refused, since guessing at
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from pyroaring import BitMap64
 
 from fanout_app.core.errors import RowError
+from fanout_app.core.lease import HandedOver
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.witness import Witness
 
 FORMAT = 1
+
+
+class HeldRun(msgspec.Struct, array_like=True, frozen=True):
+    """Messages that the next owner holds back, see `HandedOver`; the first offset is counted from the floor."""
+
+    first: int
+    span: int
+    left_ms: int
+    batch: int | None
+    delivery_count: int
+    age_ms: int
+
+
+class Holder(msgspec.Struct, array_like=True, frozen=True):
+    """Who has, or has failed, messages that are handed over."""
+
+    client: str
+    group: str
+    anonymous: bool
+    runs: tuple[HeldRun, ...]
 
 
 class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
@@ -34,6 +57,8 @@ class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     #: The latest of the witnesses; the older ones, ascending, are at the end.
     witness: tuple[int, int, int] | None
     older_witnesses: tuple[tuple[int, int, int], ...] = ()
+    tenure: int = 0
+    handed_over: tuple[Holder, ...] = ()
 
     def snapshot(self) -> LedgerSnapshot:
         """The ledger of the row.
@@ -52,7 +77,35 @@ class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
             failures=self.failures,
             committed=self.committed,
             witnesses=tuple(Witness(*fields) for fields in (*self.older_witnesses, self.witness) if fields is not None),
+            tenure=self.tenure,
+            handed_over=tuple(
+                _handed_over(holder, run, self.floor) for holder in self.handed_over for run in holder.runs
+            ),
         )
+
+
+def _handed_over(holder: Holder, run: HeldRun, floor: int) -> HandedOver:
+    return HandedOver(
+        first=floor + run.first,
+        span=run.span,
+        left=run.left_ms / 1000,
+        client=holder.client,
+        group=holder.group,
+        anonymous=holder.anonymous,
+        batch=run.batch,
+        delivery_count=run.delivery_count,
+        age=run.age_ms / 1000,
+    )
+
+
+def _holders(handed_over: Iterable[HandedOver], floor: int) -> tuple[Holder, ...]:
+    """A client's names are written once, however many runs it has."""
+    runs: dict[tuple[str, str, bool], list[HeldRun]] = {}
+    for one in handed_over:
+        run = HeldRun(one.first - floor, one.span, round(one.left * 1000), one.batch, one.delivery_count,
+                      round(one.age * 1000))  # fmt: skip
+        runs.setdefault((one.client, one.group, one.anonymous), []).append(run)
+    return tuple(Holder(*names, tuple(of_one)) for names, of_one in runs.items())
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -72,6 +125,8 @@ def encode_row(snapshot: LedgerSnapshot, *, id: str, topic: str, generation: int
         committed=snapshot.committed,
         witness=snapshot.witnesses[-1] if snapshot.witnesses else None,
         older_witnesses=snapshot.witnesses[:-1],
+        tenure=snapshot.tenure,
+        handed_over=_holders(snapshot.handed_over, snapshot.floor),
     )
     return bytes((FORMAT,)) + _encoder.encode(row)
 

@@ -23,6 +23,24 @@ class Message(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
+class Bodiless:
+    """Stands for a message that a client has and this worker has never read: an earlier owner handed it out."""
+
+    __slots__ = ("offset", "timestamp")
+
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        #: Known once the record has been seen; -1 before, as for a record that carries none.
+        self.timestamp = -1
+
+    def __repr__(self) -> str:
+        return f"<Bodiless {self.offset}>"
+
+
 def size_of(message: Message) -> int:
     """Bytes of key and value: what counts against ``--buffer-bytes`` and ``max_bytes``."""
     return len(message.key or b"") + len(message.value or b"")

@@ -3,7 +3,8 @@
 A message is fresh (fetched, never handed out), in flight (under a lease), returned (its delivery ended badly; ready for
 the next client), delayed (returned, but not before a time; for a long one it sleeps: its body is let go of and read
 again when it is due) or spent (given up on, and about to be written where such messages go). Settled ones are in the
-ledger and nowhere else.
+ledger and nowhere else. What an earlier owner has handed out is in flight before it was ever fetched: its body is not
+here, the fetch that brings it passes it over, and it sleeps when it comes back.
 The chain of positions also lives here: a fetch is taken only if it was asked at exactly the next offset, since records
 can be dropped on the way and a jump between two fetches proves nothing; a hole *inside* what was asked does.
 """
@@ -12,16 +13,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from operator import attrgetter
 
-from fanout_app.core.lease import LeaseRun
+from fanout_app.core.ahead import Ahead, still_out
+from fanout_app.core.lease import HandedOver, LeaseRun
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.limits import Limits
-from fanout_app.core.message import Message, size_of
-from fanout_app.core.redelivery import Returned, Returns, Spent
-from fanout_app.core.sleepers import Sleepers
+from fanout_app.core.message import Bodiless, Message, size_of
+from fanout_app.core.redelivery import Delayed, Returned, Returns, Spent
+from fanout_app.core.sleepers import Sleeper, Sleepers
 from fanout_app.core.witness import Candidates
 
 _offset = attrgetter("offset")
@@ -43,7 +45,7 @@ class PartitionQueue:
         #: Size of the ledger's row when it was written last.
         self.row_bytes = 0
         self.in_flight: dict[int, LeaseRun] = {}
-        self.delayed: dict[int, Message] = {}
+        self.delayed: dict[int, Delayed] = {}
         self.sleepers = Sleepers()
         self.returned = Returns()
         #: Given up on: not handed out any more, not settled before they are where such messages go.
@@ -54,6 +56,8 @@ class PartitionQueue:
         self._largest_fresh = 0
         #: Fresh messages that failed with an earlier owner often enough to be handed out alone.
         self._suspects: set[int] = set()
+        #: Those handed over that no fetch has passed yet.
+        self._ahead = Ahead()
         self.bytes_held = 0
 
     def __repr__(self) -> str:
@@ -100,7 +104,7 @@ class PartitionQueue:
         if entry is not None:
             return entry.message
         spent = self.spent.get(offset)
-        return spent.message if spent is not None else self.delayed[offset]
+        return spent.message if spent is not None else self.delayed[offset].message
 
     # Intake ----------------------------------------------------------------------------------------------------------
 
@@ -116,10 +120,13 @@ class PartitionQueue:
             return False
         ledger = self.ledger
         self.next_offset = after
+        known = self._overtake(after) if self._ahead else ()
         if messages:
             self._candidates.saw(messages[-1])
         if len(messages) != after - asked:
-            self._settle_holes(asked, after, messages)
+            self._settle_holes(asked, after, [*map(_offset, messages)], known)
+        if known:
+            messages = self._unknown(messages, known)
         if messages and ledger.any_settled_in(messages[0].offset, messages[-1].offset + 1):
             messages = [message for message in messages if not ledger.is_settled(message.offset)]
         if messages:
@@ -145,14 +152,35 @@ class PartitionQueue:
             fresh.append(message)
         return fresh
 
-    def _settle_holes(self, asked: int, after: int, messages: Iterable[Message]) -> None:
+    def _settle_holes(self, asked: int, after: int, offsets: Iterable[int], known: Collection[int]) -> None:
+        """Settle what does not exist. What is known exists for those who have it, or will be looked for."""
         expected = asked
-        for message in messages:
-            if message.offset > expected:
-                self.ledger.settle_range(expected, message.offset)
-            expected = message.offset + 1
+        for offset in sorted({*offsets, *known}) if known else offsets:
+            if offset > expected:
+                self.ledger.settle_range(expected, offset)
+            expected = offset + 1
         if after > expected:
             self.ledger.settle_range(expected, after)
+
+    def _overtake(self, after: int) -> set[int]:
+        """The offsets below this that were handed over to us and stand somewhere; they are not asked for again."""
+        places: tuple[Collection[int], ...] = (
+            self.in_flight, self.sleepers, self.returned, self.delayed, self.spent
+        )  # fmt: skip
+        return {offset for offset in self._ahead.pass_by(after) if any(offset in place for place in places)}
+
+    def _unknown(self, messages: Sequence[Message], known: Collection[int]) -> list[Message]:
+        """Leave out what was handed over; of the time of those that clients have, take note."""
+        unknown = []
+        for message in messages:
+            if message.offset not in known:
+                unknown.append(message)
+                continue
+            run = self.in_flight.get(message.offset)
+            held = run.message(message.offset) if run is not None else None
+            if isinstance(held, Bodiless):
+                held.timestamp = message.timestamp
+        return unknown
 
     def log_starts_at(self, offset: int) -> int:
         """Retention has moved the start of the log: what lay below and was not fetched will never come.
@@ -163,10 +191,21 @@ class PartitionQueue:
         self.log_start = max(self.log_start, offset)
         if offset <= self.next_offset:
             return 0
-        lost = self.ledger.unsettled_in(self.next_offset, offset)
-        self.ledger.settle_range(self.next_offset, offset)
+        known = self._overtake(offset)
+        lost = self.ledger.unsettled_in(self.next_offset, offset) - len(known)
+        self._settle_holes(self.next_offset, offset, (), known)
         self.next_offset = offset
         return lost
+
+    def expect(self, handed_over: HandedOver) -> list[int]:
+        """The offsets of this that are to find a place before a fetch brings them; called before the first fetch only.
+
+        One that has a place already is not among them.
+        """
+        places = (self.in_flight, self.sleepers)
+        expected = [at for at in still_out(handed_over, self.ledger) if not any(at in place for place in places)]
+        self._ahead.add(expected)
+        return expected
 
     # Handing out -----------------------------------------------------------------------------------------------------
 
@@ -220,30 +259,38 @@ class PartitionQueue:
         """Nobody is to have this message again."""
         self.spent[message.offset] = Spent(self.number, self.ledger.era, message, delivery_count, reason, client)
 
-    def put_to_sleep(self, message: Message, failed_by: str) -> None:
+    def put_to_sleep(self, message: Message, sleeper: Sleeper) -> None:
         """Let go of a message's body; it is read again when it is due."""
-        self.sleepers.add(message.offset, failed_by)
+        self.sleepers.add(message.offset, sleeper)
         self.bytes_held -= size_of(message)
 
     def wake(self, offset: int, message: Message | None, now: float) -> bool:
         """A message that slept was read again, or looked for in vain; False if it exists no more: settle it."""
-        failed_by = self.sleepers.awake(offset)
-        if failed_by is None:
+        sleeper = self.sleepers.awake(offset)
+        if sleeper is None:
             return True  # settled while it was being read
         if message is None:
-            return False
+            # Of one that was never fetched the fetches will tell: if it is there after all, it is a fresh one.
+            return offset >= self.next_offset
         self.bytes_held += size_of(message)
-        # Others had the delay to come: who failed it has no longer to wait for them, only to stand back.
-        self.give_back(message, barred=failed_by, until=now)
+        if sleeper.given_up is not None:
+            count = self.ledger.failures.get(offset, 0)
+            self.give_up_on(message, count, sleeper.given_up, sleeper.failed_by or "")
+        else:
+            self.give_back(message, barred=sleeper.failed_by, until=max(now, sleeper.barred_until))
         return True
 
     def forget(self, offset: int) -> None:
         """A settled message that is not in flight needs no place any more."""
         self.sleepers.discard(offset)
-        message = self.returned.discard(offset) or self.delayed.pop(offset, None) or self._discard_spent(offset)
+        message = self.returned.discard(offset) or self._discard_delayed(offset) or self._discard_spent(offset)
         message = message or self._discard_fresh(offset)
         if message is not None:
             self.bytes_held -= size_of(message)
+
+    def _discard_delayed(self, offset: int) -> Message | None:
+        delayed = self.delayed.pop(offset, None)
+        return None if delayed is None else delayed.message
 
     def _discard_spent(self, offset: int) -> Message | None:
         spent = self.spent.pop(offset, None)
@@ -268,4 +315,5 @@ class PartitionQueue:
         self.spent.clear()
         self._fresh.clear()
         self._suspects.clear()
+        self._ahead = Ahead()
         self.bytes_held = 0

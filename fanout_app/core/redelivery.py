@@ -41,6 +41,15 @@ class Returned:
     barred_until: float
 
 
+class Delayed(NamedTuple):
+    """A message that is handed out again when its delay is over."""
+
+    message: Message
+    #: The client that failed it.
+    failed_by: str
+    due: float
+
+
 class Spent(NamedTuple):
     """A message that nobody is to have again, until it is where such messages go; then it is settled."""
 

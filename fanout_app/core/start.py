@@ -71,7 +71,9 @@ def decide(known: Known) -> Start:
                 f"{start.lost} messages below offset {known.log_start} were deleted by retention before anyone settled "
                 "them"
             )
-    start.snapshot = replace(start.snapshot, committed=known.committed)
+    row = known.row
+    handed_over = row.handed_over if row is not None and row.era == start.snapshot.era else ()
+    start.snapshot = replace(start.snapshot, committed=known.committed, handed_over=handed_over)
     return start
 
 

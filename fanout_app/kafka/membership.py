@@ -45,4 +45,7 @@ class Membership:
         return self._term
 
     def holds(self, term: int, now: float) -> bool:
-        return term == self._term and not self._rebalancing and now < self._confirmed_at() + self._trusted_for
+        return term == self._term and not self._rebalancing and self.trusted(now)
+
+    def trusted(self, now: float) -> bool:
+        return now < self._confirmed_at() + self._trusted_for

@@ -129,7 +129,7 @@ async def test_sigterm_in_a_rebalance_ends_in_seconds_and_loses_nothing(
         await kafka.produce(topic, *(f"{partition}/{n}" for n in range(5)), partition=partition)
     first = await workers.start(topic, drain="0s")
     busy = client(first, "busy")
-    messages = await busy.take(20)
+    messages = await busy.take(20, ack_wait_ms=5000)
     acked = messages[::2]
     assert (await busy.ack(*(message.lease for message in acked))).acked == len(acked)
     second = workers.launch(topic)
@@ -139,6 +139,7 @@ async def test_sigterm_in_a_rebalance_ends_in_seconds_and_loses_nothing(
     assert (await first.terminate(20.0)).code == 0
 
     await second.ready(READY_TOGETHER)
+    # The leases have been handed over, and end.
     again = await client(second, "again").take(len(messages) - len(acked), ack_wait_ms=60_000)
     assert sorted(message.value or "" for message in again) == sorted(
         message.value or "" for message in messages if message not in acked

@@ -34,7 +34,8 @@ class Checks:
             assert list(ledger.settled) == sorted(o for o in naive.settled if o > ledger.floor)
             assert ledger.failures == naive.failures
             assert partition.next_offset == naive.next_offset
-            assert naive.held.keys() == {o for o in range(naive.start, naive.next_offset) if not naive.is_settled(o)}
+            fetched = {o for o in range(naive.start, naive.next_offset) if not naive.is_settled(o)}
+            assert {o for o in naive.held if o < naive.next_offset} == fetched
             assert partition._suspects == {
                 o for o in naive.at(Place.FRESH) if naive.failures.get(o, 0) + 1 >= ALONE_FROM
             }
@@ -42,7 +43,7 @@ class Checks:
             assert partition.held == len(in_memory)
             oldest = partition.oldest_held()
             assert (oldest.offset if oldest else None) == min(in_memory, default=None)
-            assert partition.bytes_held == sum(held.size for held in in_memory.values())
+            assert partition.bytes_held == sum(held.weight() for held in in_memory.values())
 
     @invariant()
     def leases_agree(self) -> None:
@@ -53,7 +54,9 @@ class Checks:
                 held = naive.held[offset]
                 assert (run.batch, run.client, run.deadline) == (held.batch, held.client, held.at)
                 assert run.delivery_count == 1 + naive.failures.get(offset, 0)
-                live[run.batch] += 1
+                assert run.handed_over == held.bodiless
+                if not run.handed_over:
+                    live[run.batch] += 1
         assert {batch: answer.live for batch, answer in self.queue.answers.items()} == live
 
     @invariant()
@@ -89,7 +92,9 @@ class Checks:
             held.at
             for partition in self.naive.partitions.values()
             for held in partition.held.values()
-            if held.client is not None and held.place not in (Place.FRESH, Place.SPENT) and held.at > self.expired_at
+            if (held.client is not None or held.place is Place.ASLEEP)
+            and held.place not in (Place.FRESH, Place.SPENT)
+            and held.at > self.expired_at
         ]
         if due:
             woken = self.queue.next_deadline()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -31,6 +32,18 @@ recent = st.integers(0, 4) | st.integers(0, 60)
 refs = st.tuples(st.sampled_from(("live lease", "live lease", "lease", "batch")), recent)
 
 
+class Left(NamedTuple):
+    """A message that an owner leaves to the next one to hold back."""
+
+    size: int
+    #: Who has it, or has failed it if it rests, and whether that one has a name.
+    client: str | None
+    named: bool
+    #: None: it rests.
+    batch: int | None
+    delivery_count: int
+
+
 class Written(NamedTuple):
     """A row, and what it holds by the naive queue."""
 
@@ -41,6 +54,20 @@ class Written(NamedTuple):
     failures: dict[int, int]
     #: Offset of the latest witness.
     witness: int | None
+    tenure: int
+    #: What the next owner is to hold back, by offset; with the time left.
+    handed_over: dict[int, tuple[Left, float]]
+
+
+@dataclass(slots=True)
+class Durable:
+    """What rows acknowledged so far hold of one partition."""
+
+    era: int
+    start: int
+    settled: set[int] = field(default_factory=set)
+    failures: dict[int, int] = field(default_factory=dict)
+    witness: int | None = None
 
 
 class Round(NamedTuple):
@@ -76,7 +103,7 @@ def places_of(partition: PartitionQueue) -> dict[int, tuple[Place, str | None, i
     found: list[tuple[Message, Place, str | None]] = [(m, Place.FRESH, None) for m in partition._fresh]
     found += [(spent.message, Place.SPENT, spent.client or None) for spent in partition.spent.values()]
     found += [(run.message(o), Place.IN_FLIGHT, run.client) for o, run in partition.in_flight.items()]
-    found += [(message, Place.DELAYED, None) for message in partition.delayed.values()]
+    found += [(delayed.message, Place.DELAYED, None) for delayed in partition.delayed.values()]
     for offset in partition.returned:
         entry = partition.returned.get(offset)
         assert entry is not None
@@ -94,7 +121,7 @@ def naive_places_of(partition: NaivePartition) -> dict[int, tuple[Place, str | N
         offset: (
             held.place,
             None if held.place in resting else held.client,
-            0 if held.place is Place.ASLEEP else held.size,
+            held.weight(),
         )
         for offset, held in partition.held.items()
     }

@@ -21,6 +21,8 @@ MAX_DELIVER = 4
 ALONE_FROM = 3
 MAX_ACK_PENDING = 12
 BUFFER_BYTES = 400
+#: More than any row here has, whatever is handed over with it.
+MAX_ROW_BYTES = 1_000_000
 
 
 class Place(Enum):
@@ -43,9 +45,18 @@ class Held:
     client: str | None = None
     batch: int = 0
     at: float = 0.0
-    #: Of one that is asleep: its time has come; its body is being read.
+    #: Of one that is asleep: its time has come; its body is being read; until when who failed it is barred then.
     due: bool = False
     reading: bool = False
+    barred_until: float = 0.0
+    #: Handed out by an earlier owner, and not read by this one.
+    bodiless: bool = False
+    #: To be put where such messages go as soon as its body is there.
+    given_up: bool = False
+
+    def weight(self) -> int:
+        """Bytes it takes in memory."""
+        return 0 if self.bodiless or self.place is Place.ASLEEP else self.size
 
 
 @dataclass(slots=True)
@@ -62,6 +73,8 @@ class NaivePartition:
     #: Offset of the latest witness in the row it started from, and the last offsets of fetches since.
     witness: int | None = None
     last_of_fetches: list[int] = field(default_factory=list)
+    #: Higher than that of every row this owner has read.
+    tenure: int = 1
 
     def is_settled(self, offset: int) -> bool:
         return offset < self.start or offset in self.settled
@@ -149,6 +162,8 @@ class NaiveQueue:
         if asked != partition.next_offset:
             return False
         for offset in range(asked, after):
+            if offset in partition.held:
+                continue
             if offset not in sizes:
                 partition.settle(offset)
             elif not partition.is_settled(offset):
@@ -161,8 +176,9 @@ class NaiveQueue:
 
     def log_starts_at(self, number: int, offset: int) -> int:
         partition = self.partitions[number]
-        lost = [at for at in range(partition.next_offset, offset) if not partition.is_settled(at)]
-        for at in range(partition.next_offset, offset):
+        passed = [at for at in range(partition.next_offset, offset) if at not in partition.held]
+        lost = [at for at in passed if not partition.is_settled(at)]
+        for at in passed:
             partition.settle(at)
         partition.next_offset = max(partition.next_offset, offset)
         self.counts["lost_to_retention"] += len(lost)
@@ -310,9 +326,9 @@ class NaiveQueue:
         for partition in self.partitions.values():
             for offset in sorted(partition.held):
                 held = partition.held[offset]
-                if held.at > now or held.client is None:
+                if held.at > now:
                     continue
-                if held.place is Place.IN_FLIGHT:
+                if held.place is Place.IN_FLIGHT and held.client is not None:
                     client = self.clients[held.client]
                     client.counts["expired"] += 1
                     client.in_vain += 1
@@ -321,7 +337,7 @@ class NaiveQueue:
                     self.fail(partition, offset, now, 0.0)
                 elif held.place is Place.DELAYED:
                     held.place, held.at = Place.RETURNED, now
-                elif held.place is Place.ASLEEP:
+                if held.place is Place.ASLEEP and held.at <= now:
                     held.due = True
 
     def fail(self, partition: NaivePartition, offset: int, now: float, delay: float) -> None:
@@ -331,19 +347,37 @@ class NaiveQueue:
         partition.failures[offset] = partition.failures.get(offset, 0) + 1
         if partition.failures[offset] >= MAX_DELIVER:
             held.place = Place.SPENT
+            if held.bodiless:
+                self.fall_asleep(held, now, now)
+                held.given_up = True
+        elif held.bodiless:
+            self.fall_asleep(held, now + delay, now + delay if delay > 0 else now + OTHER_CLIENT_WAIT)
         elif delay > 0:
-            held.place, held.at = Place.ASLEEP if delay > LONG_DELAY else Place.DELAYED, now + delay
-            held.due = held.reading = False
+            if delay > LONG_DELAY:
+                self.fall_asleep(held, now + delay, now + delay)
+            else:
+                held.place, held.at = Place.DELAYED, now + delay
         else:
             held.place, held.at = Place.RETURNED, now + OTHER_CLIENT_WAIT
 
+    @staticmethod
+    def fall_asleep(held: Held, due: float, barred_until: float) -> None:
+        held.place, held.at, held.barred_until = Place.ASLEEP, due, barred_until
+        held.due = held.reading = False
+
+    def take_back(self, held: Held, now: float) -> None:
+        """As if it had never been handed out."""
+        held.place, held.client, held.at = Place.RETURNED, None, now
+        if held.bodiless:
+            self.fall_asleep(held, now, now)
+        self.counts["released"] += 1
+
     def release(self, batch: int, now: float) -> None:
         for ref in self.batches[batch].refs:
-            held = self.held_under(ref)
+            held = self.held_in_answer(ref)
             if held is not None and held.client is not None:
                 self.clients[held.client].seen = now
-                held.place, held.client, held.at = Place.RETURNED, None, now
-                self.counts["released"] += 1
+                self.take_back(held, now)
 
     def held_under(self, ref: LeaseRef) -> Held | None:
         """The message of a lease, if it is under exactly this lease still."""
@@ -353,5 +387,10 @@ class NaiveQueue:
         held = partition.held.get(ref.offset)
         return held if held is not None and held.place is Place.IN_FLIGHT and held.batch == ref.batch else None
 
+    def held_in_answer(self, ref: LeaseRef) -> Held | None:
+        """The same, but not if the lease has gone from one owner to the next: then its answer is forgotten."""
+        held = self.held_under(ref)
+        return held if held is not None and not held.bodiless else None
+
     def batch_lives(self, batch: int) -> bool:
-        return batch in self.batches and any(self.held_under(ref) for ref in self.batches[batch].refs)
+        return batch in self.batches and any(self.held_in_answer(ref) for ref in self.batches[batch].refs)

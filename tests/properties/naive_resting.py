@@ -1,4 +1,4 @@
-"""What rests, on paper: messages asleep, messages given up on, clients that leave, and why there is nothing."""
+"""What rests, on paper: messages asleep, messages given up on, clients that leave, owners, and why there is nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class NaiveWholeQueue(NaiveSettlingQueue):
     """All of it."""
 
     def bytes_held(self) -> int:
-        return sum(held.size for partition in self.partitions.values() for held in partition.in_memory().values())
+        return sum(held.weight() for partition in self.partitions.values() for held in partition.in_memory().values())
 
     def someone_alive(self, now: float) -> bool:
         return any(self.alive(client, now) for client in self.clients.values())
@@ -66,7 +66,12 @@ class NaiveWholeQueue(NaiveSettlingQueue):
             if partition.era != era:
                 continue
             if offset in found:
-                held.place, held.at, held.reading = Place.RETURNED, now, False
+                held.place, held.at, held.reading = Place.RETURNED, max(now, held.barred_until), False
+                held.bodiless = False
+                if held.given_up:
+                    held.place = Place.SPENT
+            elif offset >= partition.next_offset:
+                del partition.held[offset]
             else:
                 partition.settle(offset)
                 lost += 1
@@ -108,7 +113,6 @@ class NaiveWholeQueue(NaiveSettlingQueue):
         for partition in self.partitions.values():
             for held in partition.held.values():
                 if held.place is Place.IN_FLIGHT and held.client == name:
-                    held.place, held.client, held.at = Place.RETURNED, None, now
-                    self.counts["released"] += 1
+                    self.take_back(held, now)
         del self.clients[name]
         return pulls

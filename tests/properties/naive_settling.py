@@ -133,7 +133,7 @@ class NaiveSettlingQueue(NaiveQueue):
         whole = True
         for one in self.batches[ref.batch].refs:
             owner = self.partitions.get(one.partition)
-            held = self.held_under(one)
+            held = self.held_in_answer(one)
             if owner is not None and owner.era == one.era and owner.is_settled(one.offset):
                 continue
             if owner is not None and owner.suspended:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -21,10 +20,12 @@ from fanout_app.core.redelivery import Backoff, Spent
 from fanout_app.core.requests import BatchRef, Entry, LeaseRef, Pull, Settle, Verb
 from fanout_app.core.settling import Settling
 from properties.machine_checks import Checks
+from properties.machine_owners import Owners
 from properties.machine_parts import (
     GENERATIONS,
     NUMBERS,
     WEIGHTS,
+    Durable,
     Log,
     Round,
     Written,
@@ -47,6 +48,7 @@ from properties.naive_queue import (
     LONG_DELAY,
     MAX_ACK_PENDING,
     MAX_DELIVER,
+    MAX_ROW_BYTES,
     OTHER_CLIENT_WAIT,
     TTL,
     Held,
@@ -66,20 +68,11 @@ LIMITS = Limits(
     long_delay=LONG_DELAY,
     max_deliver=MAX_DELIVER,
     alone_from=ALONE_FROM,
-    max_row_bytes=1000,
+    max_row_bytes=MAX_ROW_BYTES,
 )
 
 
-@dataclass(slots=True)
-class Durable:
-    era: int
-    start: int
-    settled: set[int] = field(default_factory=set)
-    failures: dict[int, int] = field(default_factory=dict)
-    witness: int | None = None
-
-
-class QueueMachine(Checks, RuleBasedStateMachine):
+class QueueMachine(Checks, Owners, RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 100.0
@@ -113,6 +106,9 @@ class QueueMachine(Checks, RuleBasedStateMachine):
         known = self.durable[number]
         partition = self.queue.assign(number, snapshot)
         self.naive.assign(number, known.era, known.start, known.settled, known.failures, known.witness)
+        self.queue.take_over(number, snapshot.handed_over, self.now)
+        self.naive_takes_over(number)
+        self.queue.resume(number)
         self.logs[number].position = partition.next_offset
 
     # Kafka -----------------------------------------------------------------------------------------------------------
@@ -354,27 +350,6 @@ class QueueMachine(Checks, RuleBasedStateMachine):
 
     # The changelog, and what happens to workers ----------------------------------------------------------------------
 
-    def _row(self, number: int) -> Written:
-        naive = self.naive.partitions[number]
-        snapshot = self.queue.partitions[number].snapshot()
-        row = encode_row(snapshot, id="i", topic="t", generation=self.generation, counter=0)
-        assert decode_row(row, id="i", topic="t").floor == naive.floor()
-        witness = naive.latest_witness()
-        assert [one.offset for one in snapshot.witnesses[-1:]] == ([] if witness is None else [witness])
-        return Written(row, self.generation, naive.era, frozenset(naive.settled), dict(naive.failures), witness)
-
-    def _arrives(self, number: int, written: Written) -> None:
-        self.changelog[number, written.generation % GENERATIONS] = written
-        durable = self.durable[number]
-        if written.era == durable.era:
-            durable.settled |= written.settled
-            for offset, count in written.failures.items():
-                durable.failures[offset] = max(count, durable.failures.get(offset, 0))
-            for offset in durable.settled & durable.failures.keys():
-                del durable.failures[offset]
-            if durable.witness is None or (written.witness is not None and written.witness > durable.witness):
-                durable.witness = written.witness
-
     @rule(number=numbers)
     def write(self, number: int) -> None:
         if number in self.queue.partitions:
@@ -419,19 +394,47 @@ class QueueMachine(Checks, RuleBasedStateMachine):
         elif number in self.queue.partitions:
             if trouble.startswith("row"):
                 self.naive.partitions[number].row_too_large = trouble == "row too large"
-                self.queue.partitions[number].row_bytes = 1000 if trouble == "row too large" else 999
+                full = trouble == "row too large"
+                self.queue.partitions[number].row_bytes = MAX_ROW_BYTES if full else MAX_ROW_BYTES - 1
             elif trouble == "log watched":
                 end = len(self.logs[number].sizes)
                 self.queue.partitions[number].log_end = self.naive.partitions[number].log_end = end
             elif trouble == "resumed":
-                self.queue.resume(number)
-                self.naive.partitions[number].suspended = False
+                self._resume(number)
             elif trouble == "given up":
                 self._give_up(number)
             elif trouble == "seek":
                 self._seek(number, offset)
             elif trouble == "retention":
                 self._retention(number, max(0, self.queue.partitions[number].next_offset + offset - 8))
+
+    @rule(
+        how=st.sampled_from(("all moved", "all moved", "one moved away and back", "revoked and kept")),
+        number=numbers,
+        retention=st.sampled_from((0, 0, 0, 2, 4)),
+        wishes=st.lists(st.tuples(st.sampled_from(Verb), recent, delays), max_size=2),
+    )
+    def rebalance(self, how: str, number: int, retention: int, wishes: list[tuple[Verb, int, float | None]]) -> None:
+        """Leases go from one owner to the next, and are settled there before anything is fetched."""
+        if how == "all moved":
+            self.last_rows(self.queue.partitions)
+            self.start_worker()
+        elif number in self.queue.partitions:
+            self.last_rows([number])
+            if how == "revoked and kept":
+                self._resume(number)
+            else:
+                self._give_up(number)
+                self.assign_from_rows(number)
+        if retention and number in self.queue.partitions:
+            self._retention(number, self.queue.partitions[number].next_offset + retention)
+        for token, (verb, back, delay) in enumerate(wishes if self.handed else ()):
+            self._settle({verb: [Entry(token=str(token), ref=self._ref("live lease", back), delay=delay)]})
+
+    def _resume(self, number: int) -> None:
+        self.queue.resume(number)
+        self.naive.partitions[number].suspended = False
+        self.naive.partitions[number].tenure += 1
 
     def _late_write(self, number: int, written: Written) -> None:
         """A worker that lost its partitions long ago wakes up. Its row counts at the next start, with all others."""
@@ -456,7 +459,7 @@ class QueueMachine(Checks, RuleBasedStateMachine):
         assert witness is None or witness < offset
         self.durable[number] = Durable(era, offset, witness=witness)
         row = encode_row(ledger.snapshot(), id="i", topic="t", generation=self.generation, counter=0)
-        self._arrives(number, Written(row, self.generation, era, frozenset(), {}, witness))
+        self._arrives(number, Written(row, self.generation, era, frozenset(), {}, witness, ledger.tenure, {}))
         self.assign_from_rows(number)
 
     def _retention(self, number: int, offset: int) -> None:

@@ -146,6 +146,13 @@ class Client:
     async def extend(self, lease: str, *, ack_wait_ms: int, at: Worker | None = None) -> Settled:
         return await self.settle(at=at, extend=[{"lease": lease, "ack_wait_ms": ack_wait_ms}])
 
+    async def lease(self, lease: str, *, at: Worker | None = None) -> dict[str, Any]:
+        """What a worker says of a lease."""
+        async with self._session.get(f"{(at or self._worker).url}/v1/leases/{lease}") as response:
+            answer: dict[str, Any] = await response.json(content_type=None)
+            assert response.status == 200, answer
+            return answer
+
 
 MakeClient = Callable[[Worker, str], Client]
 

@@ -168,6 +168,9 @@ class FakeTerms:
     def holds(self, term: int, now: float) -> bool:
         return term == self.number and not self.rebalancing and self.confirmed
 
+    def trusted(self, now: float) -> bool:
+        return self.confirmed
+
     def rebalance_ended(self, term: int) -> bool:
         if term == self.number:
             self.rebalancing = False

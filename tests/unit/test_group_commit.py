@@ -55,6 +55,9 @@ class Ownership:
     def holds(self, term: int, now: float) -> bool:
         return term == self.number and self.confirmed
 
+    def trusted(self, now: float) -> bool:
+        return self.confirmed
+
 
 class Scene:
     """A dispatcher with one partition, and the group commit over it."""

@@ -68,6 +68,17 @@ class Scene:
         assert isinstance(answer, Answer)
         return answer
 
+    async def taken_over(self, *offsets: int) -> Answer:
+        """Messages that an earlier owner has handed out to A, and that are with A still."""
+        await self.arrive(*offsets)
+        answer = await self.answer("A", len(offsets))
+        self.terms.begin_rebalance()
+        await self.runtime.give_up()
+        self.rebalance()
+        await self.runtime.start(set())
+        await self.own(0)
+        return answer
+
     def settling(self, **lists: list[Entry]) -> asyncio.Task[SettleOutcome]:
         return asyncio.create_task(self.runtime.settle(Settle(**lists)))  # type: ignore[arg-type]
 
@@ -233,6 +244,22 @@ class TestTime:
         assert await scene.pull("B") == [0]
         assert [call.what for call in scene.kafka.called("read")] == [[0]]
 
+    async def test_what_an_earlier_owner_handed_out_comes_back_before_it_was_ever_fetched(self, scene: Scene) -> None:
+        answer = await scene.taken_over(0, 1)
+        assert (await scene.settling(nack=entries(answer, delay=0.0)[:1])).nacked == 1
+        assert await scene.pull("B") == [0]
+        assert scene.runtime.leave("A")
+        assert await scene.pull("B") == [1]
+
+    async def test_what_failed_too_often_with_clients_of_two_owners_is_put_away(self, scene: Scene) -> None:
+        scene.runtime.dispatcher.partitions[0].ledger.failed(0)
+        answer = await scene.taken_over(0)
+        await scene.settling(nack=entries(answer, delay=0.0, reason="too bad"))
+        waiting = scene.pulling("B")
+        await until(lambda: scene.kafka.put_away == [(0, 0)])
+        assert scene.kafka.called("put")[-1].what == (0, 2, "too bad", "A")
+        waiting.cancel()
+
     async def test_what_has_failed_too_often_is_put_away_and_settled(self, scene: Scene) -> None:
         await scene.arrive(0)
         for client in "AB":
@@ -383,6 +410,21 @@ class TestReject:
         await scene.arrive(0)
         answer = await scene.answer()
         scene.kafka.fail("put", SourceError("timed out"))
+        outcome = await scene.settling(reject=entries(answer))
+        assert (outcome.rejected, outcome.results) == (0, [("0/0", Status.RETRY)])
+        assert (await scene.settling(ack=entries(answer))).acked == 1
+
+    async def test_one_that_an_earlier_owner_handed_out_is_read_first(self, scene: Scene) -> None:
+        answer = await scene.taken_over(0, 1)
+        scene.kafka.lost.add(1)
+        outcome = await scene.settling(reject=entries(answer, reason="broken"))
+        assert (outcome.rejected, outcome.results) == (2, [])
+        assert [call.what for call in scene.kafka.called("put")] == [(0, 1, "broken", "A")], "the log has no other"
+        assert scene.runtime.dispatcher.partitions[0].ledger.floor == 2
+
+    async def test_one_that_cannot_be_read_stays_with_its_client(self, scene: Scene) -> None:
+        answer = await scene.taken_over(0)
+        scene.kafka.fail("read", SourceError("timed out"))
         outcome = await scene.settling(reject=entries(answer))
         assert (outcome.rejected, outcome.results) == (0, [("0/0", Status.RETRY)])
         assert (await scene.settling(ack=entries(answer))).acked == 1

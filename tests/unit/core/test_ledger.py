@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from fanout_app.core.errors import RowError
+from fanout_app.core.lease import HandedOver
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger, join
 from fanout_app.core.ledger_row import FORMAT, LedgerRow, decode_row, encode_row
 from fanout_app.core.witness import Witness
@@ -128,6 +129,24 @@ def test_the_witness_and_the_commit_that_are_furthest_on_are_kept() -> None:
     joined = join(rows)
     assert joined is not None
     assert (joined.witnesses, joined.committed) == ((Witness(5, 100, 1), Witness(9, 50, 2)), 7)
+
+
+def test_what_is_handed_over_counts_until_a_later_owner_has_written() -> None:
+    run = HandedOver(first=7, span=2, left=5.0, client="A", batch=1)
+    left = LedgerSnapshot(floor=5, tenure=4, handed_over=(run,))
+    of_the_same = LedgerSnapshot(floor=4, tenure=4)
+    later = LedgerSnapshot(floor=5, tenure=5)
+    older_version = LedgerSnapshot(floor=6)
+    kept = [join(rows) for rows in ((left,), (of_the_same, left), (older_version, left))]
+    assert [(row.tenure, row.handed_over) for row in kept if row is not None] == [(4, (run,))] * 3
+    gone = [join(rows) for rows in ((left, later), (left, LedgerSnapshot(era=1)))]
+    assert [(row.tenure, row.handed_over) for row in gone if row is not None] == [(5, ()), (0, ())]
+
+
+def test_each_owner_begins_a_tenure_and_only_its_last_row_hands_anything_over() -> None:
+    one = PartitionLedger(LedgerSnapshot(tenure=4, handed_over=(HandedOver(first=0, span=1, left=5.0, client="A"),)))
+    one.begin_tenure()
+    assert (one.snapshot().tenure, one.snapshot().handed_over) == (5, ())
 
 
 def test_a_row_with_a_hundred_thousand_gaps_is_small() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
+from fanout_app.core.lease import HandedOver
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.start import Known, Start, decide
 from fanout_app.core.witness import Seen, Witness
@@ -296,3 +298,33 @@ class TestWitnesses:
         seen = witnessed(at20=Seen.SAME, at60=Seen.SAME, at90=Seen.OTHER)
         decided = start(row=known, committed=100, log_end=500, witnessed=seen)
         assert [witness.offset for witness in decided.snapshot.witnesses] == [20, 60]
+
+
+HELD = HandedOver(first=20, span=3, left=9.0, client="A", batch=1)
+
+
+@pytest.mark.parametrize(
+    "decided",
+    [
+        start(row=replace(row(10), handed_over=(HELD,)), committed=10),
+        start(row=replace(row(10), handed_over=(HELD,)), committed=10, log_start=15),
+        start(row=replace(row(10), handed_over=(HELD,)), committed=12, committed_era=None),
+        start(row=replace(row(10), handed_over=(HELD,)), committed=12, committed_era=0),
+    ],
+    ids=["as it stands", "retention", "set forward", "rows lost"],
+)
+def test_what_the_last_owner_hands_over_is_taken_over_as_long_as_the_era_goes_on(decided: Start) -> None:
+    assert decided.snapshot.handed_over == (HELD,)
+
+
+@pytest.mark.parametrize(
+    "decided",
+    [
+        start(row=replace(row(10), handed_over=(HELD,)), committed=4, committed_era=None),
+        start(row=replace(row(10), handed_over=(HELD,)), committed=10, log_end=5),
+        start(row=replace(row(10), handed_over=(HELD,)), committed=3, committed_era=1),
+    ],
+    ids=["set back", "another log", "another era in the group"],
+)
+def test_a_new_era_takes_nothing_over(decided: Start) -> None:
+    assert decided.snapshot.handed_over == ()

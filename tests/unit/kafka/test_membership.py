@@ -37,6 +37,14 @@ def test_a_heartbeat_that_was_answered_prolongs_it() -> None:
     assert member.holds(member.term(), 107.9)
 
 
+def test_a_rebalance_that_has_just_begun_does_not_make_it_doubtful_who_the_owner_was() -> None:
+    member, _ = membership()
+    member.rebalance_began()
+    assert not member.holds(member.term(), 100.1)
+    assert member.trusted(104.9)
+    assert not member.trusted(105.0)
+
+
 def test_a_rebalance_ends_it_at_once() -> None:
     member, _ = membership()
     term = member.term()
