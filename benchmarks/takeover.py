@@ -3,9 +3,9 @@
     python -m benchmarks.takeover [--partitions 1,16,64] [--workers 6] [--json FILE]
 
 For each number of partitions: one worker, then one more at a time up to ``--workers``; then one leaves by SIGTERM, the
-next is killed, and so on down to one. All the while a message a partition is written every 50 ms, and one client at
-each worker takes and acks what comes. Of each step: the longest time without a message of any one partition, and, where
-a worker went, how long after the signal another one handed out a message of each partition that it had.
+next is killed, and so on down to one, each time the one with the most partitions. All the while a message a partition
+is written every 50 ms, and one client at each worker takes and acks what comes. Of each step: the longest time without
+a message of any one partition, and, where a worker went, how long after the signal the others had its partitions.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -72,14 +72,6 @@ class Watched:
     def gap(self, moment: float) -> float:
         """The longest time without a message of one partition since shortly before this moment."""
         return max(_longest([at for at, _ in times if at > moment - 0.5], None) for times in self.came.values())
-
-    def handed_over(self, moment: float, lost: dict[int, int]) -> float | None:
-        """Seconds until the last of these partitions (with the ports of their owners) came from somebody else."""
-        firsts = [
-            next(at for at, port in self.came[partition] if at > moment and port != owner)
-            for partition, owner in lost.items()
-        ]
-        return max(firsts) - moment if firsts else None
 
 
 def _longest(times: Sequence[float], until: float | None) -> float:
@@ -147,12 +139,12 @@ class Cluster:
         """Wait until the step is over: the workers that run hand everything out, and have what they are to have."""
         ports = {member.port for member in self.members}
         until = time.monotonic() + STEP_WITHIN
-        while not (self.watched.calm_since(since, self._partitions, ports) and await self._even()):
+        while not (self.watched.calm_since(since, self._partitions, ports) and await self._all_owned()):
             if time.monotonic() > until:
                 raise TimeoutError(f"no calm: {self.watched.owners()}")
             await asyncio.sleep(0.1)
 
-    async def _even(self) -> bool:
+    async def _all_owned(self) -> bool:
         owned = [await self._owned(member.port) for member in self.members]
         self.spares = owned.count(0)
         return sum(owned) == self._partitions
@@ -160,41 +152,52 @@ class Cluster:
     async def _owned(self, port: int) -> int:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
+            _, status = await request(reader, writer, "GET", "/v1/status", b"")
             _, answer = await request(reader, writer, "GET", "/v1/partitions", b"")
             writer.close()
-            return len(json.loads(answer)["partitions"])
+            me = json.loads(status)["worker"]
+            return sum(partition["owner"] == me for partition in json.loads(answer)["partitions"])
         except (OSError, ValueError, asyncio.IncompleteReadError):
             return 0
 
     async def step(self, name: str) -> dict[str, Any]:
         """One worker comes or goes; what that cost."""
         before = len(self.members)
-        lost: dict[int, int] = {}
-        began = time.monotonic()
+        handed_over = None
         if name == "join":
+            began = time.monotonic()
             joining = await self.start()
             await asyncio.to_thread(wait_until_ready, joining.port, joining.process)
+            await self.calm(time.monotonic())
         else:
-            owned = Counter(self.watched.owners().values())
-            member = max(self.members, key=lambda one: owned[one.port])
+            member = await self._owner_of_most()
             self.members.remove(member)
-            lost = {partition: port for partition, port in self.watched.owners().items() if port == member.port}
             began = time.monotonic()
             member.process.send_signal(signal.SIGTERM if name == "SIGTERM" else signal.SIGKILL)
-        await self.calm(began if name != "join" else time.monotonic())
-        if name != "join":
+            handed_over = await self._owned_again(began)
+            await self.calm(time.monotonic())
             await asyncio.to_thread(member.process.wait, 30)
             assert member.client is not None
             member.client.cancel()
-        handed_over = self.watched.handed_over(began, lost)
         return {
             "partitions": self._partitions,
             "workers": before,
             "step": name,
             "spares": self.spares,
             "longest_gap_s": round(self.watched.gap(began), 2),
-            "handed_over_s": None if handed_over is None else round(handed_over, 2),
+            "handed_over_s": handed_over,
         }
+
+    async def _owned_again(self, began: float) -> float:
+        while time.monotonic() < began + STEP_WITHIN:
+            if await self._all_owned():
+                return round(time.monotonic() - began, 2)
+            await asyncio.sleep(0.02)
+        raise TimeoutError("partitions that nobody has")
+
+    async def _owner_of_most(self) -> Member:
+        owned = {member.port: await self._owned(member.port) for member in self.members}
+        return max(self.members, key=lambda one: owned[one.port])
 
     async def stop(self) -> None:
         for member in self.members:
