@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -11,6 +13,7 @@ import pytest_asyncio
 from support.clients import MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
+from support.stack import Stack
 from support.workers import READY_TOGETHER, Worker, Workers
 
 PARTITIONS = 4
@@ -107,3 +110,45 @@ async def test_a_pause_of_one_is_a_pause_of_all_and_so_is_a_resume(
     await ask(pair[1], "resume")
     assert [len((await pull).messages) for pull in waiting] == [1, 1]
     await eventually(lambda: all_paused(False))
+
+
+async def test_while_kafka_is_away_each_misses_the_other_and_they_find_each_other_again(
+    pair: tuple[Worker, Worker], stack: Stack
+) -> None:
+    await eventually(lambda: each_lists_both(pair), READY_TOGETHER)
+    stack.pause("kafka-1")
+    try:
+        for worker in pair:
+            await eventually(lambda worker=worker: lists_itself_alone(worker), MISSED)  # type: ignore[misc]
+    finally:
+        stack.resume("kafka-1")
+    await eventually(lambda: each_lists_both(pair), READY_TOGETHER)
+    for worker in pair:
+        assert worker.text().count("Kafka takes no heartbeat of this worker") == 1
+        assert worker.text().count("Kafka takes heartbeats of this worker again") == 1
+
+
+async def test_what_nobody_with_the_lease_key_has_written_makes_no_worker(
+    fresh: Worker, kafka: Kafka, session: aiohttp.ClientSession
+) -> None:
+    board = f"fanout_service_{fresh.topic}"
+    await eventually(lambda: lists_itself_alone(fresh))
+    genuine = [record for record in await kafka.records_in(board) if (record.key or b"").startswith(b"worker/")][-1]
+    assert genuine.headers
+
+    async def dropped() -> float:
+        async with session.get(f"{fresh.url}/metrics") as response:
+            found = re.search(r"^fanout_board_dropped_total (\S+)$", await response.text(), re.MULTILINE)
+            assert found
+            return float(found[1])
+
+    assert await dropped() == 0
+    await kafka.write(board, key=b"worker/unsealed", value=genuine.value)
+    await kafka.write(board, key=b"worker/sealed-for-another", value=genuine.value, headers=genuine.headers)
+    await kafka.write(board, key=genuine.key, value=None)
+    await eventually(lambda: dropped_all(dropped, 3))
+    assert await lists_itself_alone(fresh)
+
+
+async def dropped_all(dropped: Callable[[], Awaitable[float]], count: int) -> bool:
+    return await dropped() == count

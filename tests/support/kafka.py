@@ -187,6 +187,12 @@ class Kafka:
         sent = [await future for future in futures]
         return [Record(partition, one.offset, value) for one, value in zip(sent, values, strict=True)]
 
+    async def write(
+        self, topic: str, *, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
+        """Write one record of any bytes to partition 0, and wait until Kafka has it."""
+        await self._producer.send_and_wait(topic, value, key=key, headers=list(headers), partition=0)
+
     @asynccontextmanager
     async def transaction(self, topic: str, *, abort: bool = False) -> AsyncIterator[Transaction]:
         """Committed at the end, or aborted: both leave a marker in each partition written to, which takes an offset.
