@@ -191,7 +191,9 @@ class Cluster:
                 logger.debug("%s: %s", record.key, error)
                 self._on_dropped()
                 return
-            self._look_around(changed=self.roster.heard(record.received, heartbeat))
+            # Who has fallen silent is seen with the next heartbeat of our own: not looked for with each of a thousand.
+            if self.roster.heard(record.received, heartbeat):
+                self._look_around(changed=True)
 
     def _look_around(self, *, changed: bool = False) -> None:
         names = [heartbeat.worker for heartbeat in self.roster.present(monotonic())]
