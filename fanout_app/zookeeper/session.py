@@ -20,6 +20,7 @@ from kazoo.exceptions import (
     KazooException,
     NoAuthError,
     NodeExistsError,
+    NoNodeError,
     SessionExpiredError,
 )
 from kazoo.handlers.threading import KazooTimeoutError
@@ -157,6 +158,11 @@ def lease_key(hosts: str, id: str, topic: str, fresh: bytes) -> bytes:
         raise StartError(
             f"no ZooKeeper answers at {hosts} within {_CONNECT_TIMEOUT:.0f} s, and the lease key is kept there: start "
             "it, correct --zookeepers, give --lease-key-file to every worker, or do without: --zookeepers none"
+        ) from error
+    except NoNodeError as error:
+        raise StartError(
+            f"ZooKeeper has no node /{hosts.partition('/')[2]}, below which --zookeepers {hosts} keeps everything: "
+            "create it, or leave it out there"
         ) from error
     except NoAuthError as error:
         raise StartError(

@@ -262,6 +262,15 @@ async def test_addresses_at_which_there_is_no_zookeeper_are_given_up(kafka: Kafk
         assert "--zookeepers" in line
 
 
+async def test_a_node_of_zookeeper_that_everything_is_to_be_kept_below_must_exist(
+    kafka: Kafka, stack: Stack, workers: Workers
+) -> None:
+    topic = await kafka.new_topic(1)
+    line = await last_line(workers.launch(topic, zookeepers=f"{stack.zookeepers}/not/there"))
+    assert "no node /not/there" in line
+    assert "--zookeepers" in line
+
+
 async def test_servers_that_come_late_are_waited_for(kafka: Kafka, stack: Stack, workers: Workers) -> None:
     topic = await kafka.new_topic(1)
     async with late(stack.brokers) as (broker, broker_comes), late(stack.zookeepers) as (zookeeper, zookeeper_comes):
