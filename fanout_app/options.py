@@ -57,6 +57,7 @@ class Options:
     zookeeper_timeout: float
     leader_lease: float
     leader_timeout: float
+    routing: str
     commit_interval: float
     drain: float
     stall_timeout: float
@@ -267,6 +268,13 @@ TABLE: tuple[click.Option, ...] = (
         default="3s",
         show_default=True,
         type=time(1, 120, "3s"),
+    ),
+    _option(
+        "routing",
+        "How a pull gets the messages of other workers: they are passed on to it, or it is sent to them (HTTP 307).",
+        default="forward",
+        show_default=True,
+        type=click.Choice(["forward", "redirect"]),
     ),
     _option(
         "commit-interval",

@@ -13,6 +13,8 @@ Token = str
 WaitMs = Annotated[int, Meta(ge=0, le=50_000)]
 AckWaitMs = Annotated[int, Meta(ge=50, le=43_200_000)]
 DelayMs = Annotated[int, Meta(ge=0, le=86_400_000)]
+#: How often a pull was redirected: `fanout_app.core.redirecting.MOST` at most.
+RedirectCount = Annotated[int, Meta(ge=0, le=2)]
 Reason = Annotated[str, Meta(max_length=4096)]
 MaxBytes = Annotated[int, Meta(ge=1, le=16 << 20)]
 Encoding = Literal["base64", "utf8"]
@@ -62,6 +64,12 @@ class PullBody(Struct, forbid_unknown_fields=True):
     settle: SettleBody | UnsetType = UNSET
 
 
+class PullQuery(Struct, forbid_unknown_fields=True):
+    """What stands in the address of a pull that was redirected."""
+
+    redirects: RedirectCount = 0
+
+
 class NextQuery(Struct, forbid_unknown_fields=True):
     """The query of /v1/next: what of a pull makes sense for one message."""
 
@@ -70,6 +78,7 @@ class NextQuery(Struct, forbid_unknown_fields=True):
     group: str | UnsetType = UNSET
     wait_ms: WaitMs = DEFAULT_WAIT_MS
     ack_wait_ms: AckWaitMs | UnsetType = UNSET
+    redirects: RedirectCount = 0
 
 
 class NoQuery(Struct, forbid_unknown_fields=True):

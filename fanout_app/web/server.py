@@ -53,6 +53,7 @@ class FanoutWeb(Web):
             gate=app.gate,
             max_waiting=room_for(app.options.max_waiting),
             ack_wait=app.options.ack_wait,
+            redirect=app.options.routing == "redirect",
             link=lambda request: app.mesh.accept(request),
         )
         await super().on_start()

@@ -42,21 +42,22 @@ def install(
     gate: Gate | None = None,
     max_waiting: int = 10_000,
     ack_wait: float = 30.0,
+    redirect: bool = False,
     link: Handler | None = None,
 ) -> None:
     """Every route of this version. The last one answers 404 and 405 for all paths that nothing else is served at.
 
     ``render_metrics`` gives the text of /metrics and its content type; ``operators`` is where what they ask is served
     instead, if they have a port of their own; ``gate`` says who may ask, none: everybody; ``max_waiting`` is how many
-    pulls may wait at this worker, ``ack_wait`` how many seconds a lease lasts if the request does not say; ``link``
-    takes the calls of other workers.
+    pulls may wait at this worker, ``ack_wait`` how many seconds a lease lasts if the request does not say;
+    ``redirect`` sends clients to the worker that is to serve their pulls; ``link`` takes the calls of other workers.
     """
     unbroken = Unbroken()
 
     async def stop(app: web.Application) -> None:
         await unbroken.stop()
 
-    messages = MessageViews(runtime, codec, max_waiting=max_waiting, ack_wait=ack_wait)
+    messages = MessageViews(runtime, codec, max_waiting=max_waiting, ack_wait=ack_wait, redirect=redirect)
     leases = LeaseViews(runtime, codec, ack_wait)
     operations = OperationViews(runtime, render_metrics)
     control = ControlViews(runtime, unbroken)

@@ -26,8 +26,9 @@ from fanout_app.web.codecs import asked_in_msgpack, form_of
 from fanout_app.web.handlers import hang_up, is_there, read_body, refuse_body, refuse_query
 from fanout_app.web.ports import Runtime
 from fanout_app.web.problems import Kind, Problem
+from fanout_app.web.redirects import Redirects
 from fanout_app.web.rendering import Renderer
-from fanout_app.web.schemas import NextQuery, PullBody, SettleBody
+from fanout_app.web.schemas import NextQuery, PullBody, PullQuery, SettleBody
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.translation import CLIENT_HEADER, Asked, pull_of, settle_of
 from fanout_app.web.validation import Body, query
@@ -42,21 +43,26 @@ RETRY_DETAIL: Final = (
 class MessageViews:
     """Pull, settle, and the one-message form of pull."""
 
-    def __init__(self, runtime: Runtime, codec: TokenCodec, *, max_waiting: int, ack_wait: float) -> None:
+    def __init__(
+        self, runtime: Runtime, codec: TokenCodec, *, max_waiting: int, ack_wait: float, redirect: bool = False
+    ) -> None:
         self._runtime = runtime
         self._codec = codec
         self._max_waiting = max_waiting
         self._ack_wait = ack_wait
         self._answers = Answers(runtime, codec)
         self._render = Renderer(runtime, codec)
+        self._redirects = Redirects(runtime) if redirect else None
         self._pulls = 0
 
     async def pull(self, request: web.Request) -> web.StreamResponse:
         form = form_of(request)
-        refuse_query(request)
+        place = query(PullQuery, request.query, list(request.query))
         raw = await read_body(request)
         body: PullBody = _PULL.decode(raw, msgpack=asked_in_msgpack(request)) if raw else PullBody()
         asked = pull_of(body, request.headers.get(CLIENT_HEADER), self._ack_wait, identity_of(request))
+        if elsewhere := self._elsewhere(request, place.redirects):
+            return elsewhere
         with self._one_more_pull():
             settled: Settled | UnsetType = UNSET
             if not isinstance(body.settle, UnsetType):
@@ -77,6 +83,8 @@ class MessageViews:
         options = query(NextQuery, request.query, list(request.query))
         await refuse_body(request)
         asked = pull_of(options, request.headers.get(CLIENT_HEADER), self._ack_wait, identity_of(request))
+        if elsewhere := self._elsewhere(request, options.redirects):
+            return elsewhere
         with self._one_more_pull():
             wish = Wish(form="next", tell_client=asked.anonymous)
             answer = await self._pull(asked, options.wait_ms, wish)
@@ -103,6 +111,10 @@ class MessageViews:
             answer.give_back()
             return Empty.NO_MESSAGE
         return answer
+
+    def _elsewhere(self, request: web.Request, redirects: int) -> web.Response | None:
+        """The way to the worker that is to serve this pull, in redirect mode and where it is not this one."""
+        return None if self._redirects is None else self._redirects.of(request, redirects)
 
     async def _settled(self, body: SettleBody) -> Settled:
         to_settle, unread = settle_of(body, self._codec.read, self._ack_wait)
