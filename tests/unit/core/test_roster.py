@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fanout_app.core.errors import RowError
 from fanout_app.core.heartbeat_row import FORMAT, decode_heartbeat, encode_heartbeat
@@ -78,26 +76,6 @@ def test_who_is_unheard_of_for_so_many_turns_is_an_absentee_until_wiped() -> Non
     absentees.wiped("dead")
     absentees.wiped("dead")
     assert absentees.turn() == ["alive"]
-
-
-numbers = st.integers(0, 2**63 - 1)
-heartbeats = st.builds(
-    Heartbeat,
-    worker=st.text(),
-    address=st.text(),
-    partitions=st.lists(numbers).map(tuple),
-    generation=numbers,
-    waiting_messages=numbers,
-    waiting_pulls=numbers,
-    epoch=st.none() | numbers,
-    misses_epoch=st.none() | numbers,
-    sent_at=st.floats(0, 1e9),
-)
-
-
-@given(heartbeats)
-def test_a_heartbeat_is_read_back_as_it_was(heartbeat: Heartbeat) -> None:
-    assert decode_heartbeat(encode_heartbeat(heartbeat, id="i", topic="t"), id="i", topic="t") == heartbeat
 
 
 def test_fields_that_a_newer_version_adds_are_passed_over() -> None:
