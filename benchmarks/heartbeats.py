@@ -35,6 +35,8 @@ KEY = "a-key-of-the-benchmark-and-no-secret"
 RESULTS = Path(__file__).parent / "results" / "heartbeats.json"
 #: Seconds after the start of the last worker: its rebalance, and what a start leaves to be done.
 _SETTLES = 10.0
+#: One has a single request under way at a time.
+_PRODUCERS = 16
 
 
 class Board:
@@ -62,16 +64,21 @@ class Board:
 
     async def pretend(self, workers: int, seconds: float) -> None:
         """Write these workers' heartbeats for so long. Each is a request of its own, as a worker's is."""
+        async with asyncio.TaskGroup() as group:
+            for first in range(_PRODUCERS):
+                group.create_task(self._pretend(range(first, workers, _PRODUCERS), seconds))
+
+    async def _pretend(self, workers: range, seconds: float) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=self._brokers, acks=1, max_batch_size=1)
         await producer.start()
         try:
             ends = time.monotonic() + seconds
             while (began := time.monotonic()) < ends:
-                for number in range(workers):
+                for number in workers:
                     key, row = f"worker/pretended-host-{number}-000000".encode(), self._row(number)
                     headers = [(HEADER, seal_of(self._seal, key, row))]
                     await producer.send(self._name, row, key=key, headers=headers, partition=0)
-                await asyncio.sleep(max(0.0, began + EVERY - time.monotonic()))
+                await asyncio.sleep(max(0.0, min(ends, began + EVERY) - time.monotonic()))
         finally:
             await producer.stop()
 
