@@ -44,6 +44,8 @@ logger = logging.getLogger("fanout.runtime")
 #: Seconds after which an intake with messages and waiting clients that hands nothing out counts as standing still.
 STANDSTILL = 30.0
 _PLAIN = Wish()
+#: Seconds for which a partition that is given up waits for answers that are under way to clients of other workers.
+_ARRIVED_IN = 0.2
 
 
 class Runtime:
@@ -148,7 +150,10 @@ class Runtime:
         self.on_moved()
 
     async def give_up(self) -> None:
+        """See `Assignment.give_up`. What is on its way to a client is on loan, and no lease before it has arrived."""
+        self.suspend()
         self.on_moved()
+        await self.exchange.answering.arrivals(_ARRIVED_IN)
         await self._assignment.give_up()
 
     def assigned(self, numbers: set[int], generation: int) -> None:

@@ -6,6 +6,7 @@ has it, and at once when the connection to that worker is lost.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
@@ -51,11 +52,22 @@ class Answering:
         self._tasks = tasks
         self._waiting: dict[tuple[Peer, int], int] = {}
         self._lent: dict[Peer, dict[int, Answer]] = {}
+        self._news = asyncio.Event()
         dispatcher.leases.on_overdue = self._overdue
 
     def on_loan(self) -> int:
         """Answers that are under way to clients of other workers."""
-        return sum(map(len, self._lent.values()))
+        return sum(answer.provisional.set for lent in self._lent.values() for answer in lent.values())
+
+    async def arrivals(self, within: float) -> None:
+        """Wait until it is known of all answers on loan what became of them, up to so many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                while self.on_loan():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            return
 
     def demand(self, peer: Peer, demand: Demand) -> None:
         waiter = _Client(self, peer, demand)
@@ -88,11 +100,13 @@ class Answering:
         answer = self._lent.get(peer, {}).pop(frame.number, None)
         if answer is not None:
             self._dispatcher.leases.confirm(answer)
+            self._news.set()
 
     def give_back(self, peer: Peer, frame: GiveBack) -> None:
         answer = self._lent.get(peer, {}).pop(frame.number, None)
         if answer is not None:
             self._pulls.refuse(answer)
+            self._news.set()
 
     def lost(self, peer: Peer) -> None:
         """The connection is gone: its clients wait here no longer, and what is on loan to it is free."""
@@ -101,6 +115,7 @@ class Answering:
         for answer in self._lent.pop(peer, {}).values():
             if answer.provisional.set:
                 self._pulls.release(answer)
+        self._news.set()
 
     def _overdue(self, answer: Answer) -> None:
         """A worker does not say what has become of an answer: until it is heard of again nothing more goes to it.

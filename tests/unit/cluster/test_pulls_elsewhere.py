@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import pytest
@@ -281,3 +282,32 @@ async def test_a_worker_alone_serves_its_own_clients(trio: Trio) -> None:
     answer = await pulling
 
     assert isinstance(answer, Answer)
+
+
+async def test_a_partition_is_not_given_up_before_what_is_under_way_has_arrived(trio: Trio) -> None:
+    """Else the lease of a client that has the message by now would not be handed over."""
+    pulling = trio.c.pulling("C")
+    await until(lambda: trio.a.waits())
+    await trio.a.arrive(0)
+    answer = await pulling
+    assert isinstance(answer, Relayed)
+    giving_up = asyncio.create_task(trio.a.runtime.give_up())
+    await asyncio.sleep(0)
+
+    answer.confirm()
+
+    await giving_up
+    assert [run.client for run in trio.a.kafka.rows[0][-1].handed_over] == ["C"]
+
+
+async def test_what_does_not_arrive_is_not_waited_for(trio: Trio) -> None:
+    pulling = trio.c.pulling("C")
+    await until(lambda: trio.a.waits())
+    await trio.a.arrive(0)
+    answer = await pulling
+    assert isinstance(answer, Relayed)
+
+    await trio.a.runtime.give_up()
+
+    assert not trio.a.kafka.rows[0][-1].handed_over
+    answer.give_back()
