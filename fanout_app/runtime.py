@@ -152,7 +152,6 @@ class Runtime:
     async def give_up(self) -> None:
         """See `Assignment.give_up`. What is on its way to a client is on loan, and no lease before it has arrived."""
         self.suspend()
-        self.on_moved()
         await self.exchange.answering.arrivals(_ARRIVED_IN)
         await self._assignment.give_up()
 
