@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,9 +83,11 @@ class Worker:
 
 
 @contextmanager
-def started(brokers: str, id: str, topic: str, port: int, *options: str) -> Iterator[Worker]:
+def started(
+    brokers: str, id: str, topic: str, port: int, *options: str, program: Sequence[str] = (str(BIN / "fanout"),)
+) -> Iterator[Worker]:
     """A fanout worker, ready; ended at the end if it was not killed before."""
-    command = [str(BIN / "fanout"), "--id", id, "--topic", topic, "--brokers", brokers]
+    command = [*program, "--id", id, "--topic", topic, "--brokers", brokers]
     process = subprocess.Popen([*command, "--bind", f"127.0.0.1:{port}", *options])
     try:
         wait_until_ready(port, process)
