@@ -41,6 +41,7 @@ from fanout_app.key_file import KeyFile
 from fanout_app.leading import KEY, Leading
 from fanout_app.lease_keys import LeaseKeys, Seal
 from fanout_app.metrics import Metrics
+from fanout_app.mirroring import Mirroring
 from fanout_app.options import Options
 from fanout_app.peers.handshake import Handshake
 from fanout_app.peers.mesh import Mesh
@@ -56,7 +57,7 @@ from fanout_app.web.server import FanoutWeb
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.worker import end_at_once
 from fanout_app.zookeeper.lock import LockElection
-from fanout_app.zookeeper.mirror import Mirror, Mirrored
+from fanout_app.zookeeper.mirror import Mirror
 from fanout_app.zookeeper.session import Session
 
 _WATCH_LOG_EVERY = 2.0
@@ -126,6 +127,7 @@ class Fanout(faust.App):
         self._key_file = key_file
         self._tokens_file = tokens_file
         self._mirror = Mirror(self._zookeeper, options.id, options.topic) if self._zookeeper else None
+        self._mirroring = Mirroring(self._mirror, self.runtime, self.membership) if self._mirror else None
         self.on_partitions_revoked.connect(self._on_revoked)
         self.on_partitions_assigned.connect(self._on_assigned)
         self.on_rebalance_complete.connect(self._on_recovered)
@@ -135,7 +137,7 @@ class Fanout(faust.App):
             self.task(self._watch_keys)
         if tokens_file is not None:
             self.task(self._watch_tokens)
-        if self._mirror is not None:
+        if self._mirroring is not None:
             self.task(self._write_mirror)
 
     def _new_transport(self) -> Any:
@@ -182,7 +184,9 @@ class Fanout(faust.App):
             render=Renderer(self.runtime, self.tokens),
             on_fault=self._on_fault,
         )
-        self._departure = Departure(self.runtime, ConsumerGroup(self, self.membership), drain=self.options.drain)
+        leaving = self._mirroring.leaving if self._mirroring is not None else lambda: None
+        group = ConsumerGroup(self, self.membership, leaving)
+        self._departure = Departure(self.runtime, group, drain=self.options.drain)
         self.mesh = Mesh(
             self.runtime.worker,
             Handshake(self._seal, self.runtime.worker),
@@ -219,9 +223,8 @@ class Fanout(faust.App):
         await self._bodies.stop()
         await self._parked_reader.stop()
         await self._writer.stop()
-        if self._mirror is not None and self._zookeeper is not None:
-            # Of partitions that could not be handed over in good order; the others have been forgotten.
-            await self._mirror.write(self._floors())
+        if self._mirroring is not None and self._zookeeper is not None:
+            await self._mirroring.stop()
             await self._zookeeper.stop()
 
     def serves_at(self, host: str, port: int) -> None:
@@ -312,16 +315,9 @@ class Fanout(faust.App):
                 self.gate.use(known)
 
     async def _write_mirror(self) -> None:
-        assert self._mirror is not None
+        assert self._mirroring is not None
         async for _ in self.itertimer(_MIRROR_EVERY, name="mirror"):
-            if self.membership.holds(self.membership.term(), monotonic()):
-                await self._mirror.write(self._floors())
-
-    def _floors(self) -> dict[int, Mirrored]:
-        """What the changelog has acknowledged."""
-        partitions = self.runtime.dispatcher.partitions
-        floors = self.runtime.commit.committable()
-        return {number: Mirrored(partitions[number].ledger.era, floor) for number, floor in floors.items()}
+            await self._mirroring.write()
 
 
 def _worker_name() -> str:

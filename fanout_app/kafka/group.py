@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -19,9 +20,11 @@ _WITHIN = 2.0
 class ConsumerGroup:
     """The departure's `Group`."""
 
-    def __init__(self, app: Any, membership: Membership) -> None:
+    def __init__(self, app: Any, membership: Membership, on_leaving: Callable[[], None]) -> None:
+        """``on_leaving`` is called while the partitions are ours for the last time."""
         self._app = app
         self._membership = membership
+        self._on_leaving = on_leaving
 
     async def others(self) -> bool:
         if self._app.should_stop:
@@ -34,6 +37,7 @@ class ConsumerGroup:
             return False
 
     def leaving(self) -> None:
+        self._on_leaving()
         self._membership.rebalance_began()
 
     async def leave(self) -> bool:
