@@ -152,7 +152,7 @@ class Fanout(faust.App):
     def _new_leading(self) -> Leading:
         options, worker = self.options, self.runtime.worker
         if self._zookeeper is not None:
-            election: Election = LockElection(self._zookeeper, options.id, options.topic, worker)
+            election: Election = LockElection(self._zookeeper, options.id, options.topic, worker, self._on_fault)
         else:
             election = GroupElection(self.runtime, self.membership)
         board = LeaderBoard(self.cluster, options.id, options.topic)

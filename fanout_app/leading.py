@@ -63,6 +63,8 @@ class Leading:
         self._to_ask = asyncio.Event()
         self._to_tell = asyncio.Event()
         self._outranked = False
+        #: Whom the log named as the leader last.
+        self._announced = ""
 
     # What others ask -------------------------------------------------------------------------------------------------
 
@@ -129,10 +131,10 @@ class Leading:
         if not live:
             self._following.heard_before(received, leader)
             return
-        before = self._following.leader(received)
         if not self._following.heard(received, leader):
             logger.debug("a record of epoch %d, which is over", leader.epoch)
-        elif before is None or before.worker != leader.worker:
+        elif leader.worker != self._announced:
+            self._announced = leader.worker
             whose = "this worker" if leader.worker == self._me else f"worker {leader.worker} at {leader.address}"
             logger.info("%s leads, epoch %d", whose, leader.epoch)
 

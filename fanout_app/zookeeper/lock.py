@@ -38,7 +38,11 @@ class LockElection:
 
     votes = True
 
-    def __init__(self, session: Session, id: str, topic: str, worker: str) -> None:
+    def __init__(
+        self, session: Session, id: str, topic: str, worker: str, on_fault: Callable[[BaseException], None]
+    ) -> None:
+        """``on_fault`` is told, in the loop, of an error that the worker has to end for."""
+        self._on_fault = on_fault
         self._session = session
         self._path = f"{root_of(id, topic)}/leader"
         self._worker = worker
@@ -133,6 +137,14 @@ class LockElection:
             except (KazooException, KazooTimeoutError) as error:
                 logger.debug("not in the lock's queue: %r", error)
                 self._stopping.wait(_PAUSE)
+            except Exception as error:
+                # Without this thread the worker would go on and never lead again.
+                self._tell_loop(self._on_fault, error)
+                return
+
+    def _tell_loop(self, tell: Callable[[T], None], about: T) -> None:
+        if not self._stopping.is_set():
+            self._loop.call_soon_threadsafe(tell, about)
 
     def _one_term(self, client: Any) -> None:
         self._term_over.clear()
@@ -140,9 +152,9 @@ class LockElection:
         self._lock = client.Lock(self._path, self._worker)
         if self._stopping.is_set():
             return
-        self._lock.acquire()
-        self._loop.call_soon_threadsafe(self._acquired, f"{self._path}/{self._lock.node}")
-        self._term_over.wait()
+        if self._lock.acquire():
+            self._tell_loop(self._acquired, f"{self._path}/{self._lock.node}")
+            self._term_over.wait()
 
     def _remove_orphans(self, client: Any) -> None:
         client.ensure_path(self._path)
