@@ -107,11 +107,17 @@ def _lease(run: LeaseRun, message: Message) -> LiveLease:
     return LiveLease(ref, run.client, run.group, run.delivered_at, run.deadline)
 
 
+def _age(message: Message | None) -> float | None:
+    """Seconds; None of a message without a timestamp too, and of one that was handed over and not fetched yet."""
+    if message is None or message.timestamp < 0:
+        return None
+    return max(0.0, time.time() - message.timestamp / 1000)
+
+
 def partitions(dispatcher: Dispatcher, owner: str) -> list[dict[str, Any]]:
     """A row a partition. Ages are by the messages' own timestamps."""
     rows = []
     for number, partition in sorted(dispatcher.partitions.items()):
-        oldest = partition.oldest_held()
         rows.append(
             {
                 "partition": number,
@@ -123,7 +129,7 @@ def partitions(dispatcher: Dispatcher, owner: str) -> list[dict[str, Any]]:
                 "buffered": _buffered(partition),
                 "delayed": len(partition.delayed) + len(partition.sleepers),
                 "in_flight": len(partition.in_flight),
-                "oldest_age_seconds": None if oldest is None else max(0.0, time.time() - oldest.timestamp / 1000),
+                "oldest_age_seconds": _age(partition.oldest_held()),
                 "row_bytes": partition.row_bytes,
                 "full": partition.full(),
                 "next_offset": partition.next_offset,

@@ -160,7 +160,7 @@ async def test_leases_of_a_killed_owner_end_early(kafka: Kafka, workers: Workers
     await owners.nothing_for(other)
 
 
-async def test_acks_in_random_order_while_the_partitions_move_ten_times(
+async def test_d10_acks_in_random_order_while_the_partitions_move_ten_times(
     kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     """Each is delivered once, and each ack is that of a live lease, wherever its partition is by then."""

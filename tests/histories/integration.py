@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import shutil
 import subprocess
@@ -25,6 +26,9 @@ from support.workers import Workers
 FORERUNNER = "tests/acceptance/test_forerunner.py"
 #: One run of it takes 15 s, most of which is the start of servers.
 FORERUNNER_WITHIN = 180.0
+#: Two versions in one cluster for a minute, and a rolling restart of four workers with a thousand leases.
+LONG = "tests/long"
+LONG_WITHIN = 900.0
 KEPT = ROOT / ".local" / "histories"
 SEEDS = 1_000_000
 
@@ -45,7 +49,7 @@ class Summary:
             counts += verdict.counts
             causes += verdict.duplicates
         lines = [
-            f"forerunner's cases: {self.repeats} times",
+            f"forerunner's cases: passed {self.repeats} times",
             f"histories: {len(self.verdicts)}; {', '.join(f'{count} {what}' for what, count in counts.items())}",
             f"duplicates: {', '.join(f'{cause} {count}' for cause, count in causes.most_common()) or 'none'}",
             f"seeds: {', '.join(str(verdict.seed) for verdict in self.verdicts) or 'none'}",
@@ -58,8 +62,9 @@ class Summary:
 @click.command(help=__doc__)
 @click.option("--repeat", default=30, show_default=True, help="How often the forerunner's cases are run.")
 @click.option("--histories", default=20, show_default=True, help="How many random histories are run.")
+@click.option("--long/--no-long", default=True, show_default=True, help="Whether the long tests are run, once.")
 @click.option("--seed", default=None, type=int, help="Seed of the first history; the next has the next. Default: any.")
-def main(repeat: int, histories: int, seed: int | None) -> None:
+def main(repeat: int, histories: int, long: bool, seed: int | None) -> None:
     # Clients of a broker that is killed say so many times a second.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     first = secrets.randbelow(SEEDS) if seed is None else seed
@@ -68,7 +73,10 @@ def main(repeat: int, histories: int, seed: int | None) -> None:
     click.echo(f"histories from seed {first}; all files in {folder}")
     summary = Summary()
     for number in range(1, repeat + 1):
-        _forerunner(number, repeat, folder, summary)
+        if _tests_pass(f"forerunner {number}/{repeat}", FORERUNNER, FORERUNNER_WITHIN, folder, summary):
+            summary.repeats += 1
+    if long:
+        _tests_pass("long tests", LONG, LONG_WITHIN, folder, summary)
     if histories:
         with running_stack(zookeeper=0) as stack:
             asyncio.run(_histories(stack, range(first, first + histories), folder, summary))
@@ -76,29 +84,29 @@ def main(repeat: int, histories: int, seed: int | None) -> None:
     sys.exit(bool(summary.failures))
 
 
-def _forerunner(number: int, of: int, folder: Path, summary: Summary) -> None:
-    """In a process of its own, as anybody would run it: fresh servers, fresh workers."""
+def _tests_pass(name: str, path: str, within: float, folder: Path, summary: Summary) -> bool:
+    """In a process of its own, as anybody would run them: fresh servers, fresh workers."""
     began = time.monotonic()
-    log = folder / f"forerunner-{number}.log"
+    log = folder / f"{re.sub('[^a-z0-9]+', '-', name)}.log"
     with log.open("wb") as file:
         try:
             code = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", FORERUNNER],
+                [sys.executable, "-m", "pytest", "-q", path],
                 cwd=ROOT,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                timeout=FORERUNNER_WITHIN,
+                timeout=within,
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired:
             code = -1
-    summary.repeats += 1
     said = "passed" if code == 0 else f"FAILED with {code}, see {log}"
-    click.echo(f"forerunner {number}/{of} {said}, {time.monotonic() - began:.1f} s")
+    click.echo(f"{name} {said}, {time.monotonic() - began:.1f} s")
     if code:
-        summary.failures.append(f"forerunner's cases, run {number}: {log}")
+        summary.failures.append(f"{name}: {log}")
     else:
         log.unlink()
+    return code == 0
 
 
 async def _histories(stack: Stack, seeds: range, folder: Path, summary: Summary) -> None:

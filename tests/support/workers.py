@@ -50,6 +50,8 @@ class Start:
     #: Further options as ``--commit-interval`` would take them: ``{"commit_interval": "100ms"}``.
     options: Mapping[str, str]
     command: Command = "fanout"
+    #: Where the commands are.
+    bin: Path = BIN
     #: Faults for `support.launcher`; none: the plain command.
     faults: Sequence[str] = ()
     environment: Mapping[str, str]
@@ -59,8 +61,8 @@ class Start:
 
     def arguments(self) -> list[str]:
         if self.command == "faust":
-            return [str(BIN / "faust"), "-A", "fanout_app", "worker"]
-        program = [str(BIN / "fanout")]
+            return [str(self.bin / "faust"), "-A", "fanout_app", "worker"]
+        program = [str(self.bin / "fanout")]
         if self.faults:
             program = [sys.executable, str(LAUNCHER), *self.faults, "--"]
         given = [f"--{name.replace('_', '-')}={value}" for name, value in self._given().items()]
@@ -205,6 +207,7 @@ class Workers:
         *,
         id: str = "service",
         command: Command = "fanout",
+        bin: Path = BIN,
         faults: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         **options: str,
@@ -217,6 +220,7 @@ class Workers:
             # Short, so that tests need not wait for what is committed or for the dead to be missed.
             options={"commit_interval": "100ms", "session_timeout": "3s", **options},
             command=command,
+            bin=bin,
             faults=faults,
             environment={
                 "FANOUT_VERBOSE": os.environ.get("TESTS_VERBOSE", "0"),

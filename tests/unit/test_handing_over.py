@@ -9,6 +9,7 @@ from time import monotonic
 
 import pytest
 
+from fanout_app import overview
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.requests import Entry, LeaseRef, Settle, Status, Verb
 from fanout_app.core.settling import Settling
@@ -59,6 +60,19 @@ async def test_the_next_owner_holds_back_what_clients_have(worker: Worker, anoth
     assert another.hand_out("B", 9) == [2]
     assert ack(another, LeaseRef(0, 0, 0, 1, 1), LeaseRef(0, 0, 1, 1, 1)) == []
     assert another.dispatcher.partitions[0].ledger.floor == 2
+
+
+async def test_the_age_of_what_is_handed_over_is_known_once_a_fetch_has_passed_it(
+    worker: Worker, another: Worker
+) -> None:
+    await worker.own(0)
+    worker.offer(0, 0, 1)
+    worker.hand_out("A", 2)
+    await revoke(worker)
+    await another.own(0)
+    assert overview.partitions(another.dispatcher, "w")[0]["oldest_age_seconds"] is None
+    another.offer(0, 0, 1)
+    assert overview.partitions(another.dispatcher, "w")[0]["oldest_age_seconds"] > 0
 
 
 async def test_a_partition_that_stays_goes_on_from_memory_and_its_last_row_counts_no_more(
