@@ -33,7 +33,7 @@ def case(rule: str) -> Callable[[Callable[[Script, bool], None]], Callable[[Scri
     return add
 
 
-def _acked_in_the_drain(script: Script, *offsets: int, at: float = 90.0, partition: int = 0, count: int = 1) -> None:
+def acked_in_the_drain(script: Script, *offsets: int, at: float = 90.0, partition: int = 0, count: int = 1) -> None:
     """How every history ends well: these come, are acked, and the group's offset is the end."""
     end = max(offsets, default=-1) + 1
     for lease, offset in enumerate(offsets, 900):
@@ -65,7 +65,7 @@ def the_history_breaks_off(script: Script, wrong: bool) -> None:
 def one_never_came(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0)
     script.produced(1.0, 1)
-    _acked_in_the_drain(script, *([0] if wrong else [0, 1]))
+    acked_in_the_drain(script, *([0] if wrong else [0, 1]))
 
 
 @case("lost")
@@ -74,7 +74,7 @@ def one_came_and_was_not_acked(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0)
     script.pull(2.0, 2.1, handed(1, 0))
     script.settle(3.0, 3.1, "nack" if wrong else "ack", 1, "ok" if wrong else None)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("lost")
@@ -82,7 +82,7 @@ def one_was_acked_too_late_to_count(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0)
     script.pull(2.0, 2.1, handed(1, 0), ack_wait=0.5)
     script.ack(3.0, 3.1, 1, "lease_lost" if wrong else "late")
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("settled by nobody")
@@ -92,7 +92,7 @@ def said_to_be_settled(script: Script, wrong: bool) -> None:
     if not wrong:
         script.ack(2.5, 2.6, 1, None)
     script.ack(3.0, 3.1, 1, "already_settled")
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 # Acks ----------------------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def a_pull_sent_after_the_answer(script: Script, wrong: bool) -> None:
     script.ack(3.0, 3.1, 1)
     again = again or script.pulling(3.15, "b")
     script.pulled(3.2, again, handed(2, 0))
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("acked and again")
@@ -116,7 +116,7 @@ def an_ack_that_was_to_be_durable(script: Script, wrong: bool) -> None:
     script.ack(3.0, 3.1, 1, durable=wrong)
     script.struck(4.0, 5.0, "kill -9")
     script.pull(6.0, 6.1, handed(2, 0))
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("acked and again")
@@ -126,7 +126,7 @@ def a_late_ack_that_was_answered(script: Script, wrong: bool) -> None:
     script.ack(3.0, 3.1, 1, "late" if wrong else "retry")
     script.pull(6.0, 6.1, handed(2, 0, 2))
     script.ack(6.3, 6.4, 2)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("acked and again")
@@ -136,7 +136,7 @@ def a_reject_that_was_answered(script: Script, wrong: bool) -> None:
     script.settle(3.0, 3.1, "reject" if wrong else "nack", 1)
     script.pull(6.0, 6.1, handed(2, 0, 2))
     script.ack(6.3, 6.4, 2)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 # Leases --------------------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def _two(script: Script, *, second_at: float, first_wait: float = 2.0, count: in
     script.produced(1.0, 0)
     script.pull(2.0, 2.1, handed(1, 0), ack_wait=first_wait)
     script.pull(second_at - 0.1, second_at, handed(2, 0, count), client="b", ack_wait=2.0)
-    _acked_in_the_drain(script, 0, count=count + 1)
+    acked_in_the_drain(script, 0, count=count + 1)
 
 
 @case("two leases")
@@ -164,7 +164,7 @@ def at_the_same_time(script: Script, wrong: bool) -> None:
     first, second = script.pulling(2.0, "a", ack_wait=2.0 if wrong else 0.2), script.pulling(2.0, "b", ack_wait=2.0)
     script.pulled(2.1, first, handed(1, 0))
     script.pulled(2.3, second, handed(2, 0, 2))
-    _acked_in_the_drain(script, 0, count=3)
+    acked_in_the_drain(script, 0, count=3)
 
 
 @case("two leases")
@@ -175,7 +175,7 @@ def after_an_extension(script: Script, wrong: bool) -> None:
     script.settle(2.5, 2.6, "extend", 1, ack_wait=2.0)
     at = 4.4 if wrong else 4.6
     script.pull(at - 0.1, at, handed(2, 0, 2), client="b", ack_wait=2.0)
-    _acked_in_the_drain(script, 0, count=3)
+    acked_in_the_drain(script, 0, count=3)
 
 
 @case("two leases")
@@ -186,7 +186,7 @@ def an_extension_that_makes_it_shorter(script: Script, wrong: bool) -> None:
     if not wrong:
         script.settle(2.2, 2.3, "extend", 1, ack_wait=0.5)
     script.pull(3.0, 3.1, handed(2, 0, 2), client="b", ack_wait=2.0)
-    _acked_in_the_drain(script, 0, count=3)
+    acked_in_the_drain(script, 0, count=3)
 
 
 @case("two leases")
@@ -196,7 +196,7 @@ def after_a_nack(script: Script, wrong: bool) -> None:
     script.pull(2.0, 2.1, handed(1, 0), ack_wait=5.0)
     script.settle(2.2, 2.3, "nack", 1, "lease_lost" if wrong else "ok")
     script.pull(2.4, 2.5, handed(2, 0, 2), client="b", ack_wait=2.0)
-    _acked_in_the_drain(script, 0, count=3)
+    acked_in_the_drain(script, 0, count=3)
 
 
 @case("two leases")
@@ -208,7 +208,7 @@ def although_an_ack_is_under_way(script: Script, wrong: bool) -> None:
     if not wrong:
         script.ack(2.3, 2.35, 1, None)
     script.pull(2.4, 2.5, handed(2, 0, 2), client="b", ack_wait=2.0)
-    _acked_in_the_drain(script, 0, count=3)
+    acked_in_the_drain(script, 0, count=3)
 
 
 @case("two leases")
@@ -222,7 +222,7 @@ def over_a_kill_9(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0)
     script.pull(2.0, 2.1, handed(1, 0), ack_wait=5.0)
     script.pull(3.2, 3.3, handed(2, 0, 2), client="b", ack_wait=1.0, worker=1 if wrong else 2)
-    _acked_in_the_drain(script, 0, count=3)
+    acked_in_the_drain(script, 0, count=3)
 
 
 # Counts --------------------------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ def over_a_kill_9(script: Script, wrong: bool) -> None:
 @case("delivery count")
 def the_first_is_1(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0)
-    _acked_in_the_drain(script, 0, count=2 if wrong else 1)
+    acked_in_the_drain(script, 0, count=2 if wrong else 1)
 
 
 @case("delivery count")
@@ -239,7 +239,7 @@ def one_that_nobody_saw_may_count(script: Script, wrong: bool) -> None:
     cut = script.pulling(0.1 if wrong else 1.1)
     script.pulled(0.9 if wrong else 1.5, cut, outcome="unknown")
     script.produced(1.0, 0)
-    _acked_in_the_drain(script, 0, count=2)
+    acked_in_the_drain(script, 0, count=2)
 
 
 @case("delivery count")
@@ -248,7 +248,7 @@ def an_answer_that_was_not_written_does_not_count(script: Script, wrong: bool) -
     script.produced(1.0, 0)
     script.pull(2.0, 2.1, handed(1, 0), ack_wait=1.0)
     script.pull(4.0, 4.1, handed(2, 0, 1 if wrong else 2), client="b", ack_wait=1.0)
-    _acked_in_the_drain(script, 0, count=3)
+    acked_in_the_drain(script, 0, count=3)
 
 
 @case("delivery count")
@@ -259,7 +259,7 @@ def written_down_long_before_the_kill(script: Script, wrong: bool) -> None:
     script.pull(2.5, 2.6, handed(2, 0, 2), client="b", ack_wait=30.0)
     at = 6.0 if wrong else 4.0
     script.struck(at, at + 1.0, "kill -9")
-    _acked_in_the_drain(script, 0, count=1)
+    acked_in_the_drain(script, 0, count=1)
 
 
 # The group's offset --------------------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def above_one_that_nobody_acked(script: Script, wrong: bool) -> None:
     script.ack(3.0, 3.1, 2 if wrong else 1)
     script.committed(4.0, {0: 2 if wrong else 1})
     script.ack(5.0, 5.1, 1 if wrong else 2)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("committed")
@@ -282,7 +282,7 @@ def before_the_ack_was_sent(script: Script, wrong: bool) -> None:
     script.pull(2.0, 2.1, handed(1, 0))
     script.committed(2.99 if wrong else 3.05, {0: 1})
     script.ack(3.0, 3.1, 1)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("committed")
@@ -292,7 +292,7 @@ def over_a_record_of_an_aborted_transaction(script: Script, wrong: bool) -> None
     if wrong:
         script.pull(3.0, 3.1, handed(1, 0))
         script.ack(3.2, 3.3, 1)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 # What is handed out --------------------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def another_body(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0, body="one")
     script.pull(2.0, 2.1, handed(1, 0, body="another" if wrong else "one"))
     script.ack(3.0, 3.1, 1)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("never produced")
@@ -313,7 +313,7 @@ def the_body_of_another_message(script: Script, wrong: bool) -> None:
     script.pull(2.0, 2.1, handed(1, 0, body="other" if wrong else "one"), handed(2, 1, body="other"))
     script.ack(3.0, 3.1, 1)
     script.ack(3.2, 3.3, 2)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("never produced")
@@ -322,7 +322,7 @@ def of_an_aborted_transaction(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0, outcome="aborted" if wrong else "unknown")
     script.pull(2.0, 2.1, handed(1, 0))
     script.ack(3.0, 3.1, 1)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("never produced")
@@ -330,7 +330,7 @@ def in_another_partition(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0, outcome="unknown", partition=0 if wrong else 1)
     script.pull(2.0, 2.1, handed(1, 0, partition=1))
     script.ack(3.0, 3.1, 1)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 # Answers -------------------------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def in_another_partition(script: Script, wrong: bool) -> None:
 @case("bad status")
 def a_pull_is_answered_500(script: Script, wrong: bool) -> None:
     script.pull(2.0, 2.1, status=500 if wrong else 503)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("bad status")
@@ -347,7 +347,7 @@ def a_settle_is_answered_400(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0)
     script.pull(2.0, 2.1, handed(1, 0))
     script.settle(3.0, 3.1, "ack", 1, "retry", code=400 if wrong else 503)
-    _acked_in_the_drain(script, 0)
+    acked_in_the_drain(script, 0)
 
 
 @case("genuine lease refused")
@@ -355,13 +355,13 @@ def as_unknown(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0)
     script.pull(2.0, 2.1, handed(1, 0))
     script.settle(3.0, 3.1, "extend", 1, "lease_unknown" if wrong else "lease_lost")
-    _acked_in_the_drain(script, 0)
+    acked_in_the_drain(script, 0)
 
 
 @case("hung")
 def a_pull_outlasts_its_wait(script: Script, wrong: bool) -> None:
     script.pull(2.0, 12.0, wait=2.0 if wrong else 5.0)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("hung")
@@ -369,14 +369,14 @@ def a_settle_takes_too_long(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0)
     script.pull(2.0, 2.1, handed(1, 0))
     script.ack(3.0, 11.0 if wrong else 8.0, 1)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("hung")
 def a_stopped_process_answers_later(script: Script, wrong: bool) -> None:
     script.struck(3.0, 7.0, "broker paused" if wrong else "SIGSTOP")
     script.pull(2.0, 12.0, wait=2.0)
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 @case("hung")
@@ -384,7 +384,7 @@ def a_connection_that_never_ends(script: Script, wrong: bool) -> None:
     op = script.pulling(2.0, wait=2.0)
     if not wrong:
         script.pulled(3.0, op, outcome="unknown")
-    _acked_in_the_drain(script)
+    acked_in_the_drain(script)
 
 
 # What waits ----------------------------------------------------------------------------------------------------------
@@ -393,7 +393,7 @@ def a_connection_that_never_ends(script: Script, wrong: bool) -> None:
 def _waiting_in_vain(script: Script, *, since: float = 10.0, until: float = 20.0, empty: str = "no-message") -> None:
     script.samples(0.0, 80.0)
     script.pull(since, until, client="b", wait=10.0, empty=empty)
-    _acked_in_the_drain(script, 0)
+    acked_in_the_drain(script, 0)
 
 
 @case("not handed out")
@@ -414,7 +414,7 @@ def a_lease_that_has_long_ended(script: Script, wrong: bool) -> None:
     script.pull(2.0, 2.1, handed(1, 0), ack_wait=5.0 if wrong else 30.0)
     script.samples(0.0, 80.0)
     script.pull(10.0, 20.0, client="b")
-    _acked_in_the_drain(script, 0, count=2)
+    acked_in_the_drain(script, 0, count=2)
 
 
 @case("not handed out")
@@ -424,7 +424,7 @@ def a_nack_whose_delay_is_over(script: Script, wrong: bool) -> None:
     script.settle(3.0, 3.1, "nack", 1, delay=1.0 if wrong else 30.0)
     script.samples(0.0, 80.0)
     script.pull(10.0, 20.0, client="b")
-    _acked_in_the_drain(script, 0, count=2)
+    acked_in_the_drain(script, 0, count=2)
 
 
 @case("not handed out")
@@ -447,4 +447,4 @@ def a_worker_that_is_moving(script: Script, wrong: bool) -> None:
     script.produced(1.0, 0)
     script.samples(0.0, 80.0, degraded=() if wrong else ["rebalancing"])
     script.pull(10.0, 20.0, client="b")
-    _acked_in_the_drain(script, 0)
+    acked_in_the_drain(script, 0)

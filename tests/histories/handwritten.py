@@ -12,8 +12,11 @@ from support.histories.events import (
     DrainBegan,
     DrainEnded,
     Entry,
+    Gone,
     Handed,
+    Launched,
     Outcome,
+    Owned,
     Produced,
     Producing,
     Pulled,
@@ -142,8 +145,24 @@ class Script:
             at = round(since + n / 5, 3)
             self.events.append(Sampled(at=at, sent=at, worker=worker, generation=generation, degraded=list(degraded)))
 
-    def struck(self, since: float, until: float, trouble: Trouble) -> None:
-        self.events += [Struck(at=since, trouble=trouble), Struck(at=until, trouble=trouble, over=True)]
+    def struck(self, since: float, until: float, trouble: Trouble, worker: int = 0) -> None:
+        self.events += [
+            Struck(at=since, trouble=trouble, worker=worker),
+            Struck(at=until, trouble=trouble, worker=worker, over=True),
+        ]
+
+    def launched(self, at: float, *workers: int) -> None:
+        self.events += [Launched(at=at, worker=worker) for worker in workers]
+
+    def gone(self, at: float, worker: int) -> None:
+        self.events.append(Gone(at=at, worker=worker))
+
+    def owned(self, at: float, generation: int, owners: dict[int, list[int]]) -> None:
+        """By worker."""
+        self.events += [
+            Owned(at=at, worker=worker, generation=generation, partitions=partitions)
+            for worker, partitions in owners.items()
+        ]
 
     def drained(self, since: float, until: float, ends: dict[int, int], *, complete: bool = True) -> None:
         self.events += [DrainBegan(at=since), DrainEnded(at=until, complete=complete, ends=ends)]

@@ -11,14 +11,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 import click
 
-from support.histories.plan import plan_of
-from support.histories.runner import run
+from support.histories.clusters import cluster_plan_of, large_plan
+from support.histories.plan import Plan, plan_of
+from support.histories.runner import DRAINED_WITHIN, run
 from support.histories.verdict import Verdict, judged
 from support.stack import ROOT, Stack, running_stack
 from support.workers import Workers
@@ -31,6 +33,8 @@ LONG = "tests/long"
 LONG_WITHIN = 900.0
 KEPT = ROOT / ".local" / "histories"
 SEEDS = 1_000_000
+#: Seconds; a backlog of thousands may be left.
+_LARGE_DRAIN = 60.0
 
 
 @dataclass(slots=True)
@@ -63,8 +67,14 @@ class Summary:
 @click.option("--repeat", default=30, show_default=True, help="How often the forerunner's cases are run.")
 @click.option("--histories", default=20, show_default=True, help="How many random histories are run.")
 @click.option("--long/--no-long", default=True, show_default=True, help="Whether the long tests are run, once.")
+@click.option("--workers", default=1, show_default=True, help="How many workers a history begins with.")
+@click.option("--brokers", default=1, show_default=True, help="How many brokers several workers have.")
+@click.option("--zookeepers", default=0, show_default=True, help="How many ZooKeepers several workers have.")
+@click.option("--large", is_flag=True, help="One history of 60,000 messages on three of each, and nothing else.")
 @click.option("--seed", default=None, type=int, help="Seed of the first history; the next has the next. Default: any.")
-def main(repeat: int, histories: int, long: bool, seed: int | None) -> None:
+def main(
+    repeat: int, histories: int, long: bool, workers: int, brokers: int, zookeepers: int, large: bool, seed: int | None
+) -> None:
     # Clients of a broker that is killed say so many times a second.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     first = secrets.randbelow(SEEDS) if seed is None else seed
@@ -72,16 +82,25 @@ def main(repeat: int, histories: int, long: bool, seed: int | None) -> None:
     folder.mkdir(parents=True)
     click.echo(f"histories from seed {first}; all files in {folder}")
     summary = Summary()
-    for number in range(1, repeat + 1):
-        if _tests_pass(f"forerunner {number}/{repeat}", FORERUNNER, FORERUNNER_WITHIN, folder, summary):
-            summary.repeats += 1
-    if long:
-        _tests_pass("long tests", LONG, LONG_WITHIN, folder, summary)
-    if histories:
-        with running_stack(zookeeper=0) as stack:
-            asyncio.run(_histories(stack, range(first, first + histories), folder, summary))
+    # What is asked of several workers is their histories; the other tests have workers of their own.
+    if workers == 1 and not large:
+        for number in range(1, repeat + 1):
+            if _tests_pass(f"forerunner {number}/{repeat}", FORERUNNER, FORERUNNER_WITHIN, folder, summary):
+                summary.repeats += 1
+        if long:
+            _tests_pass("long tests", LONG, LONG_WITHIN, folder, summary)
+    plans = [large_plan(first)] if large else _plans(range(first, first + histories), workers, brokers, zookeepers)
+    if plans:
+        with running_stack(kafka=plans[0].brokers, zookeeper=plans[0].zookeepers) as stack:
+            asyncio.run(_histories(stack, plans, folder, summary, _LARGE_DRAIN if large else DRAINED_WITHIN))
     click.echo(summary.text())
     sys.exit(bool(summary.failures))
+
+
+def _plans(seeds: range, workers: int, brokers: int, zookeepers: int) -> list[Plan]:
+    if workers == 1:
+        return [plan_of(seed) for seed in seeds]
+    return [cluster_plan_of(seed, workers=workers, brokers=brokers, zookeepers=zookeepers) for seed in seeds]
 
 
 def _tests_pass(name: str, path: str, within: float, folder: Path, summary: Summary) -> bool:
@@ -109,25 +128,28 @@ def _tests_pass(name: str, path: str, within: float, folder: Path, summary: Summ
     return code == 0
 
 
-async def _histories(stack: Stack, seeds: range, folder: Path, summary: Summary) -> None:
+async def _histories(
+    stack: Stack, plans: Sequence[Plan], folder: Path, summary: Summary, drained_within: float
+) -> None:
     async with aiohttp.ClientSession() as session:
-        for number, seed in enumerate(seeds, 1):
+        for number, plan in enumerate(plans, 1):
+            seed = plan.seed
             where = folder / f"seed-{seed}"
             where.mkdir()
             workers = Workers(stack.brokers, where, session)
             path = where / "history.jsonl"
             try:
-                await run(plan_of(seed), stack, workers, path)
+                await run(plan, stack, workers, path, drained_within=drained_within)
                 verdict = judged(path)
             except Exception as error:
                 # Whatever went wrong, the others are to be run; the plan is in the history's first line.
                 summary.failures.append(f"seed {seed} did not come to its end ({error!r}): {where}")
-                click.echo(f"history {number}/{len(seeds)} seed {seed} did not come to its end: {error!r}")
+                click.echo(f"history {number}/{len(plans)} seed {seed} did not come to its end: {error!r}")
                 continue
             finally:
                 workers.close()
             summary.verdicts.append(verdict)
-            click.echo(f"history {number}/{len(seeds)} {'FAILED' if verdict.faults else 'passed'} {verdict.text()}")
+            click.echo(f"history {number}/{len(plans)} {'FAILED' if verdict.faults else 'passed'} {verdict.text()}")
             if verdict.faults:
                 rules = ", ".join(sorted({fault.rule for fault in verdict.faults}))
                 summary.failures.append(f"seed {seed} ({rules}): {path}")

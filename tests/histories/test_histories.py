@@ -1,4 +1,4 @@
-"""Two histories with real servers: a worker and a broker that are killed and stopped. `bin/integration` runs many."""
+"""Three histories with real servers: workers and a broker that are killed and stopped. `bin/integration` runs many."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import pytest
 from msgspec.structs import replace
 
 from histories.conftest import RunPlan
+from support.histories.clusters import cluster_plan_of
 from support.histories.plan import Plan, Strike, plan_of
 
 KILLED = Strike(after=1.5, trouble="kill -9", lasts=0.2)
 STOPPED = Strike(after=1.0, trouble="SIGSTOP", lasts=0.7)
 NO_BROKER = Strike(after=1.5, trouble="broker killed", lasts=0.5)
 PAUSED_BROKER = Strike(after=1.0, trouble="broker paused", lasts=1.0)
+
+
+#: Of three workers: one is killed while all of them take requests, and one leaves for good.
+ONE_KILLED = Strike(after=1.0, trouble="kill -9", lasts=0.0, which=1)
+ONE_REMOVED = Strike(after=1.0, trouble="worker removed")
 
 
 def short(seed: int, *strikes: Strike) -> Plan:
@@ -21,8 +27,12 @@ def short(seed: int, *strikes: Strike) -> Plan:
 
 @pytest.mark.parametrize(
     "plan",
-    [short(1, KILLED, STOPPED), short(2, NO_BROKER, PAUSED_BROKER)],
-    ids=["a worker killed and stopped", "a broker killed and paused"],
+    [
+        short(1, KILLED, STOPPED),
+        short(2, NO_BROKER, PAUSED_BROKER),
+        replace(cluster_plan_of(3, workers=3), strikes=[ONE_KILLED, ONE_REMOVED]),
+    ],
+    ids=["a worker killed and stopped", "a broker killed and paused", "of three workers one killed and one removed"],
 )
 async def test_nothing_is_in_the_history_that_may_not_be(plan: Plan, run_plan: RunPlan) -> None:
     verdict = await run_plan(plan)
@@ -34,3 +44,4 @@ async def test_nothing_is_in_the_history_that_may_not_be(plan: Plan, run_plan: R
 def test_the_same_seed_gives_the_same_plan() -> None:
     assert plan_of(7) == plan_of(7)
     assert plan_of(7) != plan_of(8)
+    assert cluster_plan_of(7, workers=3, zookeepers=1) == cluster_plan_of(7, workers=3, zookeepers=1)

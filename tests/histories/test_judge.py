@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from histories.cases import CASES, Case
+from histories.cases import Case
+from histories.cluster_cases import ALL_CASES as CASES
+from histories.cluster_cases import two_workers
 from histories.handwritten import Script, handed
 from support.histories.duplicates import duplicates
-from support.histories.events import encode, read
+from support.histories.events import Trouble, encode, read
 from support.histories.judge import RULES, judge
 from support.histories.verdict import judged
 from support.histories.view import History
@@ -87,3 +89,39 @@ def test_duplicates_are_counted_by_what_became_of_the_delivery_before() -> None:
         "lease expired": 1,
         "connection cut": 1,
     }
+
+
+def test_duplicates_of_a_cluster_are_counted_by_what_was_done_to_it() -> None:
+    script = Script()
+    two_workers(script, move_at=20.0)
+    for offset in range(6):
+        script.produced(1.0, offset)
+    lent = [handed(offset, offset) for offset in range(2)]
+    for handout in lent:
+        script.pull(2.0, 2.1, handout, worker=2)
+    script.pull(3.0, 3.1, handed(10, 0), client="b")
+    struck: list[tuple[float, Trouble]] = [(10.0, "worker added"), (30.0, "SIGTERM"), (40.0, "SIGSTOP")]
+    for offset, (at, trouble) in enumerate(struck, 2):
+        script.pull(at - 0.2, at - 0.1, handed(20 + offset, offset))
+        script.struck(at, at + 1.0, trouble, worker=1)
+        script.gone(at + 1.0, 3)  # after that nothing is certain of who has what
+        again = at + (15.0 if trouble == "worker added" else 5.0)
+        script.pull(again, again + 0.1, handed(30 + offset, offset), client="b")
+
+    assert duplicates(History(script.events)) == {
+        "loan not confirmed": 1, "partition moved": 1, "worker stopped": 1, "worker paused": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cause"), [("kill -9", "forwarding worker ended"), ("SIGTERM", "loan not confirmed")]
+)
+def test_a_duplicate_of_a_loan_is_laid_to_the_worker_that_forwarded_it(trouble: Trouble, cause: str) -> None:
+    script = Script()
+    two_workers(script)
+    script.produced(1.0, 0)
+    script.pull(2.0, 2.1, handed(1, 0), worker=2)
+    script.struck(2.2, 3.0, trouble, worker=2)
+    script.pull(3.0, 3.1, handed(2, 0), client="b")
+
+    assert duplicates(History(script.events)) == {cause: 1}

@@ -6,9 +6,9 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -23,14 +23,12 @@ _TOO_MUCH = 8 << 20
 _RECEIVES = 1 << 16
 
 
-class Target(Protocol):
-    """The worker as it is at the moment."""
+class Target(NamedTuple):
+    """A worker to be asked."""
 
-    #: Which start of it this is, counted from 1.
+    #: Which start this is, counted from 1 over all workers.
     number: int
-
-    @property
-    def url(self) -> str: ...
+    url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +97,11 @@ class Settle:
 
 
 class RecordedClient:
-    """One client of one worker, however often that is started again."""
+    """One client; which worker it asks it is told before each request."""
 
-    def __init__(self, recorder: Recorder, session: aiohttp.ClientSession, target: Target, name: str) -> None:
+    def __init__(
+        self, recorder: Recorder, session: aiohttp.ClientSession, target: Callable[[], Target], name: str
+    ) -> None:
         self.name = name
         self._recorder = recorder
         self._session = session
@@ -112,16 +112,17 @@ class RecordedClient:
     ) -> Batch:
         """Pull; whoever cancels this closes the connection, and nobody will know what the answer was."""
         recorder = self._recorder
-        op = self._begin_pull(wait_ms, ack_wait_ms, max_messages)
+        target = self._target()
+        op = self._begin_pull(target, wait_ms, ack_wait_ms, max_messages)
         body: dict[str, Any] = {
             "client": self.name, "encoding": "utf8", "wait_ms": wait_ms, "ack_wait_ms": ack_wait_ms,
             "max_messages": max_messages, "max_bytes": 16 << 20,
         }  # fmt: skip
-        riding = self._begin_settle(settle, pull=op) if settle else 0
+        riding = self._begin_settle(target, settle, pull=op) if settle else 0
         if settle:
             body["settle"] = settle.body()
         try:
-            status, headers, answer = await self._ask("pull", body, wait_ms / 1000)
+            status, headers, answer = await self._ask(target, "pull", body, wait_ms / 1000)
         except BaseException as error:
             outcome = _outcome(error)
             recorder.write(Pulled(at=recorder.now(), op=op, outcome=outcome, error=repr(error)))
@@ -139,9 +140,10 @@ class RecordedClient:
     async def settle(self, settle: Settle) -> list[Held]:
         """Settle. Returns those of which nobody knows whether it counts."""
         recorder = self._recorder
-        op = self._begin_settle(settle)
+        target = self._target()
+        op = self._begin_settle(target, settle)
         try:
-            status, _, answer = await self._ask("settle", settle.body(), 0.0)
+            status, _, answer = await self._ask(target, "settle", settle.body(), 0.0)
         except BaseException as error:
             recorder.write(Settled(at=recorder.now(), op=op, outcome=_outcome(error), error=repr(error)))
             if _is_ours(error):
@@ -152,12 +154,13 @@ class RecordedClient:
     async def pull_unread(self, *, wait_ms: int, ack_wait_ms: int, max_messages: int) -> Batch:
         """Pull, and if more is to come than any kernel takes, reset the connection with all but its head unread."""
         recorder = self._recorder
-        op = self._begin_pull(wait_ms, ack_wait_ms, max_messages)
+        target = self._target()
+        op = self._begin_pull(target, wait_ms, ack_wait_ms, max_messages)
         fields = {"client": self.name, "wait_ms": wait_ms, "ack_wait_ms": ack_wait_ms, "max_messages": max_messages}
         body = json.dumps({**fields, "encoding": "utf8", "max_bytes": 16 << 20}).encode()
         try:
             async with asyncio.timeout(wait_ms / 1000 + _PATIENCE):
-                status, answer = await _read_unless_it_is_too_much(self._target.url, body)
+                status, answer = await _read_unless_it_is_too_much(target.url, body)
         except BaseException as error:
             recorder.write(Pulled(at=recorder.now(), op=op, outcome=_outcome(error), error=repr(error)))
             if _is_ours(error):
@@ -170,14 +173,14 @@ class RecordedClient:
 
     # Writing it down -------------------------------------------------------------------------------------------------
 
-    def _begin_pull(self, wait_ms: int, ack_wait_ms: int, max_messages: int) -> int:
+    def _begin_pull(self, target: Target, wait_ms: int, ack_wait_ms: int, max_messages: int) -> int:
         op = self._recorder.op()
         self._recorder.write(
             Pulling(
                 at=self._recorder.now(),
                 op=op,
                 client=self.name,
-                worker=self._target.number,
+                worker=target.number,
                 wait_ms=wait_ms,
                 ack_wait_ms=ack_wait_ms,
                 max_messages=max_messages,
@@ -185,14 +188,14 @@ class RecordedClient:
         )
         return op
 
-    def _begin_settle(self, settle: Settle, pull: int | None = None) -> int:
+    def _begin_settle(self, target: Target, settle: Settle, pull: int | None = None) -> int:
         op = self._recorder.op()
         self._recorder.write(
             Settling(
                 at=self._recorder.now(),
                 op=op,
                 client=self.name,
-                worker=self._target.number,
+                worker=target.number,
                 entries=[entry for entry, _ in settle.entries()],
                 durable=settle.durable,
                 pull=pull,
@@ -239,9 +242,11 @@ class RecordedClient:
         )
         return [held for (_, held), one in zip(settle.entries(), statuses, strict=True) if one == "retry"]
 
-    async def _ask(self, what: str, body: dict[str, Any], wait: float) -> tuple[int, Any, dict[str, Any]]:
+    async def _ask(
+        self, target: Target, what: str, body: dict[str, Any], wait: float
+    ) -> tuple[int, Any, dict[str, Any]]:
         timeout = aiohttp.ClientTimeout(total=wait + _PATIENCE)
-        async with self._session.post(f"{self._target.url}/v1/{what}", json=body, timeout=timeout) as response:
+        async with self._session.post(f"{target.url}/v1/{what}", json=body, timeout=timeout) as response:
             answer = {} if response.status == 204 else await response.json(content_type=None)
             return response.status, response.headers, answer
 

@@ -6,14 +6,19 @@ from collections import Counter
 from itertools import pairwise
 
 from support.histories.events import OK
-from support.histories.leases import held_for_sure
-from support.histories.view import Delivery, History
+from support.histories.leases import LOAN, lasts_until, may_be_returned
+from support.histories.view import Delivery, History, Trouble
 
-#: In the order in which they are looked for.
-CAUSES = (
-    "nacked", "unknown ack outcome", "acked without durable", "worker killed", "worker stopped or moved",
-    "lease expired", "connection cut", "other",
-)  # fmt: skip
+#: Seconds after a trouble in which partitions may still move because of it: a session and a rebalance.
+_REBALANCE = 6.0
+
+#: What was done to workers and servers, as a cause: the gravest that happened between two deliveries is it.
+_DONE = (
+    ("worker killed", {"kill -9"}),
+    ("worker paused", {"SIGSTOP"}),
+    ("broker killed or paused", {"broker killed", "broker paused"}),
+    ("worker stopped", {"SIGTERM", "worker removed", "rolling restart"}),
+)
 
 
 def duplicates(history: History) -> Counter[str]:
@@ -30,22 +35,27 @@ def duplicates(history: History) -> Counter[str]:
 
 def _cause(history: History, before: Delivery, again: Delivery) -> str:
     tries = [attempt for attempt in history.tries[before.place] if attempt.sent < again.seen]
-    if any(attempt.delivery is before and attempt.entry.verb == "nack" and attempt.status == OK for attempt in tries):
+    nacks = [attempt for attempt in tries if attempt.delivery is before and attempt.entry.verb == "nack"]
+    if any(attempt.status in (OK, "retry", None) for attempt in nacks):
         return "nacked"
     if any(attempt.settles and not attempt.known for attempt in tries):
         return "unknown ack outcome"
     if any(attempt.has_settled and not attempt.asked.durable for attempt in tries):
         return "acked without durable"
-    span = history.span_at(before.seen)
-    if span is None or again.sent > span.until:
-        return "worker killed" if _killed(history, before, again) else "worker stopped or moved"
-    if again.seen >= held_for_sure(history, before)[1]:
+    if again.seen >= lasts_until(history, before):
         return "lease expired"
-    return "other"
+    if may_be_returned(history, before, again):
+        # The worker that was asked had it on loan, and its owner was not told in time that the client has it.
+        struck = _between(history, before.sent, before.seen + LOAN)
+        asked = before.pull.asked.worker
+        ended = any(trouble.worker == asked and trouble.what in ("kill -9", "SIGSTOP") for trouble in struck)
+        return "forwarding worker ended" if ended else "loan not confirmed"
+    span = history.spans.at(before.seen)
+    if span is not None and again.seen <= span.until:
+        return "other"
+    what = {trouble.what for trouble in _between(history, before.sent - _REBALANCE, again.seen)}
+    return next((cause for cause, troubles in _DONE if what & troubles), "partition moved")
 
 
-def _killed(history: History, before: Delivery, again: Delivery) -> bool:
-    return any(
-        trouble.what == "kill -9" and trouble.began <= again.sent and trouble.ended >= before.sent
-        for trouble in history.troubles
-    )
+def _between(history: History, since: float, until: float) -> list[Trouble]:
+    return [trouble for trouble in history.troubles if trouble.began <= until and trouble.ended >= since]

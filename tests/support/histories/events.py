@@ -18,7 +18,10 @@ Verb = Literal["ack", "nack", "extend", "reject"]
 #: ``refused``: nobody was there to be asked. ``unknown``: the connection ended before the answer, whoever ended it.
 #: ``unwritten``: we hung up with so much of the answer to come that no kernel can have taken it.
 Outcome = Literal["answered", "refused", "unknown", "unwritten"]
-Trouble = Literal["kill -9", "SIGTERM", "SIGSTOP", "broker killed", "broker paused"]
+Trouble = Literal[
+    "kill -9", "SIGTERM", "SIGSTOP", "worker added", "worker removed", "rolling restart", "broker killed",
+    "broker paused", "zookeeper killed",
+]  # fmt: skip
 
 #: The status of an entry that was plainly done, for which `docs/api.md` has none.
 OK = "ok"
@@ -52,7 +55,7 @@ class Produced(Event, frozen=True, kw_only=True, tag="produced"):
 class Pulling(Event, frozen=True, kw_only=True, tag="pulling"):
     op: int
     client: str
-    #: Which start of the worker is asked, counted from 1.
+    #: Which worker is asked: starts are counted from 1, over all workers of the history.
     worker: int
     wait_ms: int
     ack_wait_ms: int
@@ -112,6 +115,28 @@ class Struck(Event, frozen=True, kw_only=True, tag="nemesis"):
 
     trouble: Trouble
     over: bool = False
+    #: The start of the worker that it is done to; 0: to a server, to all of them, or to the only one.
+    worker: int = 0
+
+
+class Launched(Event, frozen=True, kw_only=True, tag="launched"):
+    """Written before the process is started: from here on it may be a member of the group."""
+
+    worker: int
+
+
+class Gone(Event, frozen=True, kw_only=True, tag="gone"):
+    """Written before a process is killed, or when it has ended by itself."""
+
+    worker: int
+
+
+class Owned(Event, frozen=True, kw_only=True, tag="owned"):
+    """What a worker has in a generation, as its own heartbeat says."""
+
+    worker: int
+    generation: int
+    partitions: list[int]
 
 
 class Sampled(Event, frozen=True, kw_only=True, tag="worker"):
@@ -142,8 +167,8 @@ class DrainEnded(Event, frozen=True, kw_only=True, tag="drained"):
 
 
 AnyEvent = (
-    Began | Producing | Produced | Pulling | Pulled | Settling | Settled | Struck | Sampled | Committed
-    | DrainBegan | DrainEnded
+    Began | Producing | Produced | Pulling | Pulled | Settling | Settled | Struck | Launched | Gone | Owned | Sampled
+    | Committed | DrainBegan | DrainEnded
 )  # fmt: skip
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -10,11 +10,11 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, combinations
 from math import inf
 
 from support.histories.events import AnyEvent
-from support.histories.leases import held_for_sure, may_be_held
+from support.histories.leases import LOAN, held_for_sure, may_be_held, may_be_returned
 from support.histories.view import Attempt, Delivery, History, Message, Place, Pull
 
 #: An answer comes within the wait that was asked for and 5 s (`docs/api.md`); the rest is for a machine under load.
@@ -110,6 +110,8 @@ def two_leases(history: History) -> Iterator[tuple[str, Iterable[int]]]:
         held = [(delivery, held_for_sure(history, delivery)) for delivery in deliveries]
         for index, (first, (since, until)) in enumerate(held):
             for second, (its_since, its_until) in held[index + 1 :]:
+                if may_be_returned(history, first, second):
+                    continue
                 both = max(since, its_since) < min(until, its_until)
                 handed_out_meanwhile = since <= second.sent and second.seen <= until
                 if both or handed_out_meanwhile:
@@ -148,10 +150,14 @@ def _may_have_got(pull: Pull, message: Message | None) -> bool:
 
 def _forgotten(history: History, first: Delivery, second: Delivery) -> bool:
     """Whether the second delivery, which came after the first, is counted too low."""
-    span = history.span_at(first.seen)
+    span = history.spans.at(first.seen)
     if span is not None and second.seen <= span.until:
-        return second.count <= first.count
-    return second.count < first.count and not history.troubled(first.seen, first.seen + _COUNTED_WITHIN)
+        return second.count < first.count or (second.count == first.count and not history.may_be_lent(first))
+    written = first.seen + _COUNTED_WITHIN
+    if history.troubled(first.seen, written) or second.count >= first.count:
+        return False
+    # Of a cluster: a partition that moves meanwhile may have had no time for its last row.
+    return history.spans.is_alone(first.sent, written) or (span is not None and written <= span.until)
 
 
 def committed(history: History) -> Iterator[tuple[str, Iterable[int]]]:
@@ -217,16 +223,19 @@ def genuine_lease_refused(history: History) -> Iterator[tuple[str, Iterable[int]
 
 def hung(history: History) -> Iterator[tuple[str, Iterable[int]]]:
     """An answer, or the end of the connection, comes within the wait and 5 s, not counting stops of the process."""
-    spans = [(pull.sent, pull.ended, pull.asked.wait_ms / 1000, pull.line, pull.end_line) for pull in history.pulls]
+    spans = [
+        (pull.sent, pull.ended, pull.asked.wait_ms / 1000, pull.asked.worker, pull.line, pull.end_line)
+        for pull in history.pulls
+    ]
     spans += [
-        (asked.at, end.at if end else inf, 0.0, line, end_line)
+        (asked.at, end.at if end else inf, 0.0, asked.worker, line, end_line)
         for asked, line, end, end_line in history.settles
         if asked.pull is None
     ]
     last = history.drain.at if history.drain else 0.0
-    for sent, ended, wait, line, end_line in spans:
+    for sent, ended, wait, worker, line, end_line in spans:
         ended = min(ended, last) if ended == inf else ended
-        took = ended - sent - history.paused(sent, ended)
+        took = ended - sent - history.paused(sent, ended, worker)
         if took > wait + _ANSWERED_WITHIN + _MACHINE:
             yield f"an answer took {took:.1f} s, {wait:g} s and {_ANSWERED_WITHIN:g} s were due", [line, end_line]
 
@@ -238,7 +247,9 @@ def not_handed_out(history: History) -> Iterator[tuple[str, Iterable[int]]]:
         if pull.end is None or pull.end.outcome != "answered" or pull.deliveries or pull.end.empty != "no-message":
             continue
         until = pull.ended
-        since = until - _SERVED_WITHIN
+        # In a cluster it may have been on its way to a client of another worker, and come back.
+        due = _SERVED_WITHIN + (0.0 if history.spans.is_alone(pull.sent, until) else LOAN)
+        since = until - due
         if pull.sent > since or not history.healthy(since, until):
             continue
         for place, message in history.at_place.items():
@@ -259,8 +270,18 @@ def not_handed_out(history: History) -> Iterator[tuple[str, Iterable[int]]]:
                     for line in (other.line, other.end_line)
                 ]
                 came = [delivery.line for delivery in history.deliveries[place] if delivery.seen < until]
-                yield f"{_named(place)} was free for {_SERVED_WITHIN} s, and {pull.asked.client} waited in vain", [
+                yield f"{_named(place)} was free for {due} s, and {pull.asked.client} waited in vain", [
                     message.end_line, *came, *gone, pull.line, pull.end_line,
+                ]  # fmt: skip
+
+
+def two_owners(history: History) -> Iterator[tuple[str, Iterable[int]]]:
+    """In one generation of the group a partition has one owner."""
+    for generation, owners in history.spans.assigned.items():
+        for one, other in combinations(sorted(owners), 2):
+            for partition in sorted(set(owners[one][0]) & set(owners[other][0])):
+                yield f"workers {one} and {other} both have partition {partition} in generation {generation}", [
+                    owners[one][1], owners[other][1],
                 ]  # fmt: skip
 
 
@@ -285,6 +306,7 @@ RULES: dict[str, Rule] = {
     "genuine lease refused": genuine_lease_refused,
     "hung": hung,
     "not handed out": not_handed_out,
+    "two owners": two_owners,
 }
 
 __all__ = ["RULES", "Attempt", "Fault", "judge"]

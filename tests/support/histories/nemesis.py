@@ -1,70 +1,60 @@
-"""What is done to the one worker and to its broker, and the worker as clients find it at the moment."""
+"""What is done to workers and servers while clients work."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
+from support.histories.crowd import Crowd
 from support.histories.events import Struck
 from support.histories.plan import Strike
 from support.histories.recorder import Recorder
 from support.stack import Stack
-from support.workers import READY_TOGETHER, Worker, Workers
 
-_BROKER = "kafka-1"
-#: Short: a worker that is to end need not wait for clients that never end.
-_DRAIN = "300ms"
+_TO_ONE = frozenset({"kill -9", "SIGTERM", "SIGSTOP", "worker removed"})
 
 
-class TheWorker:
-    """One worker at a time, started again and again."""
-
-    def __init__(self, workers: Workers, topic: str, faults: Iterable[str]) -> None:
-        self._workers = workers
-        self._topic = topic
-        self._faults = tuple(faults)
-        self.worker: Worker
-        #: How often it was started.
-        self.number = 0
-
-    @property
-    def url(self) -> str:
-        return self.worker.url
-
-    @property
-    def id(self) -> str:
-        return self.worker.id
-
-    async def start(self) -> None:
-        self.worker = self._workers.launch(self._topic, faults=self._faults, drain=_DRAIN)
-        self.number += 1
-        await self.worker.ready(READY_TOGETHER)
-
-
-async def strike(recorder: Recorder, stack: Stack, target: TheWorker, strike: Strike) -> None:
+async def strike(recorder: Recorder, stack: Stack, crowd: Crowd, strike: Strike) -> None:
     """Do it, and return when it is over."""
     await asyncio.sleep(strike.after)
-    recorder.write(Struck(at=recorder.now(), trouble=strike.trouble))
-    worker = target.worker
+    number = crowd.number(strike.which) if strike.trouble in _TO_ONE else 0
+    recorder.write(Struck(at=recorder.now(), trouble=strike.trouble, worker=number))
+    if strike.trouble.startswith(("broker", "zookeeper")):
+        await _strike_server(stack, strike)
+    else:
+        await _strike_workers(crowd, strike, number)
+    recorder.write(Struck(at=recorder.now(), trouble=strike.trouble, worker=number, over=True))
+
+
+async def _strike_workers(crowd: Crowd, strike: Strike, number: int) -> None:
     match strike.trouble:
         case "kill -9":
-            worker.kill9()
+            crowd.kill(number)
             await asyncio.sleep(strike.lasts)
-            await target.start()
+            await crowd.start()
         case "SIGTERM":
-            await worker.terminate(20.0)
+            await crowd.stop(number)
             await asyncio.sleep(strike.lasts)
-            await target.start()
+            await crowd.start()
         case "SIGSTOP":
+            worker = crowd.there[number]
             worker.pause()
             await asyncio.sleep(strike.lasts)
             worker.resume()
-        case "broker killed":
-            await asyncio.to_thread(stack.kill, _BROKER)
-            await asyncio.sleep(strike.lasts)
-            await asyncio.to_thread(stack.start, _BROKER)
-        case "broker paused":
-            await asyncio.to_thread(stack.pause, _BROKER)
-            await asyncio.sleep(strike.lasts)
-            await asyncio.to_thread(stack.resume, _BROKER)
-    recorder.write(Struck(at=recorder.now(), trouble=strike.trouble, over=True))
+        case "worker added":
+            await crowd.start()
+        case "worker removed":
+            await crowd.stop(number)
+        case "rolling restart":
+            for each in sorted(crowd.there):
+                await crowd.stop(each)
+                await crowd.start()
+
+
+async def _strike_server(stack: Stack, strike: Strike) -> None:
+    kind = strike.trouble.split()[0]
+    count = len((stack.brokers if kind == "broker" else stack.zookeepers).split(","))
+    server = f"{'kafka' if kind == 'broker' else kind}-{strike.which % count + 1}"
+    hurt, heal = (stack.pause, stack.resume) if strike.trouble.endswith("paused") else (stack.kill, stack.start)
+    await asyncio.to_thread(hurt, server)
+    await asyncio.sleep(strike.lasts)
+    await asyncio.to_thread(heal, server)

@@ -1,4 +1,4 @@
-"""The plan of one history, from a seed: what is written, who the clients are, and what is done to worker and broker.
+"""The plan of one history, from a seed: what is written, who the clients are, and what is done to workers and servers.
 
 The same seed gives the same plan; what comes of it depends on the machine.
 """
@@ -44,14 +44,18 @@ class Hand(Struct, frozen=True, kw_only=True):
     name: str
     temper: str
     seed: int
+    #: It asks another worker each time, and not its own one for as long as that is there.
+    roams: bool = False
 
 
 class Strike(Struct, frozen=True, kw_only=True):
-    """Something done to the worker or the broker, so many seconds after the one before was over."""
+    """Something done to a worker or a server, so many seconds after the one before was over."""
 
     after: float
     trouble: Trouble
-    lasts: float
+    lasts: float = 0.0
+    #: Which of those that are there.
+    which: int = 0
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -60,6 +64,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     writes: list[Write]
     hands: list[Hand]
     strikes: list[Strike]
+    #: How many there are at the beginning.
+    workers: int = 1
+    brokers: int = 1
+    #: None: the workers are told of none.
+    zookeepers: int = 0
     #: Seconds between the last strike, or the start, and the drain.
     quiet: float = 1.0
     #: Faults of `support.faults` to build into the worker.

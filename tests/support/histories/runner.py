@@ -1,4 +1,4 @@
-"""Runs one plan against one real worker and leaves its history in a file."""
+"""Runs one plan against real workers and leaves its history in a file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ import msgspec
 
 from support.eventually import eventually
 from support.histories.client import RecordedClient
-from support.histories.events import Began, DrainBegan, DrainEnded, Sampled
-from support.histories.nemesis import TheWorker, strike
+from support.histories.crowd import Crowd, Home
+from support.histories.events import Began, DrainBegan, DrainEnded
+from support.histories.nemesis import strike
 from support.histories.plan import Plan
 from support.histories.recorder import Recorder
+from support.histories.samples import sample
 from support.histories.tempers import work
 from support.histories.topic import Topic
 from support.kafka import Kafka
 from support.stack import Stack
 from support.workers import Workers
 
-_SAMPLED_EVERY = 0.1
-_SAMPLED_WITHIN = aiohttp.ClientTimeout(total=1.0)
+_LOOKED_EVERY = 0.1
 _DRAINING_CLIENTS = 2
 #: Leases of 5 s may be out, and a message that was nacked often rests.
 DRAINED_WITHIN = 15.0
@@ -41,31 +42,46 @@ async def run(
     """One history.
 
     Raises:
-        AssertionError, RuntimeError: the worker did not start.
+        AssertionError, RuntimeError: a worker did not start.
         TimeoutError: Kafka took too long to take what was produced.
     """
     async with Kafka(stack.brokers) as kafka, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        name = await kafka.new_topic(plan.partitions, max_message_bytes="2097152")
-        target = TheWorker(workers, name, plan.faults)
+        name = await _new_topic(plan, kafka)
         with Recorder(path) as recorder:
             recorder.write(Began(at=recorder.now(), plan=msgspec.to_builtins(plan)))
+            zookeepers = stack.zookeepers if plan.zookeepers else ""
+            crowd = Crowd(recorder, workers, name, plan.faults, zookeepers=zookeepers)
             async with Topic(recorder, kafka, name) as topic:
-                await target.start()
-                async with _going_on(topic.watch(target.id)), _going_on(_sample(recorder, session, target)):
-                    await _work(plan, recorder, stack, session, target, topic)
-                    await _drain(plan, recorder, session, target, topic, kafka, drained_within)
+                await crowd.start(plan.workers)
+                async with _going_on(topic.watch(crowd.id), sample(recorder, session, crowd)):
+                    await _work(plan, recorder, stack, session, crowd, topic)
+                    await _drain(plan, recorder, session, crowd, topic, kafka, drained_within)
+
+
+async def _new_topic(plan: Plan, kafka: Kafka) -> str:
+    copies = min(3, plan.brokers)
+    # What was answered is to be there when a broker has gone.
+    in_sync = {"min_insync_replicas": "2"} if copies > 2 else {}
+    return await kafka.new_topic(plan.partitions, copies=copies, max_message_bytes="2097152", **in_sync)
 
 
 async def _work(
-    plan: Plan, recorder: Recorder, stack: Stack, session: aiohttp.ClientSession, target: TheWorker, topic: Topic
+    plan: Plan, recorder: Recorder, stack: Stack, session: aiohttp.ClientSession, crowd: Crowd, topic: Topic
 ) -> None:
     """Everything at once, until all strikes are over and all is produced."""
     producing = asyncio.create_task(topic.produce(plan.writes))
-    hands = [work(RecordedClient(recorder, session, target, hand.name), hand.temper, hand.seed) for hand in plan.hands]
+    hands = [
+        work(
+            RecordedClient(recorder, session, Home(crowd, hand.seed, roams=hand.roams), hand.name),
+            hand.temper,
+            hand.seed,
+        )
+        for hand in plan.hands
+    ]
     try:
         async with _going_on(*hands):
             for one in plan.strikes:
-                await strike(recorder, stack, target, one)
+                await strike(recorder, stack, crowd, one)
             async with asyncio.timeout(_PRODUCED_WITHIN):
                 await producing
             await asyncio.sleep(plan.quiet)
@@ -77,55 +93,40 @@ async def _drain(
     plan: Plan,
     recorder: Recorder,
     session: aiohttp.ClientSession,
-    target: TheWorker,
+    crowd: Crowd,
     topic: Topic,
     kafka: Kafka,
     within: float,
 ) -> None:
     # A broker that comes back on a busy machine takes its time; how long draining takes is another question.
-    await eventually(partial(_is_well, target), _HEALED_WITHIN)
+    await eventually(partial(_is_well, crowd), _HEALED_WITHIN)
     recorder.write(DrainBegan(at=recorder.now()))
     ends = {partition: end for partition, end in (await kafka.ends(topic.name, range(plan.partitions))).items() if end}
+    roams = plan.workers > 1
     hands = [
-        work(RecordedClient(recorder, session, target, f"draining-{number}"), "draining", number)
+        work(
+            RecordedClient(recorder, session, Home(crowd, number, roams=roams), f"draining-{number}"),
+            "draining",
+            number,
+        )
         for number in range(_DRAINING_CLIENTS)
     ]
     complete = False
     async with _going_on(*hands):
         deadline = monotonic() + within
         while not complete and monotonic() < deadline:
-            await asyncio.sleep(_SAMPLED_EVERY)
-            complete = await topic.committed(target.id) == ends
+            await asyncio.sleep(_LOOKED_EVERY)
+            committed = await topic.committed(crowd.id)
+            complete = {partition: offset for partition, offset in committed.items() if offset} == ends
     # Those were cancelled in the middle: what they were about to be handed must not be there.
-    last = RecordedClient(recorder, session, target, "last")
+    last = RecordedClient(recorder, session, Home(crowd, 0, roams=roams), "last")
     await last.pull(wait_ms=200, ack_wait_ms=100, max_messages=1000)
     recorder.write(DrainEnded(at=recorder.now(), complete=complete, ends=ends))
 
 
-async def _is_well(target: TheWorker) -> bool:
-    return not (await target.worker.status())["degraded"]
-
-
-async def _sample(recorder: Recorder, session: aiohttp.ClientSession, target: TheWorker) -> None:
-    """Ask the worker how it is, again and again, until cancelled."""
-    while True:
-        number, sent = target.number, recorder.now()
-        try:
-            async with session.get(f"{target.url}/v1/status", timeout=_SAMPLED_WITHIN) as response:
-                status = await response.json()
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            pass
-        else:
-            recorder.write(
-                Sampled(
-                    at=recorder.now(),
-                    sent=sent,
-                    worker=number,
-                    generation=status["generation"],
-                    degraded=status["degraded"],
-                )
-            )
-        await asyncio.sleep(_SAMPLED_EVERY)
+async def _is_well(crowd: Crowd) -> bool:
+    statuses = await asyncio.gather(*(worker.status() for worker in crowd.there.values()))
+    return not any(status["degraded"] for status in statuses)
 
 
 @asynccontextmanager

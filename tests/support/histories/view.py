@@ -6,11 +6,9 @@ have been served at any moment since asking.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from math import inf
 
 from support.histories.events import (
@@ -21,7 +19,10 @@ from support.histories.events import (
     DrainBegan,
     DrainEnded,
     Entry,
+    Gone,
     Handed,
+    Launched,
+    Owned,
     Produced,
     Producing,
     Pulled,
@@ -31,6 +32,7 @@ from support.histories.events import (
     Settling,
     Struck,
 )
+from support.histories.spans import Spans
 
 #: Partition and offset.
 Place = tuple[int, int]
@@ -151,20 +153,12 @@ class Attempt:
 
 
 @dataclass(slots=True)
-class Span:
-    """A stretch of time in which samples found one worker in one generation: nobody took a partition from it."""
-
-    worker: int
-    generation: int
-    since: float
-    until: float
-
-
-@dataclass(slots=True)
 class Trouble:
     began: float
     line: int
     what: str
+    #: 0: not one worker in particular.
+    worker: int = 0
     ended: float = inf
 
 
@@ -181,9 +175,7 @@ class History:
         self.tries: dict[Place, list[Attempt]] = defaultdict(list)
         self.settles: list[tuple[Settling, int, Settled | None, int]] = []
         self.commits: list[tuple[Committed, int]] = []
-        self.spans: list[Span] = []
-        #: When the worker was asked, and what it said of itself, in order.
-        self.samples: list[tuple[Sampled, int]] = []
+        self.spans = Spans()
         self.troubles: list[Trouble] = []
         self.drain_began = inf
         self.drain: DrainEnded | None = None
@@ -199,7 +191,6 @@ class History:
             self._take(event, line)
         for deliveries in self.deliveries.values():
             deliveries.sort(key=lambda delivery: (delivery.seen, delivery.sent))
-        self._starts = [span.since for span in self.spans]
 
     def _take(self, event: AnyEvent, line: int) -> None:
         match event:
@@ -224,10 +215,16 @@ class History:
             case Committed():
                 self.commits.append((event, line))
             case Sampled():
-                self._sampled(event, line)
+                self.spans.sampled(event)
+            case Launched():
+                self.spans.launched(event)
+            case Gone():
+                self.spans.gone(event)
+            case Owned():
+                self.spans.owned(event, line)
             case Struck():
                 if not event.over:
-                    self.troubles.append(Trouble(event.at, line, event.trouble))
+                    self.troubles.append(Trouble(event.at, line, event.trouble, event.worker))
                 else:
                     self.troubles[-1].ended = event.at
             case DrainBegan():
@@ -261,42 +258,31 @@ class History:
         for attempt, status in zip(self._entries[event.op], statuses, strict=True):
             attempt.end, attempt.end_line, attempt.status = event, line, status
 
-    def _sampled(self, event: Sampled, line: int) -> None:
-        self.samples.append((event, line))
-        last = self.spans[-1] if self.spans else None
-        if last and (last.worker, last.generation) == (event.worker, event.generation):
-            last.until = event.sent
-        else:
-            self.spans.append(Span(event.worker, event.generation, event.at, event.sent))
-
     # Questions -------------------------------------------------------------------------------------------------------
-
-    def span_at(self, moment: float) -> Span | None:
-        """The span that this moment certainly lies in."""
-        index = bisect_right(self._starts, moment) - 1
-        if index < 0 or moment > self.spans[index].until:
-            return None
-        return self.spans[index]
 
     def troubled(self, since: float, until: float) -> bool:
         return any(trouble.began <= until and trouble.ended >= since for trouble in self.troubles)
 
-    def paused(self, since: float, until: float) -> float:
-        """For how long of this time the worker could not have answered, being stopped."""
+    def paused(self, since: float, until: float, worker: int) -> float:
+        """For how long of this time this worker could not have answered, being stopped."""
         return sum(
             max(0.0, min(until, trouble.ended) - max(since, trouble.began))
             for trouble in self.troubles
-            if trouble.what == "SIGSTOP"
+            if trouble.what == "SIGSTOP" and trouble.worker in (0, worker)
         )
 
     def healthy(self, since: float, until: float) -> bool:
-        """Whether the worker was asked all along, and said each time that nothing was wrong with it."""
-        if self.troubled(since, until):
+        """Whether all workers were asked all along, and said each time that nothing was wrong with them."""
+        return not self.troubled(since, until) and self.spans.healthy(since, until)
+
+    def may_be_lent(self, delivery: Delivery) -> bool:
+        """Whether the worker that wrote it to the client may have had it on loan, and nothing shows that it said so.
+
+        Then its owner may have given the message to another client, uncounted: the connection between them was lost,
+        or nothing was heard for the 2 s of a loan.
+        """
+        if self.spans.is_alone(delivery.sent, delivery.seen):
             return False
-        within = [sample for sample, _ in self.samples if sample.at >= since and sample.sent <= until]
-        moments = [since, *(sample.at for sample in within), until]
-        return (
-            len({(sample.worker, sample.generation) for sample in within}) == 1
-            and not any(sample.degraded for sample in within)
-            and all(later - earlier < 1.0 for earlier, later in pairwise(moments))
-        )
+        if self.spans.owner(delivery.seen, delivery.place[0]) == delivery.pull.asked.worker:
+            return False
+        return not any(attempt.delivery is delivery and attempt.status == OK for attempt in self.tries[delivery.place])

@@ -1,0 +1,88 @@
+"""The workers of one history: started, killed and started again, and as clients find them at the moment."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable
+
+from support.histories.client import Target
+from support.histories.events import Gone, Launched
+from support.histories.recorder import Recorder
+from support.workers import READY_TOGETHER, Worker, Workers
+
+#: Short: a worker that is to end need not wait for clients that never end.
+_DRAIN = "300ms"
+_ENDED_WITHIN = 20.0
+
+
+class Crowd:
+    """One worker or several, all of one cluster."""
+
+    def __init__(
+        self, recorder: Recorder, workers: Workers, topic: str, faults: Iterable[str], *, zookeepers: str = ""
+    ) -> None:
+        #: Those that are there, by their numbers.
+        self.there: dict[int, Worker] = {}
+        #: Where to ask when nobody is there.
+        self.last = Target(0, "")
+        self._recorder = recorder
+        self._workers = workers
+        self._topic = topic
+        self._faults = tuple(faults)
+        self._zookeepers = zookeepers
+        self._started = 0
+
+    @property
+    def id(self) -> str:
+        """That of the cluster."""
+        return self._workers.all[0].id
+
+    def number(self, which: int) -> int:
+        """One of those that are there."""
+        return sorted(self.there)[which % len(self.there)]
+
+    async def start(self, count: int = 1) -> None:
+        """Start so many at once, and wait until they are ready."""
+        await asyncio.gather(*(self._launch() for _ in range(count)))
+
+    async def _launch(self) -> None:
+        self._started = number = self._started + 1
+        self._recorder.write(Launched(at=self._recorder.now(), worker=number))
+        # Empty is what the option is by default, too.
+        worker = self._workers.launch(self._topic, faults=self._faults, drain=_DRAIN, zookeepers=self._zookeepers)
+        self.last = Target(number, worker.url)
+        # One alone is asked from the beginning; where there are others, clients come when it is ready.
+        if not self.there:
+            self.there[number] = worker
+        await worker.ready(READY_TOGETHER)
+        self.there[number] = worker
+
+    def kill(self, number: int) -> None:
+        self._recorder.write(Gone(at=self._recorder.now(), worker=number))
+        self.there.pop(number).kill9()
+
+    async def stop(self, number: int) -> None:
+        """End it by SIGTERM. Clients may go on asking it until it is gone."""
+        worker = self.there[number]
+        await worker.terminate(_ENDED_WITHIN)
+        del self.there[number]
+        self._recorder.write(Gone(at=self._recorder.now(), worker=number))
+
+
+class Home:
+    """Which worker a client asks: the same one for as long as that is there, or another one each time."""
+
+    def __init__(self, crowd: Crowd, seed: int, *, roams: bool) -> None:
+        self._crowd = crowd
+        self._dice = random.Random(seed)
+        self._roams = roams
+        self._home = 0
+
+    def __call__(self) -> Target:
+        there = self._crowd.there
+        if not there:
+            return self._crowd.last
+        if self._roams or self._home not in there:
+            self._home = self._dice.choice(sorted(there))
+        return Target(self._home, there[self._home].url)
