@@ -22,9 +22,9 @@ async def test_d12_a_spare_takes_over_and_silence_puts_nobody_out(
     topic = await kafka.new_topic(1)
     values = [str(number) for number in range(100)]
     await kafka.produce(topic, *values)
-    first = await workers.start(topic)
+    first = await workers.launch(topic).ready(READY_TOGETHER)
     # Nobody has asked for anything in all the time that this takes.
-    spare = await workers.start(topic)
+    spare = await workers.launch(topic).ready(READY_TOGETHER)
     taken = await client(first, "one").take(50, ack_wait_ms=60_000)
     assert (await client(first, "one").ack(*(message.lease for message in taken))).acked == 50
     assert await spare.partitions() == {}
@@ -39,7 +39,7 @@ async def test_d12_control_with_the_limit_of_polls_a_spare_leaves_the_group_for_
     kafka: Kafka, workers: Workers
 ) -> None:
     topic = await kafka.new_topic(1)
-    first = await workers.start(topic)
+    first = await workers.launch(topic).ready(READY_TOGETHER)
     spare = workers.launch(topic, faults=["idle-members-leave=2"])
     await eventually(lambda: has_members(kafka, topic, 2), READY_TOGETHER)
     await eventually(lambda: has_members(kafka, topic, 1), TAKEN_OVER)

@@ -28,7 +28,9 @@ async def test_two_workers_under_load_serve_partitions_that_are_added(
     pair = [workers.launch(topic, start_from="latest") for _ in range(2)]
     await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in pair))
     await eventually(partial(serve, pair, BEFORE))
-    book = Book()
+    book = Book(await kafka.produce(topic, "held"))
+    holds = client(pair[0], "holds")
+    held = (await holds.pull(ack_wait_ms=600_000)).one
     crew = Crew(book)
     records: list[Record] = []
     served = BEFORE
@@ -61,6 +63,10 @@ async def test_two_workers_under_load_serve_partitions_that_are_added(
         await eventually(lambda: {number for number, _ in crew.acked} == set(range(AFTER)), IN_TIME)
         enough.set()
         await producing
+        # A rebalance or two are no reason to take it from its client.
+        book.acking(held)
+        settled = await holds.ack(held.lease)
+        assert (settled.acked, settled.results) == (1, {})
         produced = {(record.partition, record.offset) for record in records}
         await eventually(lambda: len(crew.acked) >= len(produced), 20.0)
         assert crew.acked.keys() == produced
