@@ -82,6 +82,10 @@ class FanoutWorker(faust.Worker):
             self._crash(error)
         super()._schedule_shutdown(signal)
 
+    def _on_sigusr2(self) -> None:
+        # mode would start a debugger in the loop, which stands still until somebody at a terminal lets it go on.
+        logger.warning("SIGUSR2 means nothing here; SIGUSR1 writes to stderr where every thread stands")
+
     def _limit_the_stop(self) -> None:
         """From a thread, since what hangs may be the loop itself."""
         seconds = self.app.options.drain + _STOP_FOR
