@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from support.clients import MakeClient
+from support.eventually import eventually
 from support.kafka import Kafka
 from support.stack import Stack
 from support.workers import Workers
@@ -20,6 +21,8 @@ async def test_a_start_takes_less_than_twelve_lines_and_work_none(
 ) -> None:
     topic = await kafka.new_topic(4)
     worker = await workers.start(topic)
+    # The last line of a start: whoever leads waits a little before it says so.
+    await eventually(lambda: " leads, epoch " in worker.text())
     lines = worker.text().splitlines()
     assert len(lines) < 12, lines
     await kafka.produce(topic, *(str(n) for n in range(50)))
