@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,8 @@ from support.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 HONCHO = Path(sys.executable).parent / "honcho"
+#: What the Procfile takes its ports from.
+PORTS = ("KAFKA_PORT", "ZOOKEEPER_PORT", "WORKER_1_PORT", "WORKER_2_PORT")
 
 
 def free_ports(count: int) -> list[int]:
@@ -34,34 +37,45 @@ def start(variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-async def test_honcho_brings_kafka_zookeeper_and_a_worker_up_and_down(
+async def test_honcho_brings_two_workers_with_their_clients_up_and_down(
     session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
-    kafka, zookeeper, http = free_ports(3)
-    address = f"127.0.0.1:{http}"
-    variables = {"KAFKA_PORT": str(kafka), "ZOOKEEPER_PORT": str(zookeeper), "FANOUT_BIND": address}
+    kafka, zookeeper, *workers = free_ports(4)
+    variables = dict(zip(PORTS, map(str, (kafka, zookeeper, *workers)), strict=True))
     log = tmp_path / "honcho.log"
     honcho = start(variables, log)
 
-    async def ready() -> bool:
+    async def share() -> bool:
+        """Both have partitions, and each says so of both."""
         assert honcho.poll() is None, log.read_text()
-        try:
-            async with session.get(f"http://{address}/readyz") as answer:
-                return answer.status == 200
-        except aiohttp.ClientConnectionError:
-            return False
+        said = [await rows(session, port) for port in workers]
+        return all([bool(row["partitions"]) for row in seen] == [True, True] for seen in said)
+
+    def came(client: str, port: int) -> bool:
+        return (
+            re.search(rf"{client}\.1 .*'message \d+' .* from http://127.0.0.1:{port}$", log.read_text(), re.M)
+            is not None
+        )
 
     try:
-        await eventually(ready, 40.0)
+        await eventually(share, 60.0)
+        await eventually(lambda: came("client_a", workers[0]) and came("client_b", workers[1]), 40.0)
+    finally:
         honcho.send_signal(signal.SIGTERM)
         await asyncio.to_thread(honcho.wait, 30)
-    finally:
-        if honcho.poll() is None:
-            honcho.kill()
-            honcho.wait()
-    await eventually(lambda: all(not listening(port) for port in (kafka, zookeeper, http)))
+    await eventually(lambda: all(not listening(port) for port in (kafka, zookeeper, *workers)))
     for data in (f"kafka-{kafka}", f"zookeeper-{zookeeper}"):
         shutil.rmtree(ROOT / ".local/run" / data)
+
+
+async def rows(session: aiohttp.ClientSession, port: int) -> list[dict[str, object]]:
+    """The workers that the one at this port knows; none while it is not there."""
+    try:
+        async with session.get(f"http://127.0.0.1:{port}/v1/workers") as answer:
+            found: list[dict[str, object]] = (await answer.json())["workers"]
+            return found
+    except aiohttp.ClientConnectionError:
+        return []
 
 
 def listening(port: int) -> bool:

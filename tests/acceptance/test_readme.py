@@ -6,16 +6,18 @@ import asyncio
 import re
 from pathlib import Path
 
+from support.eventually import eventually
 from support.kafka import Kafka
 from support.workers import Workers
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 SERVED_AT = "localhost:6066"
+SECOND_AT = "localhost:6067"
 
 
 def curl_lines() -> list[str]:
     lines = [line for line in README.read_text().splitlines() if line.startswith("curl ")]
-    assert len(lines) == 4, "the README shows other lines than this test knows of"
+    assert len(lines) == 5, "the README shows other lines than this test knows of"
     return lines
 
 
@@ -30,11 +32,13 @@ async def shell(line: str) -> str:
 
 
 async def test_the_lines_of_the_readme_take_ack_and_take_more(kafka: Kafka, workers: Workers) -> None:
-    """Only the address is another one, where the default port is somebody else's; and what stands for a token."""
+    """Only the addresses are others, where the default ports are somebody else's; and what stands for a token."""
     topic = await kafka.new_topic(1)
     await kafka.produce(topic, "one", "two", "three")
     worker = await workers.start(topic)
-    take, ack, more, acked_more = [line.replace(SERVED_AT, worker.url.removeprefix("http://")) for line in curl_lines()]
+    take, ack, more, acked_more, who = [
+        line.replace(SERVED_AT, worker.url.removeprefix("http://")) for line in curl_lines()
+    ]
 
     answer = await shell(take)
     assert answer.startswith("HTTP/1.1 200 OK")
@@ -51,3 +55,11 @@ async def test_the_lines_of_the_readme_take_ack_and_take_more(kafka: Kafka, work
     answer = await shell(acked_more.replace("<batch>", batch[1]).replace("100", '1, "wait_ms": 0', 1))
     assert '"acked":2' in answer
     assert (await worker.partitions())[0]["floor"] == 3
+
+    second = await workers.start(topic)
+
+    async def both() -> bool:
+        answer = await shell(who.replace(SECOND_AT, second.url.removeprefix("http://")))
+        return all(f'"address":"{one.url}"' in answer for one in (worker, second))
+
+    await eventually(both)
