@@ -45,7 +45,9 @@ class Mesh:
     async def keep(self) -> None:
         """Call whoever is there and not connected. Runs until it is cancelled."""
         timeout = aiohttp.ClientTimeout(total=None, connect=_CALL_FOR)
-        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
+        # Without aiohttp's limit of 100 connections, which these keep for good: the 101st would never be made.
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
             while True:
                 for name, address in self._addresses().items():
                     if self._me < name and name not in self._calls:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import pytest
@@ -105,6 +105,15 @@ async def test_a_connection_that_is_dropped_is_lost_at_both_ends_and_comes_again
         await eventually(lambda: a.lost_ones == ["b"] and b.lost_ones == ["a"])
         await eventually(lambda: a.names() == ["b"] and b.names() == ["a"])
         assert b.peers[0] is not first
+
+
+async def test_one_worker_keeps_connections_to_more_than_a_hundred_others() -> None:
+    async with AsyncExitStack() as nodes:
+        a, *others = [await nodes.enter_async_context(node(f"w{number:03}")) for number in range(103)]
+        a.addresses = {other.name: other.address for other in others}
+
+        await eventually(lambda: len(a.peers) == len(others))
+        assert a.lost_ones == []
 
 
 async def test_a_worker_with_other_keys_is_never_connected() -> None:
