@@ -99,6 +99,8 @@ class Dispatcher:
         Returns:
             How many messages clients have of it.
         """
+        for client in self.clients.dead(now):
+            self._forget(client)  # who is alive again with a lease of another worker begins anew, as with a pull
         leased = self.leases.take_over(number, handed_over, now)
         if leased and not self._forgetting:
             self._forget_later(now)

@@ -93,6 +93,7 @@ class Owners:
                 if left.batch is None:
                     self.naive.fall_asleep(held, at, at)
                     continue
-                held.place, held.batch = Place.IN_FLIGHT, left.batch
-                if left.client is not None and left.client not in self.naive.clients:
+                known = self.naive.clients.get(left.client or "")
+                if left.client is not None and (known is None or not self.naive.alive(known, self.now)):
                     self.naive.clients[left.client] = NaiveClient(left.client, left.named, self.now)
+                held.place, held.batch = Place.IN_FLIGHT, left.batch

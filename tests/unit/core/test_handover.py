@@ -227,6 +227,17 @@ def test_the_client_counts_what_it_has_from_others_and_keeps_its_name() -> None:
     new.queue.cancel_pull(number, new.now)
 
 
+def test_one_that_is_long_gone_and_has_a_lease_of_another_owner_begins_anew() -> None:
+    desk = Desk()
+    desk.assign(1)
+    desk.fetch(0, number=1)
+    desk.ack(*leases(desk.pull("A")))
+    desk.now += desk.queue.limits.client_ttl  # and nobody has looked who is still there
+    desk.queue.take_over(0, [run_of(0)], desk.now)
+    client = desk.queue.clients["A"]
+    assert (client.delivered, client.acked, client.in_flight) == (0, 0, 1)
+
+
 def test_a_client_without_a_name_lives_for_its_leases_only() -> None:
     desk = Desk()
     desk.fetch(0)
