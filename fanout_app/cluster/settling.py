@@ -18,7 +18,7 @@ from fanout_app.cluster.wire import add_outcome, settle_frame
 from fanout_app.core.requests import Entry, Settle, SettleOutcome, Status
 from fanout_app.settles import MOVING, Settles
 
-#: Seconds on top that an owner has to answer: it may wait for as long itself.
+#: Seconds on top of what is left that an owner has to answer: it may wait for as long itself.
 _WAY = 0.5
 
 
@@ -82,7 +82,8 @@ class SettleRouting:
             _add(total, await self._settles.settle(settle, until))
             return Settle()
         # None: what has been settled is not known.
-        answer = await self._pending.ask(peer, lambda number: settle_frame(number, settle), MOVING + _WAY)
+        within = max(0.0, until - monotonic()) + _WAY
+        answer = await self._pending.ask(peer, lambda number: settle_frame(number, settle), within)
         if answer is None:
             total.results += [(entry.token, Status.RETRY) for entry in _entries(settle)]
             return Settle()

@@ -8,6 +8,7 @@ import pytest
 
 from fanout_app.cluster.frames import Settled
 from fanout_app.core.requests import BatchRef, Empty, LeaseRef, Status
+from fanout_app.settles import MOVING
 from unit.cluster.conftest import Trio
 from unit.cluster.wire import Member
 from unit.fake_ports import until
@@ -99,6 +100,26 @@ async def test_one_that_gets_no_owner_is_to_be_sent_again(trio: Trio, monkeypatc
     outcome = await trio.c.settle(ack=[lease])
 
     assert outcome.results == [(str(lease), Status.RETRY)]
+
+
+async def test_an_owner_that_is_found_late_and_hangs_makes_nobody_wait_for_longer(
+    trio: Trio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a settle waits for 5 s, whatever of that is spent on finding the owner."""
+    now = 100.0
+    monkeypatch.setattr("fanout_app.cluster.settling.monotonic", lambda: now)
+    lease = LeaseRef(2, 0, 7, 1, 1)
+    settling = asyncio.create_task(trio.c.settle(ack=[lease]))
+    await asyncio.sleep(0)
+    now += MOVING - 0.2
+    trio.ends["c", "a"].delay()
+    began = asyncio.get_running_loop().time()
+    await trio.a.own(0, 2)
+
+    outcome = await settling
+
+    assert outcome.results == [(str(lease), Status.RETRY)]
+    assert asyncio.get_running_loop().time() - began < MOVING
 
 
 async def test_what_was_sent_to_a_worker_that_is_lost_is_to_be_sent_again(trio: Trio) -> None:
