@@ -9,8 +9,9 @@ from time import monotonic
 
 import pytest
 import pytest_asyncio
+from aiokafka.errors import KafkaError
 
-from support.clients import Client, MakeClient
+from support.clients import Client, Delivery, MakeClient
 from support.connections import connected_to
 from support.eventually import eventually
 from support.kafka import Kafka
@@ -70,6 +71,61 @@ async def test_three_of_each_given_by_links_are_all_used_and_one_of_each_may_be_
         await eventually(lambda: is_mirrored(many, topic, dict.fromkeys(range(PARTITIONS), (0, 2))), SOON)
     finally:
         await asyncio.to_thread(many.start_all)
+
+
+async def test_what_was_acked_never_comes_again_when_worker_and_changelog_leader_are_killed_at_once(
+    many: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafkas.new_topic(1, copies=3, min_insync_replicas="2")
+    pair = [workers.launch(topic, brokers=many.brokers, zookeepers=many.zookeepers, drain="0s") for _ in range(2)]
+    await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in pair))
+    owner, other = await eventually(lambda: owner_first(pair), SOON)
+    written = await kafkas.produce(topic, *map(str, range(20)))
+    one, two = client(other, "one"), client(other, "two")
+    held = await one.take(len(written), ack_wait_ms=60_000)
+    acked, left = held[::2], held[1::2]
+    leader = (await kafkas.leaders(f"fanout_{ID}_{topic}-ledgers-changelog"))[0]
+
+    answers = [(await one.ack(message.lease)).acked for message in acked]
+    owner.kill9()
+    await asyncio.to_thread(many.kill, f"kafka-{leader}")
+    try:
+        came: dict[int, Delivery] = {}
+
+        async def all_left_came() -> bool:
+            # Whoever asks while the partition moves is told that there is nothing yet.
+            pulled = await two.pull(wait_ms=1000, max_messages=20, ack_wait_ms=60_000)
+            came.update((message.offset, message) for message in pulled.messages)
+            return came.keys() >= {message.offset for message in left}
+
+        await eventually(all_left_came, SOON)
+        assert answers == [1] * len(acked)
+        assert came.keys() == {message.offset for message in left}
+        await eventually(lambda: is_acked(two, came), SOON)
+        assert (await two.pull(wait_ms=500)).messages == []
+    finally:
+        await asyncio.to_thread(many.start_all)
+    await eventually(lambda: is_committed(kafkas, topic, len(written)), SOON)
+
+
+async def owner_first(pair: list[Worker]) -> list[Worker]:
+    """The worker that has the partition, then the one that has none; nobody while that is not settled."""
+    has = [worker for worker in pair if await worker.partitions()]
+    return [*has, *(worker for worker in pair if worker not in has)] if len(has) == 1 else []
+
+
+async def is_committed(kafkas: Kafka, topic: str, offset: int) -> bool:
+    """For `eventually`: whether partition 0 stands there, brokers that have just come back being given time."""
+    try:
+        return (await kafkas.committed(ID, topic)).get(0) == offset
+    except KafkaError:
+        return False
+
+
+async def is_acked(client: Client, messages: dict[int, Delivery]) -> bool:
+    """For `eventually`: whether all of these are acked, those that are not being tried again."""
+    settled = await client.ack(*(message.lease for message in messages.values()))
+    return set(settled.results.values()) <= {"already_settled"}
 
 
 async def test_zookeeper_hung_or_lost_makes_no_pull_and_no_settle_slower_and_is_caught_up_with_afterwards(

@@ -54,7 +54,10 @@ def cluster_plan_of(seed: int, *, workers: int, brokers: int = 1, zookeepers: in
     return replace(
         plan,
         partitions=partitions,
-        hands=[replace(hand, roams=dice.random() < 0.5) for hand in plan.hands],
+        hands=[
+            *(replace(hand, roams=dice.random() < 0.5) for hand in plan.hands),
+            *(Hand(name=f"patient-{n}", temper="patient", seed=dice.getrandbits(32), roams=n == 1) for n in range(2)),
+        ],
         # Spread over the strikes, so that there is work at each of them.
         writes=[
             replace(write, after=write.after + dice.uniform(0.0, 0.4), partition=dice.randrange(partitions))
@@ -71,7 +74,7 @@ def large_plan(seed: int, *, messages: int = 60_000) -> Plan:
     """Three of each, six partitions, twelve clients, and every kind of strike upon a worker, some of them twice."""
     dice = random.Random(seed)
     partitions, size = 6, 100
-    tempers = [*TEMPERS[:1] * 4, "riding", "riding", "slow", "nacking", "extending", "dropping", "twice", "rejecting"]
+    tempers = [*TEMPERS[:1] * 4, "riding", "slow", "patient", "nacking", "extending", "dropping", "twice", "rejecting"]
     do: Callable[..., Strike] = lambda trouble, lasts=0.0: _strike(dice, trouble, (lasts, lasts))  # noqa: E731
     return Plan(
         seed=seed,

@@ -65,6 +65,14 @@ async def slow(client: RecordedClient, dice: random.Random) -> None:
         await _ack(client, [held])
 
 
+async def patient(client: RecordedClient, dice: random.Random) -> None:
+    """Works for longer than it takes a partition to move, under a lease that lasts."""
+    batch = await _pull(client, max_messages=dice.randint(1, 10), ack_wait_ms=9000)
+    if batch.messages:
+        await asyncio.sleep(dice.uniform(1.0, 6.0))
+        await _ack(client, batch.messages)
+
+
 async def silent(client: RecordedClient, dice: random.Random) -> None:
     """Never acks."""
     await _pull(client, max_messages=dice.randint(1, 3), ack_wait_ms=dice.randint(300, 1500))
@@ -151,6 +159,7 @@ TEMPERS: dict[str, Temper] = {
     "fast": fast,
     "riding": riding,
     "slow": slow,
+    "patient": patient,
     "silent": silent,
     "nacking": nacking,
     "extending": extending,
