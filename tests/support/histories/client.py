@@ -49,6 +49,8 @@ class Batch:
     #: Of the settle that rode along: which of its leases need to be asked for again.
     unknown: Sequence[Held] = ()
     refused: bool = False
+    #: We hung up on it.
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +170,7 @@ class RecordedClient:
             return Batch(refused=True)
         if answer is None:
             recorder.write(Pulled(at=recorder.now(), op=op, outcome="unwritten", status=status))
-            return Batch()
+            return Batch(unread=True)
         return self._pulled(op, status, {}, json.loads(answer or b"{}"))
 
     # Writing it down -------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def cluster_plan_of(seed: int, *, workers: int, brokers: int = 1, zookeepers: in
         ],
         # Spread over the strikes, so that there is work at each of them.
         writes=[
-            replace(write, after=write.after + dice.uniform(0.0, 0.4), partition=dice.randrange(partitions))
+            replace(write, after=write.after + dice.uniform(0.0, 0.8), partition=dice.randrange(partitions))
             for write in plan.writes
         ],
         strikes=strikes,
@@ -80,7 +80,7 @@ def large_plan(seed: int, *, messages: int = 60_000) -> Plan:
         seed=seed,
         partitions=partitions,
         writes=[
-            Write(after=0.15, partition=n % partitions, count=size) for n in range(messages // size)
+            Write(after=0.2, partition=n % partitions, count=size) for n in range(messages // size)
         ],
         hands=[
             Hand(name=f"{temper}-{n}", temper=temper, seed=dice.getrandbits(32), roams=n % 2 == 0)

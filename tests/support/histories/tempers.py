@@ -14,6 +14,8 @@ Temper = Callable[[RecordedClient, random.Random], Awaitable[None]]
 #: Who finds nobody there asks again after this.
 _PAUSE = 0.1
 _WAIT_MS = 1500
+#: A worker that is left alone for so long has fetched more than any kernel takes.
+_GROWING = 1.0
 #: Nothing is nacked more often: the backoff would outlast the history.
 _NACKED = 4
 
@@ -140,9 +142,13 @@ async def unread(client: RecordedClient, dice: random.Random) -> None:
     """Resets its connection once, with most of a large answer unread, under a lease that nobody is to wait for."""
     # Somebody who is alive, so that the answer has grown large when it is asked for.
     await _ack(client, (await client.pull(wait_ms=0, ack_wait_ms=3000)).messages)
-    await asyncio.sleep(1.5)
-    batch = await client.pull_unread(wait_ms=_WAIT_MS, ack_wait_ms=60_000, max_messages=20)
-    await _ack(client, batch.messages)
+    while True:
+        await asyncio.sleep(_GROWING)
+        batch = await client.pull_unread(wait_ms=_WAIT_MS, ack_wait_ms=60_000, max_messages=20)
+        if batch.unread:
+            break
+        # A busy worker has not fetched enough yet.
+        await client.settle(Settle(nack=batch.messages, delay_ms=0))
     # Whatever it asks for later it may be handed, for all that anybody knows, when the history ends.
     await asyncio.Event().wait()
 
