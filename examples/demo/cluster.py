@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from examples.demo.servers import Worker, say
+from examples.demo.servers import Worker, listed, say
 
 #: Seconds until the partitions of a new cluster are shared and one leads: a few where nothing else runs.
 _SETTLED = 40.0
@@ -75,9 +75,3 @@ class Cluster:
 
     def _named(self, address: str) -> Worker:
         return self._by_address[address.removeprefix("http://")]
-
-
-def listed(items: Sequence[object]) -> str:
-    """``1, 2 and 3``."""
-    texts = [str(item) for item in items]
-    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]])) or "none"

@@ -12,8 +12,8 @@ import aiohttp
 from aiokafka import AIOKafkaProducer
 
 from examples.client import Client, Message
-from examples.demo.cluster import Cluster, View, listed
-from examples.demo.servers import TOPIC, Worker, say
+from examples.demo.cluster import Cluster, View
+from examples.demo.servers import TOPIC, Worker, listed, say
 from examples.demo.tally import Tally
 
 #: Messages that go round before anything happens, for each client.

@@ -27,6 +27,12 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def listed(items: Sequence[object]) -> str:
+    """``1, 2 and 3``."""
+    texts = [str(item) for item in items]
+    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]])) or "none"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """A Kafka and a ZooKeeper."""
@@ -131,11 +137,11 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
 
 
 def _stop(workers: Sequence[Worker]) -> None:
-    say(f"stopping {' and '.join(map(str, workers))} ...")
+    say(f"stopping {listed(workers)} ...")
     for worker in workers:
         worker.process.send_signal(signal.SIGTERM)
     codes = [worker.process.wait(_STOP) for worker in workers]
-    say(f"ended with exit code {' and '.join(map(str, codes))}")
+    say(f"ended with exit code {listed(codes)}")
     if any(codes):
         raise SystemExit("each should have ended with 0")
 
