@@ -35,6 +35,8 @@ _OF_BROKERS: tuple[tuple[Trouble, tuple[float, float]], ...] = (
 _OF_ZOOKEEPERS: tuple[tuple[Trouble, tuple[float, float]], ...] = (("zookeeper killed", _NO_BROKER),)
 #: A worker is removed only while so many would be left.
 _AT_LEAST = 2
+#: So that writing outlasts five strikes, each of which may take 20 s.
+_OVER_AGAIN = 6
 
 
 def cluster_plan_of(seed: int, *, workers: int, brokers: int = 1, zookeepers: int = 0) -> Plan:
@@ -58,11 +60,11 @@ def cluster_plan_of(seed: int, *, workers: int, brokers: int = 1, zookeepers: in
             *(replace(hand, roams=dice.random() < 0.5) for hand in plan.hands),
             *(Hand(name=f"patient-{n}", temper="patient", seed=dice.getrandbits(32), roams=n == 1) for n in range(2)),
         ],
-        # Spread over the strikes, so that there is work at each of them.
         writes=[
-            replace(write, after=write.after + dice.uniform(0.0, 0.8), partition=dice.randrange(partitions))
-            for write in plan.writes
+            replace(write, after=write.after + dice.uniform(0.0, 0.4), partition=dice.randrange(partitions))
+            for write in plan.writes * _OVER_AGAIN
         ],
+        writes_end_with_strikes=True,
         strikes=strikes,
         workers=workers,
         brokers=brokers,

@@ -69,6 +69,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     brokers: int = 1
     #: None: the workers are told of none.
     zookeepers: int = 0
+    #: Nothing more is written after the last strike, whatever is left: so there is work for as long as that takes.
+    writes_end_with_strikes: bool = False
     #: Seconds between the last strike, or the start, and the drain.
     quiet: float = 1.0
     #: Faults of `support.faults` to build into the worker.

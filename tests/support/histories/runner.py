@@ -69,7 +69,8 @@ async def _work(
     plan: Plan, recorder: Recorder, stack: Stack, session: aiohttp.ClientSession, crowd: Crowd, topic: Topic
 ) -> None:
     """Everything at once, until all strikes are over and all is produced."""
-    producing = asyncio.create_task(topic.produce(plan.writes))
+    enough = asyncio.Event()
+    producing = asyncio.create_task(topic.produce(plan.writes, enough))
     hands = [
         work(
             RecordedClient(recorder, session, Home(crowd, hand.seed, roams=hand.roams), hand.name),
@@ -82,6 +83,8 @@ async def _work(
         async with _going_on(*hands):
             for one in plan.strikes:
                 await strike(recorder, stack, crowd, one)
+            if plan.writes_end_with_strikes:
+                enough.set()
             async with asyncio.timeout(_PRODUCED_WITHIN):
                 await producing
             await asyncio.sleep(plan.quiet)

@@ -47,11 +47,13 @@ class Topic:
         await self._transactional.stop()
         await self._producer.stop()
 
-    async def produce(self, writes: Sequence[Write]) -> None:
-        """Produce all of it, and return when the outcome of each is known."""
+    async def produce(self, writes: Sequence[Write], enough: asyncio.Event) -> None:
+        """Produce all of it, or until there is ``enough``, and return when the outcome of each is known."""
         async with asyncio.TaskGroup() as group:
             for write in writes:
                 await asyncio.sleep(write.after)
+                if enough.is_set():
+                    break
                 if write.end:
                     await self._in_transaction(write)
                 else:
