@@ -20,12 +20,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import uvloop
-from aiohttp import ClientSession, TCPConnector, web
+from aiohttp import ClientError, ClientSession, TCPConnector, web
 
 from benchmarks.core_worker import GENERATION, CoreWorker
 from benchmarks.support import cpu_seconds, rss_bytes
@@ -38,6 +39,8 @@ from fanout_app.peers.mesh import Mesh
 ONE = "one"
 IDLE_FOR = 12.0
 WAITS = 20
+CALLS = 20
+CALL_AGAIN = 0.5
 #: As often as a busy worker tells the others how many messages wait at it.
 TELLS, TELL_EVERY = 20, 0.2
 Figures = dict[str, float]
@@ -50,19 +53,29 @@ def handshake(name: str) -> Handshake:
 async def others(port: int, number: int) -> None:
     """So many owners of a partition each, every one with a connection to the one worker. Runs until killed."""
     batches = count(1)
+    # All of them in one process: called at once they would keep it too busy to answer each other's pings.
+    at_once = asyncio.Semaphore(CALLS)
     async with ClientSession(connector=TCPConnector(limit=0)) as session:
 
-        async def join(at: int) -> None:
-            worker = CoreWorker(f"other-{at}", [at], chance=lambda: 0.5, batches=batches)
-            worker.exchange.tell()
+        async def call(worker: CoreWorker) -> None:
             path, seal = handshake(worker.name).call(ONE)
-            async with session.ws_connect(
-                f"http://127.0.0.1:{port}{path}", headers={SEAL_HEADER: seal}, heartbeat=HEARTBEAT, max_msg_size=0
-            ) as socket:
+            async with at_once:
+                socket = await session.ws_connect(
+                    f"http://127.0.0.1:{port}{path}", headers={SEAL_HEADER: seal}, heartbeat=HEARTBEAT, max_msg_size=0
+                )
                 await socket.receive_bytes()
+            async with socket:
                 await Link(ONE, socket).run(worker.exchange)
 
-        await asyncio.gather(*(join(at) for at in range(number)))
+        async def stay(at: int) -> None:
+            worker = CoreWorker(f"other-{at}", [at], chance=lambda: 0.5, batches=batches)
+            worker.exchange.tell()
+            while True:
+                with suppress(ClientError, TimeoutError, TypeError):
+                    await call(worker)
+                await asyncio.sleep(CALL_AGAIN)
+
+        await asyncio.gather(*(stay(at) for at in range(number)))
 
 
 async def one(peers: list[int], rounds: int) -> dict[str, Any]:
