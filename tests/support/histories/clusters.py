@@ -58,7 +58,10 @@ def cluster_plan_of(seed: int, *, workers: int, brokers: int = 1, zookeepers: in
         partitions=partitions,
         hands=[
             *(replace(hand, roams=dice.random() < 0.5) for hand in plan.hands),
-            *(Hand(name=f"patient-{n}", temper="patient", seed=dice.getrandbits(32), roams=n == 1) for n in range(2)),
+            *(
+                Hand(name=f"{temper}-more", temper=temper, seed=dice.getrandbits(32), roams=dice.random() < 0.5)
+                for temper in ("patient", "forgetful")
+            ),
         ],
         writes=[
             replace(write, after=write.after + dice.uniform(0.0, 0.4), partition=dice.randrange(partitions))
@@ -76,7 +79,7 @@ def large_plan(seed: int, *, messages: int = 60_000) -> Plan:
     """Three of each, six partitions, twelve clients, and every kind of strike upon a worker, some of them twice."""
     dice = random.Random(seed)
     partitions, size = 6, 100
-    tempers = [*TEMPERS[:1] * 4, "riding", "slow", "patient", "nacking", "extending", "dropping", "twice", "rejecting"]
+    tempers = [*TEMPERS[:1] * 4, "riding", "slow", "patient", "nacking", "extending", "dropping", "twice", "forgetful"]
     do: Callable[..., Strike] = lambda trouble, lasts=0.0: _strike(dice, trouble, (lasts, lasts))  # noqa: E731
     return Plan(
         seed=seed,

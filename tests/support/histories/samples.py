@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
 import aiohttp
@@ -12,31 +14,49 @@ from support.histories.events import Owned, Sampled
 from support.histories.recorder import Recorder
 
 _EVERY = 0.1
-_WITHIN = aiohttp.ClientTimeout(total=1.0)
-#: Times that a worker is asked how it is before one is asked who has what: heartbeats come every half second.
-_ASKED_WHO = 4
+#: A worker asks the others before it answers, and waits for those that have just died.
+_WITHIN = aiohttp.ClientTimeout(total=3.0)
+#: Heartbeats come every half second.
+_ASKED_WHO_EVERY = 0.4
 
 
 async def sample(recorder: Recorder, session: aiohttp.ClientSession, crowd: Crowd) -> None:
-    """Ask all that are there how they are, and one of them who has what. Runs until it is cancelled."""
-    owned: set[tuple[int, int]] = set()
+    """Ask each that is there how it is, and one of them who has what. Runs until it is cancelled."""
     names: dict[str, int] = {}
-    turn = 0
-    while True:
-        turn += 1
-        there = {number: worker.url for number, worker in crowd.there.items()}
-        sampled = await asyncio.gather(*(_sample(recorder, session, number, url) for number, url in there.items()))
-        names |= {name: number for name, number in zip(sampled, there, strict=True) if name}
-        if there and len(names) > 1 and turn % _ASKED_WHO == 0:
-            urls = list(there.values())
-            for row in await _workers(session, urls[turn // _ASKED_WHO % len(urls)]):
-                number, generation = names.get(row["worker"], 0), row["generation"]
-                if number and row["partitions"] and (number, generation) not in owned:
-                    owned.add((number, generation))
-                    recorder.write(
-                        Owned(at=recorder.now(), worker=number, generation=generation, partitions=row["partitions"])
-                    )
-        await asyncio.sleep(_EVERY)
+
+    async def keep_sampling(number: int, url: str) -> None:
+        # Each for itself: one that is stopped keeps nobody from asking the others.
+        while number in crowd.there:
+            name = await _sample(recorder, session, number, url)
+            if name:
+                names[name] = number
+            await asyncio.sleep(_EVERY)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_keep_asking_who(recorder, session, crowd, names))
+        asked: set[int] = set()
+        while True:
+            for number, worker in crowd.there.items():
+                if number not in asked:
+                    asked.add(number)
+                    group.create_task(keep_sampling(number, worker.url))
+            await asyncio.sleep(_EVERY)
+
+
+async def _keep_asking_who(
+    recorder: Recorder, session: aiohttp.ClientSession, crowd: Crowd, names: Mapping[str, int]
+) -> None:
+    told: set[tuple[int, int]] = set()
+    for turn in count():
+        await asyncio.sleep(_ASKED_WHO_EVERY)
+        urls = [worker.url for worker in crowd.there.values()]
+        for row in await _workers(session, urls[turn % len(urls)]) if len(urls) > 1 else ():
+            number, generation = names.get(row["worker"], 0), row["generation"]
+            if number and row["partitions"] and (number, generation) not in told:
+                told.add((number, generation))
+                recorder.write(
+                    Owned(at=recorder.now(), worker=number, generation=generation, partitions=row["partitions"])
+                )
 
 
 async def _sample(recorder: Recorder, session: aiohttp.ClientSession, number: int, url: str) -> str:

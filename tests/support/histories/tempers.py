@@ -75,6 +75,12 @@ async def patient(client: RecordedClient, dice: random.Random) -> None:
         await _ack(client, batch.messages)
 
 
+async def forgetful(client: RecordedClient, dice: random.Random) -> None:
+    """Never acks, under leases that outlast a move: whether they are kept shows in when the messages come again."""
+    await _pull(client, max_messages=dice.randint(1, 3), ack_wait_ms=7000)
+    await asyncio.sleep(dice.uniform(0.5, 2.0))
+
+
 async def silent(client: RecordedClient, dice: random.Random) -> None:
     """Never acks."""
     await _pull(client, max_messages=dice.randint(1, 3), ack_wait_ms=dice.randint(300, 1500))
@@ -166,6 +172,7 @@ TEMPERS: dict[str, Temper] = {
     "riding": riding,
     "slow": slow,
     "patient": patient,
+    "forgetful": forgetful,
     "silent": silent,
     "nacking": nacking,
     "extending": extending,
