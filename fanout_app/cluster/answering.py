@@ -94,7 +94,7 @@ class Answering:
     def hold(self, peer: Peer, frame: Hold) -> None:
         answer = self._lent.get(peer, {}).get(frame.number)
         if answer is not None and answer.provisional.set:
-            self._dispatcher.leases.lend(answer, monotonic() + LOAN)
+            self._dispatcher.leases.lend(answer, monotonic() + LOAN, being_written=True)
 
     def confirm(self, peer: Peer, frame: Confirm) -> None:
         answer = self._lent.get(peer, {}).pop(frame.number, None)

@@ -104,7 +104,7 @@ class LeaseRun:
 class Answer:
     """What one pull was handed: the runs of leases, under one batch number."""
 
-    __slots__ = ("batch", "client", "group", "live", "provisional", "runs", "splits")
+    __slots__ = ("batch", "being_written", "client", "group", "live", "provisional", "runs", "splits")
 
     def __init__(self, *, batch: int, client: str, group: str, runs: list[LeaseRun]) -> None:
         self.batch = batch
@@ -117,6 +117,8 @@ class Answer:
         self.live = sum(run.live for run in runs)
         #: Rings when it goes back, if nobody has confirmed that it is with its client (`Leases.lend`).
         self.provisional = _NO_ALARM
+        #: It is not confirmed, but its client is taking it.
+        self.being_written = False
 
     def __len__(self) -> int:
         return sum(len(run.messages) for run in self.runs)

@@ -80,8 +80,12 @@ class Leases:
         answer = self.answers[batch] = Answer(batch=batch, client=pull.client, group=pull.group, runs=runs)
         return answer
 
-    def lend(self, answer: Answer, until: float) -> None:
-        """The answer has a way to go yet: it goes back at this time, uncounted, unless it is confirmed before."""
+    def lend(self, answer: Answer, until: float, *, being_written: bool = False) -> None:
+        """The answer has a way to go yet: it goes back at this time, uncounted, unless it is confirmed before.
+
+        ``being_written``: word has come that its client is taking it.
+        """
+        answer.being_written = being_written
         answer.provisional.cancel()
         answer.provisional = self._deadlines.set(until, lambda now: self._loan_is_over(answer, now))
 
@@ -165,6 +169,13 @@ class Leases:
 
     def _expired(self, run: LeaseRun, now: float) -> None:
         messages = self.live_messages(run)
+        answer = None if run.handed_over else self.answers[run.batch]
+        if answer is not None and answer.provisional.set and not answer.being_written:
+            # Shorter than the loan, and nobody has said that its client has seen it. Others first, all the same: the
+            # worker that is silent may have more clients waiting.
+            self._take_back(run, messages, now, barred=True)
+            self.counters.released += len(messages)
+            return
         self._clients.let_expire(self._clients[run.client], len(messages))
         self.counters.expired += len(messages)
         self._fail(run, messages, now, 0.0, "lease expired")

@@ -9,8 +9,9 @@ from unit.core.desk import Desk
 LOAN = 2.0
 
 
-def lent(desk: Desk, client: str = "far", count: int = 1) -> Answer:
-    number = desk.queue.add_pull(desk.now, Pull(client=client, max_messages=count), on_loan=LOAN)
+def lent(desk: Desk, client: str = "far", count: int = 1, ack_wait: float = 30.0) -> Answer:
+    pull = Pull(client=client, max_messages=count, ack_wait=ack_wait)
+    number = desk.queue.add_pull(desk.now, pull, on_loan=LOAN)
     desk.serve()
     return desk.answers.pop(number)
 
@@ -27,6 +28,31 @@ def test_one_that_nobody_confirms_goes_to_the_next_client_uncounted() -> None:
 
     assert desk.serve() == [("near", [0, 1])]
     assert desk[0].ledger.failures == {}
+
+
+def test_one_whose_lease_is_over_before_anything_is_heard_of_it_is_not_counted_either() -> None:
+    """Nobody has said that the client has seen it: the worker that was to write it may be stopped."""
+    desk = Desk()
+    desk.fetch(0)
+    lent(desk, ack_wait=0.5)
+    desk.wait("near")
+
+    desk.pass_time(0.5)
+
+    assert desk.serve() == [("near", [0])]
+    assert desk[0].ledger.failures == {}
+
+
+def test_one_whose_lease_is_over_while_its_client_takes_it_is_counted() -> None:
+    desk = Desk()
+    desk.fetch(0)
+    desk.queue.leases.lend(lent(desk, ack_wait=0.5), desk.now + LOAN, being_written=True)
+    desk.wait("near")
+
+    desk.pass_time(0.5)
+
+    assert desk.serve() == [("near", [0])]
+    assert desk[0].ledger.failures == {0: 1}
 
 
 def test_one_that_is_confirmed_lasts_as_long_as_any_lease() -> None:
