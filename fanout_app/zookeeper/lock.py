@@ -114,7 +114,8 @@ class LockElection:
 
     async def depose(self, epoch: int) -> bool:
         def find_and_delete(client: Any) -> bool:
-            for child in client.get_children(self._path):
+            # By their place in the queue: who leads is at its head, and a long queue takes seconds to look through.
+            for child in sorted(client.get_children(self._path), key=_place):
                 if _created(client, f"{self._path}/{child}") == epoch:
                     _delete(client, f"{self._path}/{child}")
                     return True
@@ -163,6 +164,11 @@ class LockElection:
             stat = client.exists(path)
             if stat is not None and client.client_id is not None and stat.ephemeralOwner == client.client_id[0]:
                 _delete(client, path)
+
+
+def _place(child: str) -> str:
+    """The number that ZooKeeper has given to a node of the queue: ten digits."""
+    return child[-10:]
 
 
 def _created(client: Any, path: str, *, synced: bool = False) -> int | None:

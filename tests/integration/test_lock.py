@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest_asyncio
 
@@ -126,6 +127,26 @@ async def test_only_the_epoch_that_is_named_is_deposed(contend: Contend, path: s
     two = await second.leads(one)
     assert not await first.election.depose(one), "it is over already"
     assert await second.held() == two
+
+
+async def test_the_leader_of_a_long_queue_is_found_at_once(contend: Contend, path: str) -> None:
+    first = await contend("first")
+    one = await first.leads()
+    second = await contend("second")
+    await eventually(lambda: _is_long(second, path, 2), DEADLINE)
+    looked_at: list[str] = []
+
+    def others_queue(client: Any) -> None:
+        for number in range(200):
+            client.create(f"{root_of('service', path)}/leader/{number:032x}__lock__", ephemeral=True, sequence=True)
+        exists = client.exists
+        client.exists = lambda node, *args, **options: looked_at.append(node) or exists(node, *args, **options)
+
+    await first.session.call(others_queue)
+
+    assert await first.election.depose(one)
+    # Others of this session may look too: who queues looks at the one before.
+    assert len(looked_at) < 10
 
 
 async def _is_long(one: Contender, path: str, length: int) -> bool:
