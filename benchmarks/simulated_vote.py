@@ -69,7 +69,7 @@ class _Lock:
     def __init__(self, workers: int) -> None:
         self.queue = [(epoch, f"w{epoch:04}") for epoch in range(workers)]
         self.deletes = 0
-        #: Questions to ZooKeeper that a deletion takes: it looks at one node after the other for the epoch's.
+        #: Questions to ZooKeeper that the deletions take.
         self.questions = 0
 
     def held(self, name: str) -> int | None:
@@ -141,7 +141,8 @@ class _Worker:
         epoch = self._following.to_depose(self._roster.present(self._world.now))
         if epoch is not None and any(one == epoch for one, _ in self._lock.queue):
             self._lock.deletes += 1
-            looks = self._world.random.randrange(len(self._lock.queue)) + 2
+            # The queue, its head, and the deletion; who leads is at the head (`fanout_app.zookeeper.lock`).
+            looks = 3
             self._lock.questions += looks
             self._world.at(self._world.now + looks * self._rules.asked, lambda: self._lock.remove(epoch))
 
