@@ -140,7 +140,12 @@ async def test_the_leader_of_a_long_queue_is_found_at_once(contend: Contend, pat
         for number in range(200):
             client.create(f"{root_of('service', path)}/leader/{number:032x}__lock__", ephemeral=True, sequence=True)
         exists = client.exists
-        client.exists = lambda node, *args, **options: looked_at.append(node) or exists(node, *args, **options)
+
+        def noted(node: str, *args: Any, **options: Any) -> Any:
+            looked_at.append(node)
+            return exists(node, *args, **options)
+
+        client.exists = noted
 
     await first.session.call(others_queue)
 
