@@ -19,7 +19,7 @@ from support.workers import BIN, Command, Worker, Workers
 
 CANNOT_START = 2
 #: A start that fails at once takes 2 s here, with a busy machine's allowance.
-AT_ONCE = 20.0
+AT_ONCE = 40.0
 #: What has to be waited for is given up after 15 s (Kafka) or 10 s (ZooKeeper).
 AFTER_A_WHILE = 40.0
 KEY = "0123456789abcdef0123456789abcdef"

@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 
 @overload
-async def eventually(condition: Callable[[], Awaitable[T]], deadline: float = 10.0, every: float = 0.05) -> T: ...
+async def eventually(condition: Callable[[], Awaitable[T]], deadline: float = 20.0, every: float = 0.05) -> T: ...
 
 
 @overload
-async def eventually(condition: Callable[[], T], deadline: float = 10.0, every: float = 0.05) -> T: ...
+async def eventually(condition: Callable[[], T], deadline: float = 20.0, every: float = 0.05) -> T: ...
 
 
-async def eventually(condition: Callable[[], Any], deadline: float = 10.0, every: float = 0.05) -> Any:
+async def eventually(condition: Callable[[], Any], deadline: float = 20.0, every: float = 0.05) -> Any:
     """Ask again and again until the answer is true, and return it.
 
     A condition may also fail with an AssertionError as long as it does not hold; the last one is what a test that
