@@ -85,7 +85,7 @@ def large_plan(seed: int, *, messages: int = 60_000) -> Plan:
         seed=seed,
         partitions=partitions,
         writes=[
-            Write(after=0.2, partition=n % partitions, count=size) for n in range(messages // size)
+            Write(after=0.15, partition=n % partitions, count=size) for n in range(messages // size)
         ],
         hands=[
             Hand(name=f"{temper}-{n}", temper=temper, seed=dice.getrandbits(32), roams=n % 2 == 0)

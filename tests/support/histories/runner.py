@@ -32,7 +32,7 @@ _DRAINING_CLIENTS = 2
 DRAINED_WITHIN = 15.0
 #: After the last strike; a request to a broker that has gone may be waited for until its time is up, which is 20 s.
 _HEALED_WITHIN = 60.0
-#: For what is produced while the broker is away.
+#: On top of the time that a plan spends between writes, for what is produced while the broker is away.
 _PRODUCED_WITHIN = 30.0
 
 
@@ -85,7 +85,7 @@ async def _work(
                 await strike(recorder, stack, crowd, one)
             if plan.writes_end_with_strikes:
                 enough.set()
-            async with asyncio.timeout(_PRODUCED_WITHIN):
+            async with asyncio.timeout(_PRODUCED_WITHIN + sum(write.after for write in plan.writes)):
                 await producing
             await asyncio.sleep(plan.quiet)
     finally:
