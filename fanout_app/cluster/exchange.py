@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from time import monotonic
 
-from fanout_app.cluster.answering import Answering
+from fanout_app.cluster.answering import LOAN, Answering
 from fanout_app.cluster.asking import Asking
 from fanout_app.cluster.frames import (
     Confirm,
@@ -59,6 +60,10 @@ class Exchange:
         self._waiting = waiting
         self._peers: list[Peer] = []
         self._told = State((), 0, 0)
+        #: When the loop was last known to run; None before `keep_telling` does.
+        self._ran_at: float | None = None
+        #: Connections that were given up and are not yet lost.
+        self._given_up: set[Peer] = set()
         self.routes = Routes(dispatcher, generation)
         self.asking = Asking(dispatcher, pulls, self.routes, waiting)
         self.settling = SettleRouting(settles, self.routes, lambda: dispatcher.partitions)
@@ -73,6 +78,11 @@ class Exchange:
     async def keep_telling(self) -> None:
         """Tell the others what this worker has, whenever that changes. Runs until it is cancelled."""
         while True:
+            if self._has_slept():
+                # Whatever comes first when the loop goes on, this or what has lain in the sockets.
+                for peer in self._peers:
+                    self._give_up(peer)
+            self._ran_at = monotonic()
             self.tell()
             await asyncio.sleep(_TELL_EVERY)
 
@@ -94,6 +104,7 @@ class Exchange:
 
     def lost(self, peer: Peer) -> None:
         self._peers.remove(peer)
+        self._given_up.discard(peer)
         self.routes.lost(peer)
         self.asking.lost(peer)
         self.settling.lost(peer)
@@ -101,6 +112,10 @@ class Exchange:
         self.answering.lost(peer)
 
     def received(self, peer: Peer, frame: Frame) -> None:
+        if isinstance(frame, Handed) and self._has_slept():
+            self._give_up(peer)
+        if peer in self._given_up:
+            return
         match frame:
             case Demand():
                 self.answering.demand(peer, frame)
@@ -126,6 +141,15 @@ class Exchange:
                 self.gathering.question(peer, frame)
             case Reply():
                 self.gathering.reply(peer, frame)
+
+    def _has_slept(self) -> bool:
+        """Whether the loop has stood still for as long as an answer on loan is good at most."""
+        return self._ran_at is not None and monotonic() > self._ran_at + _TELL_EVERY + LOAN / 2
+
+    def _give_up(self, peer: Peer) -> None:
+        """What lies in its socket is older than it looks: the messages may be somebody else's by now, and acked."""
+        self._given_up.add(peer)
+        peer.drop()
 
     def _state(self, peer: Peer, state: State) -> None:
         self.routes.told(peer, state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from time import monotonic
 
 import pytest
 
@@ -311,3 +312,24 @@ async def test_what_does_not_arrive_is_not_waited_for(trio: Trio) -> None:
 
     assert not trio.a.kafka.rows[0][-1].handed_over
     answer.give_back()
+
+
+async def test_an_answer_that_came_while_the_process_was_stopped_is_not_handed_to_the_client(
+    trio: Trio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks new when it is read; its owner has taken the messages back long ago."""
+    telling = asyncio.create_task(trio.c.runtime.exchange.keep_telling())
+    pulling = trio.c.pulling("far")
+    await until(lambda: trio.ends["c", "a"].sent)
+    trio.ends["a", "c"].delay()
+    await trio.a.arrive(0)
+    await until(lambda: trio.ends["a", "c"].delayed)
+    monkeypatch.setattr("fanout_app.cluster.exchange.monotonic", lambda: monotonic() + 5.0)
+    trio.ends["a", "c"].flow()
+
+    await until(lambda: trio.ends["c", "a"].dropped)
+
+    assert not pulling.done()
+    await until(lambda: not trio.a.queue.answers)
+    for task in (pulling, telling):
+        task.cancel()
