@@ -22,6 +22,8 @@ class Checks:
     now: float
     #: When the timer rang last.
     expired_at: float
+    #: When messages that had slept were read, since then.
+    read_at: set[float]
 
     @invariant()
     def partitions_agree(self) -> None:
@@ -95,6 +97,8 @@ class Checks:
             if (held.client is not None or held.place is Place.ASLEEP)
             and held.place not in (Place.FRESH, Place.SPENT)
             and held.at > self.expired_at
+            # Read when its time was long up: whoever reads it looks at once who may have it.
+            and not (held.place is Place.RETURNED and held.at in self.read_at)
         ]
         if due:
             woken = self.queue.next_deadline()

@@ -88,6 +88,7 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
         self.whole: list[BatchRef] = []
         self.anonymous = itertools.count(1)
         self.expired_at = 0.0
+        self.read_at = set()
         self.start_worker()
 
     def start_worker(self) -> None:
@@ -313,6 +314,7 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
         log = self.logs[number]
         there = {"all": offsets, "first": offsets[:1], "none": []}[found]
         bodies = {offset: FakeMessage(offset, b"x" * (log.sizes[offset] or 0)) for offset in there}
+        self.read_at.add(self.now)
         lost = self.queue.awake(number, era, offsets, bodies, self.now)
         assert lost == self.naive.awake(number, era, offsets, there, self.now)
 
@@ -345,6 +347,7 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
 
     def _expire(self) -> None:
         self.expired_at = self.now
+        self.read_at.clear()
         self.queue.expire(self.now)
         self.naive.expire(self.now)
 
