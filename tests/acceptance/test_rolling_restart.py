@@ -107,7 +107,8 @@ async def test_a_rolling_restart_hands_no_message_out_twice_and_answers_every_pu
 
     assert {message: times for message, times in rollers.came.items() if times > 1} == {}
     assert rollers.statuses.keys() <= {200, 204}
-    assert set(rollers.acks) <= {"retry", "late"}
+    # Of one that was answered with retry nobody knew whether it counted; asked again, it may have.
+    assert set(rollers.acks) <= {"retry", "late", "already_settled"}
     settled = await holding.ack(*(message.lease for message in held[:HELD]), at=rollers.workers[0])
     assert settled.acked == HELD, settled.results
 
