@@ -13,10 +13,10 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from fanout_app.cluster.asking import Relayed
 from fanout_app.cluster.exchange import Exchange
 from fanout_app.cluster.frames import Wish
 from fanout_app.cluster.ports import Rendered
+from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot

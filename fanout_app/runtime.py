@@ -16,11 +16,11 @@ from typing import Any
 
 from fanout_app import overview
 from fanout_app.assignment import Assignment
-from fanout_app.cluster.asking import Relayed
 from fanout_app.cluster.exchange import Exchange
 from fanout_app.cluster.frames import Wish
 from fanout_app.cluster.overall import Overall, answerers
 from fanout_app.cluster.ports import Render
+from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.parked import Parked

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import count
 from time import monotonic
 
-from fanout_app.alarm import Alarm
-from fanout_app.cluster.answering import LOAN
-from fanout_app.cluster.frames import Confirm, Demand, EndDemand, GiveBack, Handed, Hold, Nothing, Wish
+from fanout_app.cluster.frames import Demand, EndDemand, Handed, Nothing, Wish
 from fanout_app.cluster.ports import Peer
+from fanout_app.cluster.relayed import Relayed
 from fanout_app.cluster.routes import Routes
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.lease import Answer
@@ -30,61 +28,6 @@ _TRY_FOR = 0.5
 _REASON_FOR = 0.25
 #: Of two reasons for an empty answer the one that an operator or the client can do something about is told.
 _RANK = (Empty.PAUSED, Empty.WEIGHT_ZERO, Empty.CLIENT_LIMIT, Empty.BUFFER_FULL, Empty.MOVING, Empty.NO_MESSAGE)
-
-
-class Relayed:
-    """An answer that another worker has made for a client of this one, on loan until it is confirmed."""
-
-    def __init__(self, peer: Peer, frame: Handed) -> None:
-        self._peer = peer
-        self._frame = frame
-        #: The worker that gave it counts from a moment before it arrived here: half of the time is for the way.
-        self._until = monotonic() + LOAN / 2
-        self._deadline = monotonic() + frame.lasts
-
-    @property
-    def messages(self) -> int:
-        return self._frame.messages
-
-    @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        return self._frame.headers
-
-    @property
-    def body(self) -> bytes | None:
-        return self._frame.body
-
-    @property
-    def left(self) -> float:
-        """Seconds until the last of its leases ends."""
-        return self._deadline - monotonic()
-
-    @property
-    def good(self) -> bool:
-        """False if it may be somebody else's by now: this process was stopped, or busy, for too long."""
-        return monotonic() < self._until
-
-    def confirm(self) -> None:
-        """The client has it."""
-        self._peer.send(Confirm(self._frame.number))
-
-    def give_back(self) -> None:
-        """It did not reach the client."""
-        self._peer.send(GiveBack(self._frame.number))
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """While it is being written to a client that takes its time."""
-        alarm = Alarm(lambda: self._hold(alarm))
-        alarm.at(monotonic() + LOAN / 4)
-        try:
-            yield
-        finally:
-            alarm.cancel()
-
-    def _hold(self, alarm: Alarm) -> None:
-        self._peer.send(Hold(self._frame.number))
-        alarm.at(monotonic() + LOAN / 4)
 
 
 class Asking:

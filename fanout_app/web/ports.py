@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fanout_app.cluster.asking import Relayed
 from fanout_app.cluster.frames import Wish
 from fanout_app.cluster.overall import Overall
+from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.following import Leader
 from fanout_app.core.lease import Answer

@@ -15,9 +15,9 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 from multidict import CIMultiDict
 
-from fanout_app.cluster.asking import Relayed
 from fanout_app.cluster.frames import Wish
 from fanout_app.cluster.ports import Rendered
+from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty, Status
 from fanout_app.web.access import identity_of

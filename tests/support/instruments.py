@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fanout_app.cluster.asking import Asking, Relayed
+from fanout_app.cluster.asking import Asking
+from fanout_app.cluster.relayed import Relayed
 from fanout_app.faust_app import Fanout
 
 _FOR_EVER = 3600.0

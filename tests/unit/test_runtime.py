@@ -9,8 +9,8 @@ import pytest
 
 from fanout_app import pulls
 from fanout_app import runtime as module
-from fanout_app.cluster.asking import Relayed
 from fanout_app.cluster.ports import Rendered
+from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.errors import UnavailableError
 from fanout_app.core.lease import Answer

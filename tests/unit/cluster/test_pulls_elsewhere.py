@@ -9,8 +9,8 @@ from time import monotonic
 import pytest
 
 from fanout_app.cluster import answering
-from fanout_app.cluster.asking import Relayed
 from fanout_app.cluster.frames import Hold
+from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty
 from unit.cluster.conftest import Trio
@@ -244,7 +244,7 @@ class TestReturned:
     async def test_one_that_is_being_written_for_long_stays_on_loan(
         self, trio: Trio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        for module in ("answering", "asking"):
+        for module in ("answering", "relayed"):
             monkeypatch.setattr(f"fanout_app.cluster.{module}.LOAN", 0.08)
         pulling = trio.c.pulling("C")
         await until(lambda: trio.a.waits())
@@ -261,7 +261,7 @@ class TestReturned:
     async def test_an_answer_that_was_held_up_on_the_way_is_not_good(
         self, trio: Trio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("fanout_app.cluster.asking.LOAN", 0.02)
+        monkeypatch.setattr("fanout_app.cluster.relayed.LOAN", 0.02)
         pulling = trio.c.pulling("C")
         await until(lambda: trio.a.waits())
         await trio.a.arrive(0)

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from fanout_app.cluster.asking import Relayed
 from fanout_app.cluster.frames import Frame, Wish
 from fanout_app.cluster.ports import Rendered
+from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import BatchRef, Empty, Entry, LeaseRef, Pull, Settle, SettleOutcome

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from fanout_app import overview
-from fanout_app.cluster.asking import Relayed
 from fanout_app.cluster.frames import Wish
 from fanout_app.cluster.gathering import Gathering
 from fanout_app.cluster.overall import Overall
+from fanout_app.cluster.relayed import Relayed
 from fanout_app.cluster.routes import Routes
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.errors import LeasesLiveError, NotOwnedError

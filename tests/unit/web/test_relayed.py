@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fanout_app.cluster.asking import Relayed
 from fanout_app.cluster.frames import Confirm, Frame, GiveBack, Handed, Wish
+from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.requests import Empty, Pull
 from fanout_app.lease_keys import LeaseKeys
 from fanout_app.web.rendering import Renderer
