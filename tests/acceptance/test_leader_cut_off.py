@@ -12,6 +12,7 @@ import aiohttp
 
 from support.cable import Cable
 from support.clients import MakeClient
+from support.eventually import eventually
 from support.kafka import Kafka
 from support.leaders import Leaders, leader_records, stale
 from support.stack import Stack
@@ -108,9 +109,12 @@ async def test_d11_a_leader_that_believes_its_lock_is_found_out(
             one.to_zookeeper.cut()
             # Nobody misses it, so the session has to end before the other one leads.
             await _acts(leaders, two.worker)
-            await asyncio.sleep(1.0)
-        assert leaders.overlaps() != []
-        assert stale(await leader_records(kafka, one.worker)) != []
+            await eventually(leaders.overlaps)
+
+            async def is_stale() -> bool:
+                return stale(await leader_records(kafka, one.worker)) != []
+
+            await eventually(is_stale)
 
 
 async def _acts(leaders: Leaders, worker: Worker) -> None:
