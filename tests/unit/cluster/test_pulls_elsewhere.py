@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from fanout_app.cluster import answering
-from fanout_app.cluster.frames import Hold
+from fanout_app.cluster.frames import Demand, Hold, State
 from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty
@@ -107,6 +107,16 @@ class TestBacklog:
         await trio.a.arrive(0)
 
         assert offsets(await trio.c.pull("C")) == [(0, 0)]
+
+    async def test_a_worker_that_had_nothing_is_not_asked_first_again(self, trio: Trio) -> None:
+        """What it told of itself is old by now, and it has no other news."""
+        to_b = trio.ends["c", "b"]
+        trio.c.runtime.exchange.routes.told(to_b, State((1,), 1, 5))
+
+        for _ in range(2):
+            assert await trio.c.pull("C", wait=0.0) is Empty.NO_MESSAGE
+
+        assert [frame.waits for frame in to_b.sent if isinstance(frame, Demand)] == [False, True, True]
 
     async def test_a_worker_that_says_nothing_is_not_waited_for(
         self, trio: Trio, monkeypatch: pytest.MonkeyPatch
