@@ -23,6 +23,7 @@ from faust.types import TP
 from fanout_app.kafka.fetches import FetchedBatch, Poll
 from fanout_app.kafka.growth import look_anew
 from fanout_app.kafka.records import CarefulRecords, parse_carefully
+from fanout_app.kafka.thread_calls import AnsweringThread
 
 logger = logging.getLogger("fanout.kafka.consumer_thread")
 
@@ -32,7 +33,7 @@ _UNREADABLE_PAUSE = 10.0
 _LEAVES_BY_ITSELF = 0.5
 
 
-class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+class BatchConsumerThread(AnsweringThread, driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer."""
 
     #: When the last request that proves our membership was sent (monotonic seconds): one that the coordinator answered

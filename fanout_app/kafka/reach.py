@@ -25,29 +25,37 @@ _PROBE = 2.0
 
 
 async def connect(brokers: list[str]) -> AIOKafkaAdminClient:
-    """An admin client that has met one of these brokers. The caller closes it.
+    """An admin client that has met one of these brokers and knows the cluster. The caller closes it.
+
+    A broker that its cluster took for dead names no broker at all until it is let in again, and the clients that
+    aiokafka makes of such an answer break on their first question.
 
     Raises:
-        StartError: none answered within `REACH_FOR` seconds.
+        StartError: none answered so within `REACH_FOR` seconds.
     """
     deadline = monotonic() + REACH_FOR
     waits = False
+    why: str
+    cause: Exception | None
     while True:
         admin = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=int(_REQUEST * 1000))
         try:
             async with asyncio.timeout(max(_PAUSE, deadline - monotonic())):
                 await admin.start()
-            return admin
+            if admin._client.cluster.brokers():
+                return admin
+            await admin.close()
+            why, cause = f"{','.join(brokers)} answers, but no broker has joined its cluster", None
         except (KafkaError, TimeoutError) as error:
             await admin.close()
-            why = await why_not(brokers)
-            if monotonic() + _PAUSE >= deadline:
-                raise StartError(f"no Kafka broker answers: {why}; start it, or correct --brokers") from error
+            why, cause = f"no Kafka broker answers: {await why_not(brokers)}", error
         except BaseException:
             await admin.close()
             raise
+        if monotonic() + _PAUSE >= deadline:
+            raise StartError(f"{why}; start it, or correct --brokers") from cause
         if not waits:
-            logger.info("no Kafka broker answers: %s; trying for %.0f s", why, REACH_FOR)
+            logger.info("%s; trying for %.0f s", why, REACH_FOR)
         waits = True
         await asyncio.sleep(_PAUSE)
 

@@ -211,7 +211,10 @@ class BatchConsumer(driver.Consumer):
 
     async def _commit_marked(self, floors: Mapping[TP, tuple[int, int]]) -> bool:
         marked = {tp: OffsetAndMetadata(floor, commit_mark(era)) for tp, (floor, era) in floors.items()}
-        return bool(await self._thread.commit(marked))
+        try:
+            return bool(await self._thread.commit(marked))
+        except driver.ConsumerStoppedError:
+            return False
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's alarm about slow streams and commits knows nothing of leases; the worker's health check does."""

@@ -223,6 +223,7 @@ async def test_a_fault_of_the_intake_ends_the_worker_with_one_line(
     assert (await worker.ended(IN_TIME)).code == 1
     [line] = beyond_the_ordinary(worker)
     assert "RuntimeError: the intake broke" in line
+    assert "ending at once" not in line, "the stop hung"
 
 
 async def test_a_fault_of_a_background_task_ends_the_worker_with_one_line(kafka: Kafka, workers: Workers) -> None:
@@ -230,6 +231,7 @@ async def test_a_fault_of_a_background_task_ends_the_worker_with_one_line(kafka:
     assert (await worker.ended(IN_TIME)).code == 1
     [line] = beyond_the_ordinary(worker)
     assert "RuntimeError: the task broke" in line
+    assert "ending at once" not in line, "the stop hung"
 
 
 @pytest.mark.parametrize("suffix", ["", "-ledgers-changelog"], ids=["source", "changelog"])

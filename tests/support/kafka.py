@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,16 +54,25 @@ class Kafka:
         self._admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
 
     async def __aenter__(self) -> Kafka:
-        await self._admin.start()
-        await self._producer.start()
-        await self._transactional.start()
-        await eventually(self._has_coordinator)
+        async with AsyncExitStack() as started:
+            started.push_async_callback(self._admin.close)
+            await eventually(self._knows_a_broker)
+            started.push_async_callback(self._producer.stop)
+            await self._producer.start()
+            started.push_async_callback(self._transactional.stop)
+            await self._transactional.start()
+            await eventually(self._has_coordinator)
+            self._started = started.pop_all()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._transactional.stop()
-        await self._producer.stop()
-        await self._admin.close()
+        await self._started.aclose()
+
+    async def _knows_a_broker(self) -> bool:
+        """One that was paused is none to its cluster for a moment; the clients started then break."""
+        await self._admin.start()
+        await self._admin._client.force_metadata_update()
+        return bool(self._admin._client.cluster.brokers())
 
     async def _has_coordinator(self) -> bool:
         """The first question for one makes the broker create its topic of offsets, which takes a moment."""

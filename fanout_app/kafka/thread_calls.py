@@ -1,0 +1,56 @@
+"""Calls into the consumer's thread that are always answered, also while the worker ends for a fault.
+
+A crash anywhere marks every mode service as crashed, and mode's thread then ends by itself, beside the worker's stop:
+the last commit, asked for by that stop, waited for its answer until the stop was cut short, in about one of five.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka.errors import ConsumerStoppedError
+from mode.threads import QueueServiceThread
+
+
+class AnsweringThread(QueueServiceThread):
+    """A thread that serves until it is stopped and leaves nobody waiting."""
+
+    abstract = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._asked: set[asyncio.Future[Any]] = set()
+        self._over = False
+
+    async def wait_until_stopped(self) -> None:
+        await self._stopped.wait()
+
+    async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """Run this in the thread.
+
+        Raises:
+            ConsumerStoppedError: the thread has ended, before or meanwhile.
+        """
+        if self._over:
+            raise ConsumerStoppedError
+        promise = self.parent_loop.create_future()
+        self._asked.add(promise)
+        try:
+            await self.method_queue.call(promise, fun, *args, **kwargs)
+            return await promise
+        finally:
+            self._asked.discard(promise)
+
+    async def _shutdown_thread(self) -> None:
+        try:
+            await super()._shutdown_thread()
+        finally:
+            self.parent_loop.call_soon_threadsafe(self._answer_all)
+
+    def _answer_all(self) -> None:
+        self._over = True
+        for promise in self._asked:
+            if not promise.done():
+                promise.set_exception(ConsumerStoppedError())
