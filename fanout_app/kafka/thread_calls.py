@@ -44,13 +44,14 @@ class AnsweringThread(QueueServiceThread):
             self._asked.discard(promise)
 
     async def _shutdown_thread(self) -> None:
+        # Before the stop hears that the thread has ended: its loop is closed then.
+        self._over = True
         try:
             await super()._shutdown_thread()
         finally:
             self.parent_loop.call_soon_threadsafe(self._answer_all)
 
     def _answer_all(self) -> None:
-        self._over = True
         for promise in self._asked:
             if not promise.done():
                 promise.set_exception(ConsumerStoppedError())
