@@ -92,16 +92,19 @@ async def queue(one: Contender, path: str) -> list[str]:
     return await one.session.call(lambda client: sorted(client.get_children(f"{root_of('service', path)}/leader")))
 
 
-async def test_they_lead_in_turn_with_rising_epochs(contend: Contend) -> None:
+async def test_they_lead_in_turn_with_rising_epochs(contend: Contend, path: str) -> None:
     first = await contend("first")
     one = await first.leads()
     assert first.looks, "it was told that there is something to look at"
     second = await contend("second")
+    # Who resigns queues again at once, and would be before one that has not come to it yet.
+    await eventually(lambda: _is_long(second, path, 2), DEADLINE)
     assert await second.held() is None
 
     await first.election.resign()
     two = await second.leads(one)
     assert await first.held() is None
+    await eventually(lambda: _is_long(second, path, 2), DEADLINE)
     await second.election.resign()
     assert await first.leads(two) > two
 
