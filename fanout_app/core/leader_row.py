@@ -1,48 +1,27 @@
-"""The bytes of the leader's record, as they stand on the board: one format byte, then a msgpack array.
-
-Fields are only ever added at the end, with a default: workers of two versions read each other while one replaces the
-other.
-"""
+"""The leader's record, as it stands on the board."""
 
 from __future__ import annotations
 
-import msgspec
-
-from fanout_app.core.errors import RowError
+from fanout_app.core.board_row import BoardCodec, BoardRow
 from fanout_app.core.following import Leader
 
 FORMAT = 1
 
 
-class _Row(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    id: str
-    topic: str
+class _Row(BoardRow, array_like=True, frozen=True, kw_only=True):
     worker: str
     address: str
     epoch: int
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Row)
+_codec = BoardCodec(_Row, named="leader's record", format=FORMAT)
 
 
 def encode_leader(leader: Leader, *, id: str, topic: str) -> bytes:
-    row = _Row(id=id, topic=topic, worker=leader.worker, address=leader.address, epoch=leader.epoch)
-    return bytes((FORMAT,)) + _encoder.encode(row)
+    return _codec.encode(_Row(id=id, topic=topic, worker=leader.worker, address=leader.address, epoch=leader.epoch))
 
 
 def decode_leader(data: bytes, *, id: str, topic: str) -> Leader:
-    """Read the record back.
-
-    Raises:
-        RowError: it is of a newer format, damaged, or of another id and topic.
-    """
-    if data[:1] != bytes((FORMAT,)):
-        raise RowError(f"leader's record of format {data[:1].hex() or 'nothing'}, this version reads {FORMAT}")
-    try:
-        row = _decoder.decode(memoryview(data)[1:])
-    except (msgspec.DecodeError, ValueError) as error:
-        raise RowError(f"leader's record is damaged: {error}") from error
-    if (row.id, row.topic) != (id, topic):
-        raise RowError(f"leader's record of --id {row.id} --topic {row.topic}")
+    """Raises RowError, see `BoardCodec.decode`."""
+    row = _codec.decode(data, id=id, topic=topic)
     return Leader(worker=row.worker, address=row.address, epoch=row.epoch)
