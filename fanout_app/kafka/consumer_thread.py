@@ -75,7 +75,7 @@ class BatchConsumerThread(AnsweringThread, driver.AIOKafkaConsumerThread):
     def wake_up(self) -> None:
         """What is wanted has changed: end the poll under way. May be called from any thread."""
         if self._wake_up is not None:
-            self.thread_loop.call_soon_threadsafe(self._wake_up.set)
+            self.tell_thread(self._wake_up.set)
 
     # Called from the main loop ---------------------------------------------------------------------------------------
 

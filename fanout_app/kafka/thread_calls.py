@@ -43,6 +43,14 @@ class AnsweringThread(QueueServiceThread):
         finally:
             self._asked.discard(promise)
 
+    def tell_thread(self, tell: Callable[[], object]) -> None:
+        """Run this in the thread, for nobody's answer: left out if the thread has ended. From any thread."""
+        try:
+            self.thread_loop.call_soon_threadsafe(tell)
+        except RuntimeError:
+            if not self._over:
+                raise
+
     async def _shutdown_thread(self) -> None:
         # Before the stop hears that the thread has ended: its loop is closed then.
         self._over = True

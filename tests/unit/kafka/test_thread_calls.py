@@ -59,3 +59,20 @@ async def test_a_thread_that_has_ended_takes_no_call(thread: Thread) -> None:
     await thread.stop()
     with pytest.raises(ConsumerStoppedError):
         await thread.call_thread(which_thread)
+
+
+async def test_word_reaches_the_thread(thread: Thread) -> None:
+    told = threading.Event()
+    thread.tell_thread(told.set)
+    await thread.call_thread(which_thread)
+    assert told.is_set()
+
+
+async def test_word_for_a_thread_that_has_ended_is_left_out(thread: Thread) -> None:
+    """A pull in the last moment of a stop wakes a poll that is over: it was answered 500."""
+    told = threading.Event()
+    await thread.stop()
+    while not thread.thread_loop.is_closed():
+        await asyncio.sleep(0)
+    thread.tell_thread(told.set)
+    assert not told.is_set()
