@@ -10,8 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from mode.threads import QueueServiceThread
+
+
+class ThreadStoppedError(ConsumerStoppedError, KafkaError):
+    """The thread has ended. Faust's loops end by the first of its kinds; for who asks, Kafka is out of reach."""
 
 
 class AnsweringThread(QueueServiceThread):
@@ -31,10 +35,10 @@ class AnsweringThread(QueueServiceThread):
         """Run this in the thread.
 
         Raises:
-            ConsumerStoppedError: the thread has ended, before or meanwhile.
+            ThreadStoppedError: the thread has ended, before or meanwhile.
         """
         if self._over:
-            raise ConsumerStoppedError
+            raise ThreadStoppedError
         promise = self.parent_loop.create_future()
         self._asked.add(promise)
         try:
@@ -62,4 +66,4 @@ class AnsweringThread(QueueServiceThread):
     def _answer_all(self) -> None:
         for promise in self._asked:
             if not promise.done():
-                promise.set_exception(ConsumerStoppedError())
+                promise.set_exception(ThreadStoppedError())

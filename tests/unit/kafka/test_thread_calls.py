@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka.errors import ConsumerStoppedError
 
+from fanout_app.kafka.errors import as_source_error
 from fanout_app.kafka.thread_calls import AnsweringThread
+from fanout_app.ports import SourceError
 
 
 class Thread(AnsweringThread):
@@ -61,6 +63,13 @@ async def test_a_thread_that_has_ended_takes_no_call(thread: Thread) -> None:
         await thread.call_thread(which_thread)
 
 
+async def test_for_the_runtime_kafka_is_out_of_reach_then(thread: Thread) -> None:
+    """A status asked for in the last moment of a stop is answered 503, and no 500."""
+    await thread.stop()
+    with pytest.raises(SourceError), as_source_error():
+        await thread.call_thread(which_thread)
+
+
 async def test_word_reaches_the_thread(thread: Thread) -> None:
     told = threading.Event()
     thread.tell_thread(told.set)
@@ -72,7 +81,6 @@ async def test_word_for_a_thread_that_has_ended_is_left_out(thread: Thread) -> N
     """A pull in the last moment of a stop wakes a poll that is over: it was answered 500."""
     told = threading.Event()
     await thread.stop()
-    while not thread.thread_loop.is_closed():
-        await asyncio.sleep(0)
+    assert thread.thread_loop.is_closed()
     thread.tell_thread(told.set)
     assert not told.is_set()
