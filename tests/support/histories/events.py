@@ -19,8 +19,18 @@ Verb = Literal["ack", "nack", "extend", "reject"]
 #: ``unwritten``: we hung up with so much of the answer to come that no kernel can have taken it.
 Outcome = Literal["answered", "refused", "unknown", "unwritten"]
 Trouble = Literal[
-    "kill -9", "SIGTERM", "SIGSTOP", "worker added", "worker removed", "rolling restart", "broker killed",
-    "broker paused", "zookeeper killed",
+    # To one worker.
+    "kill -9", "SIGTERM", "SIGSTOP", "worker removed", "clock step",
+    # To the network between one worker and others; what is under way waits, nothing is closed, nobody is told.
+    "cut from brokers", "cut from zookeepers", "cut from workers", "cut from clients", "cut off", "slow link",
+    "delayed link",
+    # To all workers.
+    "worker added", "rolling restart",
+    # To servers.
+    "broker killed", "broker paused", "all brokers killed", "broker disk full", "zookeeper killed", "zookeeper paused",
+    "all zookeepers killed",
+    # To the topic, and by operators to the group.
+    "partitions added", "topic made anew", "retention", "operator's reset",
 ]  # fmt: skip
 
 #: The status of an entry that was plainly done, for which `docs/api.md` has none.
@@ -115,6 +125,10 @@ class Struck(Event, frozen=True, kw_only=True, tag="nemesis"):
 
     trouble: Trouble
     over: bool = False
+    #: Which strike of the plan, counted from 1: its beginning and its end. 0 where strikes come one after another.
+    strike: int = 0
+    #: For people: what else there is to know of it.
+    detail: str = ""
     #: The start of the worker that it is done to; 0: to a server, to all of them, or to the only one.
     worker: int = 0
 
@@ -155,6 +169,41 @@ class Committed(Event, frozen=True, kw_only=True, tag="committed"):
     offsets: dict[int, int]
 
 
+class Weighed(Event, frozen=True, kw_only=True, tag="weighed"):
+    """The resident memory of a worker's process."""
+
+    worker: int
+    rss_kib: int
+
+
+class Grown(Event, frozen=True, kw_only=True, tag="grown"):
+    """The topic has so many partitions, at the latest from ``at`` on."""
+
+    sent: float
+    partitions: int
+
+
+class Trimmed(Event, frozen=True, kw_only=True, tag="trimmed"):
+    """What is below these offsets was deleted from the log, between ``sent`` and ``at``, as retention does."""
+
+    sent: float
+    below: dict[int, int]
+
+
+class Rewound(Event, frozen=True, kw_only=True, tag="rewound"):
+    """An operator set the group's offsets to these, forwards or back, between ``sent`` and ``at``: a new era."""
+
+    sent: float
+    offsets: dict[int, int]
+
+
+class Remade(Event, frozen=True, kw_only=True, tag="remade"):
+    """The topic was deleted and made anew, between ``sent`` and ``at``: other messages, and offsets from 0 again."""
+
+    sent: float
+    partitions: int
+
+
 class DrainBegan(Event, frozen=True, kw_only=True, tag="drain"):
     """No more is produced and no more trouble made; from here on clients ack all they get."""
 
@@ -168,7 +217,7 @@ class DrainEnded(Event, frozen=True, kw_only=True, tag="drained"):
 
 AnyEvent = (
     Began | Producing | Produced | Pulling | Pulled | Settling | Settled | Struck | Launched | Gone | Owned | Sampled
-    | Committed | DrainBegan | DrainEnded
+    | Committed | Weighed | Grown | Trimmed | Rewound | Remade | DrainBegan | DrainEnded
 )  # fmt: skip
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

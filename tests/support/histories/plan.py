@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Literal
 
 from msgspec import Struct
 
@@ -49,13 +50,17 @@ class Hand(Struct, frozen=True, kw_only=True):
 
 
 class Strike(Struct, frozen=True, kw_only=True):
-    """Something done to a worker or a server, so many seconds after the one before was over."""
+    """Something done to a worker, a server, the network or the topic."""
 
+    #: Seconds after the one before was over; with ``beside``, after that began: both go on at once.
     after: float
     trouble: Trouble
     lasts: float = 0.0
     #: Which of those that are there.
     which: int = 0
+    #: Of a cut: what does not get through is what the worker sends, what is sent to it, or both.
+    way: Literal["both", "from it", "to it"] = "both"
+    beside: bool = False
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -160,6 +160,7 @@ class Trouble:
     #: 0: not one worker in particular.
     worker: int = 0
     ended: float = inf
+    strike: int = 0
 
 
 class History:
@@ -223,14 +224,18 @@ class History:
             case Owned():
                 self.spans.owned(event, line)
             case Struck():
-                if not event.over:
-                    self.troubles.append(Trouble(event.at, line, event.trouble, event.worker))
-                else:
-                    self.troubles[-1].ended = event.at
+                self._struck(event, line)
             case DrainBegan():
                 self.drain_began = event.at
             case DrainEnded():
                 self.drain, self.drain_line = event, line
+
+    def _struck(self, event: Struck, line: int) -> None:
+        if not event.over:
+            self.troubles.append(Trouble(event.at, line, event.trouble, worker=event.worker, strike=event.strike))
+            return
+        began = next(trouble for trouble in reversed(self.troubles) if trouble.strike == event.strike)
+        began.ended = event.at
 
     def _pulled(self, event: Pulled, line: int) -> None:
         pull = self._pulls[event.op]
