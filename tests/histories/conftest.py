@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from support.histories.plan import Plan
-from support.histories.runner import run
+from support.histories.runner import DRAINED_WITHIN, run
 from support.histories.verdict import Verdict, judged
 from support.stack import Stack, running_stack
 from support.workers import ShowLogs, Workers
@@ -30,13 +30,13 @@ def run_plan(
 ) -> Iterator[RunPlan]:
     every: list[Workers] = []
 
-    async def run_and_judge(plan: Plan, **how: float) -> Verdict:
+    async def run_and_judge(plan: Plan, drained_within: float = DRAINED_WITHIN) -> Verdict:
         folder = tmp_path / f"run-{len(every) + 1}"
         folder.mkdir()
         workers = Workers(own_stack.brokers, folder, session)
         every.append(workers)
         show_logs(workers)
-        await run(plan, own_stack, workers, folder / "history.jsonl", **how)
+        await run(plan, own_stack, workers, folder / "history.jsonl", drained_within=drained_within)
         return judged(folder / "history.jsonl")
 
     yield run_and_judge

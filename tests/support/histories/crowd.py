@@ -20,7 +20,14 @@ class Crowd:
     """One worker or several, all of one cluster."""
 
     def __init__(
-        self, recorder: Recorder, workers: Workers, topic: str, faults: Iterable[str], *, zookeepers: str = ""
+        self,
+        recorder: Recorder,
+        workers: Workers,
+        topic: str,
+        faults: Iterable[str],
+        *,
+        zookeepers: str = "",
+        spares_first: bool = False,
     ) -> None:
         #: Those that are there, by their numbers.
         self.there: dict[int, Worker] = {}
@@ -31,6 +38,7 @@ class Crowd:
         self._topic = topic
         self._faults = tuple(faults)
         self._zookeepers = zookeepers
+        self._spared = 1 if spares_first else 0
         self._started = 0
 
     @property
@@ -41,6 +49,15 @@ class Crowd:
     def number(self, which: int) -> int:
         """One of those that are there."""
         return sorted(self.there)[which % len(self.there)]
+
+    def mortals(self) -> list[int]:
+        """Those that are there and may be ended."""
+        return sorted(self.there.keys() - {self._spared})
+
+    def mortal(self, which: int) -> int:
+        """One of them."""
+        mortals = self.mortals()
+        return mortals[which % len(mortals)]
 
     async def start(self, count: int = 1) -> None:
         """Start so many at once, and wait until they are ready."""
@@ -73,16 +90,19 @@ class Crowd:
 class Home:
     """Which worker a client asks: the same one for as long as that is there, or another one each time."""
 
-    def __init__(self, crowd: Crowd, seed: int, *, roams: bool) -> None:
+    def __init__(self, crowd: Crowd, seed: int, *, roams: bool, home: int | None = None) -> None:
         self._crowd = crowd
         self._dice = random.Random(seed)
         self._roams = roams
+        self._pinned = home
         self._home = 0
 
     def __call__(self) -> Target:
         there = self._crowd.there
         if not there:
             return self._crowd.last
-        if self._roams or self._home not in there:
+        if self._pinned is not None and self._home not in there:
+            self._home = self._crowd.number(self._pinned)
+        elif self._roams or self._home not in there:
             self._home = self._dice.choice(sorted(there))
         return Target(self._home, there[self._home].url)

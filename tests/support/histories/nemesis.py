@@ -10,19 +10,26 @@ from support.histories.plan import Strike
 from support.histories.recorder import Recorder
 from support.stack import Stack
 
-_TO_ONE = frozenset({"kill -9", "SIGTERM", "SIGSTOP", "worker removed"})
+_ENDS_ONE = frozenset({"kill -9", "SIGTERM", "worker removed"})
 
 
 async def strike(recorder: Recorder, stack: Stack, crowd: Crowd, strike: Strike) -> None:
     """Do it, and return when it is over."""
     await asyncio.sleep(strike.after)
-    number = crowd.number(strike.which) if strike.trouble in _TO_ONE else 0
+    number = _target(crowd, strike)
     recorder.write(Struck(at=recorder.now(), trouble=strike.trouble, worker=number))
     if strike.trouble.startswith(("broker", "zookeeper")):
         await _strike_server(stack, strike)
     else:
         await _strike_workers(crowd, strike, number)
     recorder.write(Struck(at=recorder.now(), trouble=strike.trouble, worker=number, over=True))
+
+
+def _target(crowd: Crowd, strike: Strike) -> int:
+    """The worker that it is done to; 0: not one in particular."""
+    if strike.trouble in _ENDS_ONE:
+        return crowd.mortal(strike.which)
+    return crowd.number(strike.which) if strike.trouble == "SIGSTOP" else 0
 
 
 async def _strike_workers(crowd: Crowd, strike: Strike, number: int) -> None:
@@ -45,7 +52,7 @@ async def _strike_workers(crowd: Crowd, strike: Strike, number: int) -> None:
         case "worker removed":
             await crowd.stop(number)
         case "rolling restart":
-            for each in sorted(crowd.there):
+            for each in crowd.mortals():
                 await crowd.stop(each)
                 await crowd.start()
 

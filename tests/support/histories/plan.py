@@ -47,6 +47,8 @@ class Hand(Struct, frozen=True, kw_only=True):
     seed: int
     #: It asks another worker each time, and not its own one for as long as that is there.
     roams: bool = False
+    #: Which of those that are there is its own one; none: any.
+    home: int | None = None
 
 
 class Strike(Struct, frozen=True, kw_only=True):
@@ -71,6 +73,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     strikes: list[Strike]
     #: How many there are at the beginning.
     workers: int = 1
+    #: The first worker may be paused or cut off, but is neither ended nor restarted: its memory can be followed.
+    spares_first: bool = False
     brokers: int = 1
     #: None: the workers are told of none.
     zookeepers: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -16,8 +17,10 @@ _SHORT = 40
 class Recorder:
     """One history; a file that can be judged again."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, watch: Callable[[AnyEvent], None] | None = None) -> None:
+        """``watch`` is told of each event, for those who look on."""
         self.path = path
+        self._watch = watch
         self._file = path.open("wb")
         self._began = monotonic()
         self._ops = 0
@@ -43,6 +46,8 @@ class Recorder:
     def write(self, event: AnyEvent) -> None:
         self._file.write(encode(event))
         self._file.flush()
+        if self._watch:
+            self._watch(event)
 
 
 def digest(value: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,14 @@ import msgspec
 from support.eventually import eventually
 from support.histories.client import RecordedClient
 from support.histories.crowd import Crowd, Home
-from support.histories.events import Began, DrainBegan, DrainEnded
+from support.histories.events import AnyEvent, Began, DrainBegan, DrainEnded
 from support.histories.nemesis import strike
 from support.histories.plan import Plan
 from support.histories.recorder import Recorder
 from support.histories.samples import sample
 from support.histories.tempers import work
 from support.histories.topic import Topic
+from support.histories.weighing import weigh
 from support.kafka import Kafka
 from support.stack import Stack
 from support.workers import Workers
@@ -37,9 +38,15 @@ _PRODUCED_WITHIN = 30.0
 
 
 async def run(
-    plan: Plan, stack: Stack, workers: Workers, path: Path, *, drained_within: float = DRAINED_WITHIN
+    plan: Plan,
+    stack: Stack,
+    workers: Workers,
+    path: Path,
+    *,
+    drained_within: float = DRAINED_WITHIN,
+    watch: Callable[[AnyEvent], None] | None = None,
 ) -> None:
-    """One history.
+    """One history; ``watch`` is told of each event as it is written.
 
     Raises:
         AssertionError, RuntimeError: a worker did not start.
@@ -47,13 +54,13 @@ async def run(
     """
     async with Kafka(stack.brokers) as kafka, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         name = await _new_topic(plan, kafka)
-        with Recorder(path) as recorder:
+        with Recorder(path, watch) as recorder:
             recorder.write(Began(at=recorder.now(), plan=msgspec.to_builtins(plan)))
             zookeepers = stack.zookeepers if plan.zookeepers else ""
-            crowd = Crowd(recorder, workers, name, plan.faults, zookeepers=zookeepers)
+            crowd = Crowd(recorder, workers, name, plan.faults, zookeepers=zookeepers, spares_first=plan.spares_first)
             async with Topic(recorder, kafka, name) as topic:
                 await crowd.start(plan.workers)
-                async with _going_on(topic.watch(crowd.id), sample(recorder, session, crowd)):
+                async with _going_on(topic.watch(crowd.id), sample(recorder, session, crowd), weigh(recorder, crowd)):
                     await _work(plan, recorder, stack, session, crowd, topic)
                     await _drain(plan, recorder, session, crowd, topic, kafka, drained_within)
 
@@ -73,7 +80,7 @@ async def _work(
     producing = asyncio.create_task(topic.produce(plan.writes, enough))
     hands = [
         work(
-            RecordedClient(recorder, session, Home(crowd, hand.seed, roams=hand.roams), hand.name),
+            RecordedClient(recorder, session, Home(crowd, hand.seed, roams=hand.roams, home=hand.home), hand.name),
             hand.temper,
             hand.seed,
         )
