@@ -12,7 +12,7 @@ import probe
 import processes
 import servers
 from ports import Ports
-from state import Server, Stack
+from state import Place, Server, Stack
 
 READY_DEADLINE = 60.0
 #: Short, since the data is about to be removed. Brokers that lose their quorum together would take minutes.
@@ -30,15 +30,19 @@ def plan(
     counts: dict[str, int],
     chosen_ports: dict[str, Sequence[int]],
     options: dict[str, dict[str, str]],
+    places: dict[str, Place],
     ports: Ports,
 ) -> Stack:
+    """Ports are free at the loopback; at another place they are not looked for, since it is the server's alone."""
     chosen = {kind: [ports.claim(port) for port in of_kind] for kind, of_kind in chosen_ports.items()}
     stack = Stack(name, new_cluster_id())
     for kind, count in counts.items():
         for node in range(1, count + 1):
             port = chosen[kind][node - 1] if node <= len(chosen[kind]) else ports.pick()
             inner = [ports.pick() for _ in range(INNER_PORTS[kind])]
-            stack.servers.append(Server(kind, node, port, inner, options[kind]))
+            server = Server(kind, node, port, inner, options[kind])
+            server.host, server.netns = places.get(server.name, Place())
+            stack.servers.append(server)
     return stack
 
 
@@ -104,8 +108,8 @@ def wait_until_ready(stack: Stack, waiting: list[Server], *, together: bool) -> 
 
 def is_ready(server: Server, brokers: set[int]) -> bool:
     if server.kind == "zookeeper":
-        return probe.zookeeper_serves(server.port)
-    return brokers <= probe.listed_brokers(server.port)
+        return probe.zookeeper_serves(server.host, server.port)
+    return brokers <= probe.listed_brokers(server.host, server.port)
 
 
 def tail(stack: Stack, server: Server, lines: int = 40) -> str:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import socket
 import struct
 
-from ports import HOST
-
 TIMEOUT = 2.0
 API_VERSIONS, METADATA = 18, 3
 NO_ERROR = 0
 
 
-def zookeeper_serves(port: int) -> bool:
+def zookeeper_serves(host: str, port: int) -> bool:
     """A member of an ensemble without a quorum answers too, but names no mode."""
     try:
-        with socket.create_connection((HOST, port), TIMEOUT) as connection:
+        with socket.create_connection((host, port), TIMEOUT) as connection:
             connection.sendall(b"srvr")
             answer = b""
             while part := connection.recv(4096):
@@ -25,13 +23,13 @@ def zookeeper_serves(port: int) -> bool:
     return b"\nMode: " in answer
 
 
-def listed_brokers(port: int) -> set[int]:
-    """The node ids of the brokers that take part, as the broker at this port sees it; none when it is not ready.
+def listed_brokers(host: str, port: int) -> set[int]:
+    """The node ids of the brokers that take part, as the broker there sees it; none when it is not ready.
 
     Brokers that are fenced, as each is while it starts, are left out of a metadata answer by Kafka itself.
     """
     try:
-        with socket.create_connection((HOST, port), TIMEOUT) as connection:
+        with socket.create_connection((host, port), TIMEOUT) as connection:
             versions = _ask(connection, API_VERSIONS, 0, b"")
             if struct.unpack_from(">h", versions)[0] != NO_ERROR:
                 return set()

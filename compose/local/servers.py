@@ -10,7 +10,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from ports import HOST
 from state import LOCAL, Server
 
 HERE = Path(__file__).resolve().parent
@@ -41,13 +40,13 @@ ZOOKEEPER_JVM = (
 def kafka_settings(server: Server, brokers: list[Server], folder: Path) -> dict[str, str]:
     copies = str(min(len(brokers), 3))
     (controller_port,) = server.inner_ports
-    voters = ",".join(f"{broker.node}@{HOST}:{broker.inner_ports[0]}" for broker in brokers)
+    voters = ",".join(f"{broker.node}@{broker.host}:{broker.inner_ports[0]}" for broker in brokers)
     return {
         "process.roles": "broker,controller",
         "node.id": str(server.node),
         "controller.quorum.voters": voters,
-        "listeners": f"PLAINTEXT://{HOST}:{server.port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{server.port}",
+        "listeners": f"PLAINTEXT://{server.address},CONTROLLER://{server.host}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{server.address}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
@@ -79,7 +78,7 @@ def kafka_settings(server: Server, brokers: list[Server], folder: Path) -> dict[
 def zookeeper_settings(server: Server, members: list[Server], folder: Path) -> dict[str, str]:
     settings = {
         "clientPort": str(server.port),
-        "clientPortAddress": HOST,
+        "clientPortAddress": server.host,
         "dataDir": str(folder / "data"),
         # Sessions may be as short as two ticks: with the usual 2000 none could end within 4 s.
         "tickTime": "500",
@@ -93,7 +92,7 @@ def zookeeper_settings(server: Server, members: list[Server], folder: Path) -> d
     if len(members) > 1:
         for member in members:
             peers, elections = member.inner_ports
-            settings[f"server.{member.node}"] = f"{HOST}:{peers}:{elections}"
+            settings[f"server.{member.node}"] = f"{member.host}:{peers}:{elections}"
     return settings | server.options
 
 
@@ -118,10 +117,12 @@ def prepare(server: Server, peers: list[Server], folder: Path, cluster_id: str) 
 
 
 def command(server: Server, folder: Path) -> list[str]:
+    """The process it begins with goes on to be the server: they have one pid."""
+    place = ["ip", "netns", "exec", server.netns] if server.netns else []
     if server.kind == "zookeeper":
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        return [*_java("zookeeper", *ZOOKEEPER_JVM), main, str(folder / "zoo.cfg")]
-    return [*_java("kafka", *KAFKA_JVM), "kafka.Kafka", str(folder / "server.properties")]
+        return [*place, *_java("zookeeper", *ZOOKEEPER_JVM), main, str(folder / "zoo.cfg")]
+    return [*place, *_java("kafka", *KAFKA_JVM), "kafka.Kafka", str(folder / "server.properties")]
 
 
 def _java(kind: str, *options: str) -> list[str]:

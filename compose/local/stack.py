@@ -16,8 +16,8 @@ import processes
 import servers
 import state
 from lifecycle import StackError
-from ports import HOST, Ports
-from state import Server, Stack
+from ports import Ports
+from state import Place, Server, Stack
 
 
 def up(args: argparse.Namespace) -> None:
@@ -40,11 +40,16 @@ def _up_anew(args: argparse.Namespace) -> Stack:
     for kind, count in counts.items():
         if len(chosen[kind]) > count:
             raise StackError(f"{len(chosen[kind])} ports for {count} {kind}")
+    places = dict(args.place)
+    if strangers := places.keys() - {
+        f"{kind}-{node}" for kind, count in counts.items() for node in range(1, count + 1)
+    }:
+        raise StackError(f"no {', '.join(sorted(strangers))} is to be there")
     with Ports() as ports:
         # Two stacks that start at once must not read each other's ports before they are written down.
         with state.locked(".ports"):
             ports.avoid(state.ports_in_use())
-            stack = lifecycle.plan(args.name, counts, chosen, options, ports)
+            stack = lifecycle.plan(args.name, counts, chosen, options, places, ports)
             stack.forget()  # what a removal cut short may have left
             stack.save()
         try:
@@ -63,6 +68,12 @@ def _up_again(stack: Stack, args: argparse.Namespace) -> str:
             raise StackError(
                 f"stack {stack.name} is up with {len(stack.of_kind(kind))} {kind}: "
                 f"bin/stack down --name {stack.name} first"
+            )
+    for name, place in args.place:
+        server = _server(stack, name)
+        if place != (server.host, server.netns):
+            raise StackError(
+                f"{name} is at {server.host}, not at {place.host}: bin/stack down --name {stack.name} first"
             )
     for server in stack.servers:
         _check_not_paused(stack, server)
@@ -183,12 +194,13 @@ def _show(stack: Stack, *, as_json: bool) -> None:
 def _description(stack: Stack) -> dict[str, Any]:
     return {
         "name": stack.name,
-        "brokers": ",".join(f"{HOST}:{server.port}" for server in stack.of_kind("kafka")),
-        "zookeepers": ",".join(f"{HOST}:{server.port}" for server in stack.of_kind("zookeeper")),
+        "brokers": ",".join(server.address for server in stack.of_kind("kafka")),
+        "zookeepers": ",".join(server.address for server in stack.of_kind("zookeeper")),
         "servers": {
             server.name: {
                 "pid": server.pid,
                 "port": server.port,
+                "host": server.host,
                 "state": _state(server),
                 "memory_mib": processes.memory_mib(server.pid) if server.alive else 0,
                 "log": str(stack.log_of(server)),
@@ -212,6 +224,14 @@ def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", text):
         raise argparse.ArgumentTypeError(f"not letters, digits, dots, dashes, underscores: {text!r}")
     return text
+
+
+def _place(text: str) -> tuple[str, Place]:
+    server, equals, where = text.partition("=")
+    host, _, netns = where.partition(",")
+    if not (server and equals and host):
+        raise argparse.ArgumentTypeError(f"not SERVER=HOST or SERVER=HOST,NETNS: {text!r}")
+    return server, Place(host, netns)
 
 
 def _option(text: str) -> tuple[str, str]:
@@ -239,6 +259,15 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(f"--{kind}-port", type=int, nargs="+", action="extend", default=[], metavar="P")
     for kind in ("broker", "zookeeper"):
         command.add_argument(f"--{kind}-option", type=_option, action="append", default=[], metavar="KEY=VALUE")
+
+    command.add_argument(
+        "--place",
+        type=_place,
+        action="append",
+        default=[],
+        metavar="SERVER=HOST[,NETNS]",
+        help="a server's own address instead of the loopback, and the network namespace it is to run in",
+    )
 
     command = commands.add_parser("down", parents=[named], help="end a stack and remove its data")
     command.set_defaults(act=down)

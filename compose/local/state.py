@@ -9,13 +9,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+from ports import HOST
 from processes import start_time
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
 STACKS = LOCAL / "stacks"
 LOCKS = LOCAL / "locks"
+
+
+class Place(NamedTuple):
+    """Where a server runs."""
+
+    #: Where it is reached by everybody, its peers included.
+    host: str = HOST
+    #: The network namespace, by its name; none: that of whoever starts it.
+    netns: str = ""
 
 
 @dataclass(slots=True)
@@ -28,10 +39,17 @@ class Server:
     options: dict[str, str]
     pid: int = 0
     started: int = 0
+    #: Its `Place`.
+    host: str = HOST
+    netns: str = ""
 
     @property
     def name(self) -> str:
         return f"{self.kind}-{self.node}"
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
 
     @property
     def alive(self) -> bool:

@@ -5,18 +5,27 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import struct
 import subprocess
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from support.network.commands import run
+from support.network.isolation import inside
+from support.network.network import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 
 #: What would make tests wait for minutes otherwise: a dead member keeps its partitions for a session, and a compacted
 #: topic keeps what it is to lose until the cleaner comes by.
 _BROKER_OPTIONS = ("group.min.session.timeout.ms=1000", "log.cleaner.backoff.ms=200")
+
+#: Of a disk that is to be filled.
+_SMALL = "64m"
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,22 @@ class Stack:
             (folder / f"{offset:020d}.{kind}").touch()
 
     def _log_of(self, topic: str) -> Path:
-        return ROOT / ".local" / "stacks" / self.name / "kafka-1" / "data" / f"{topic}-0"
+        return _disk_of(self.name, "kafka-1") / f"{topic}-0"
+
+    # A small disk -----------------------------------------------------------------------------------------------------
+
+    def fill_disk(self, server: str) -> None:
+        """Leave no room on the disk of its own that this server has."""
+        with self._ballast(server).open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(_BLOCK))
+
+    def free_disk(self, server: str) -> None:
+        """Undo `fill_disk`."""
+        self._ballast(server).unlink()
+
+    def _ballast(self, server: str) -> Path:
+        return _disk_of(self.name, server) / "ballast"
 
 
 def kafka_tool(name: str, *arguments: str) -> str:
@@ -90,16 +114,54 @@ def kafka_tool(name: str, *arguments: str) -> str:
 
 
 @contextmanager
-def running_stack(*, kafka: int = 1, zookeeper: int = 1, broker_options: Iterable[str] = ()) -> Iterator[Stack]:
-    """Up under a name that nobody else has, and down again whatever happens meanwhile."""
+def running_stack(
+    *,
+    kafka: int = 1,
+    zookeeper: int = 1,
+    broker_options: Iterable[str] = (),
+    network: Network | None = None,
+    small_disk: str = "",
+) -> Iterator[Stack]:
+    """Up under a name that nobody else has, and down again whatever happens meanwhile.
+
+    With a network each server is a node of it, of the server's name. With the name of a server as ``small_disk`` its
+    data is on a disk of its own, which can be filled.
+    """
     name = f"tests-{os.getpid()}-{secrets.token_hex(3)}"
     options = [f"--broker-option={option}" for option in (*_BROKER_OPTIONS, *broker_options)]
     sizes = ["--kafka", str(kafka), "--zookeeper", str(zookeeper)]
+    places = _places(network, {"kafka": kafka, "zookeeper": zookeeper}) if network else []
+    with _disk(name, small_disk) if small_disk else nullcontext():
+        try:
+            described = json.loads(_run("up", "--json", "--name", name, *sizes, *options, *places))
+            yield Stack(name, described["brokers"], described["zookeepers"])
+        finally:
+            _run("down", "--name", name)
+
+
+def _places(network: Network, counts: dict[str, int]) -> list[str]:
+    servers = [f"{kind}-{number}" for kind, count in counts.items() for number in range(1, count + 1)]
+    nodes = [network.add(server) for server in servers]
+    return [f"--place={node.name}={node.address},{node.netns}" for node in nodes]
+
+
+@contextmanager
+def _disk(stack: str, server: str) -> Iterator[None]:
+    """A file system where the server's data is to be; only where a mount is gone with the test: in `bin/isolated`."""
+    if not inside():
+        raise RuntimeError("a small disk is mounted for this: bin/isolated .venv/bin/pytest ...")
+    folder = _disk_of(stack, server)
+    folder.mkdir(parents=True)
+    run("mount", "-t", "tmpfs", "-o", f"size={_SMALL}", "tmpfs", str(folder))
     try:
-        described = json.loads(_run("up", "--json", "--name", name, *sizes, *options))
-        yield Stack(name, described["brokers"], described["zookeepers"])
+        yield
     finally:
-        _run("down", "--name", name)
+        run("umount", str(folder))
+        shutil.rmtree(folder.parents[1])
+
+
+def _disk_of(stack: str, server: str) -> Path:
+    return ROOT / ".local" / "stacks" / stack / server / "data"
 
 
 def _run(*arguments: str) -> str:

@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import aiohttp
 
 from support.eventually import eventually
+from support.network.network import Network, Node
 
 BIN = Path(sys.executable).parent
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -29,6 +31,8 @@ READY = 40.0
 #: The same where several start at once.
 READY_TOGETHER = 40.0
 _LOG_SHOWN = 40_000
+#: At a node of its own there is nobody else to take it.
+_PORT = 6066
 
 Command = Literal["fanout", "faust"]
 
@@ -55,11 +59,20 @@ class Start:
     #: Faults for `support.launcher`; none: the plain command.
     faults: Sequence[str] = ()
     environment: Mapping[str, str]
+    #: The network's node that it runs at; none: here, reached by the loopback.
+    node: Node | None = None
     port: int
     folder: Path
     log: Path
 
+    @property
+    def address(self) -> str:
+        return f"{self.node.address if self.node else '127.0.0.1'}:{self.port}"
+
     def arguments(self) -> list[str]:
+        return [*(self.node.prefix if self.node else ()), *self._program()]
+
+    def _program(self) -> list[str]:
         if self.command == "faust":
             return [str(self.bin / "faust"), "-A", "fanout_app", "worker"]
         program = [str(self.bin / "fanout")]
@@ -75,8 +88,7 @@ class Start:
         return variables
 
     def _given(self) -> dict[str, str]:
-        bind = f"127.0.0.1:{self.port}"
-        given = {"id": self.id, "topic": self.topic, "brokers": self.brokers, "bind": bind, **self.options}
+        given = {"id": self.id, "topic": self.topic, "brokers": self.brokers, "bind": self.address, **self.options}
         # "from" is a word of Python, so tests write it longer.
         return {name.removeprefix("start_"): value for name, value in given.items()}
 
@@ -99,7 +111,8 @@ class Worker:
             stderr=subprocess.STDOUT,
         )
         self.pid = self._process.pid
-        self.url = f"http://127.0.0.1:{start.port}"
+        self.node = start.node
+        self.url = f"http://{start.address}"
 
     def __repr__(self) -> str:
         return f"<Worker {self.id} {self.topic} pid={self.pid} {self.url}>"
@@ -191,15 +204,18 @@ class Worker:
 
 
 class Workers:
-    """Starts the workers of one test, and ends them with it."""
+    """Starts the workers of one test, and ends them with it. With a network each is at a node of its own."""
 
-    def __init__(self, brokers: str, folder: Path, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, brokers: str, folder: Path, session: aiohttp.ClientSession, *, network: Network | None = None
+    ) -> None:
         self.all: list[Worker] = []
         self.faults_report = folder / "faults.jsonl"
         self._ports: list[socket.socket] = []
         self._brokers = brokers
         self._folder = folder
         self._session = session
+        self._network = network
 
     def launch(
         self,
@@ -213,6 +229,7 @@ class Workers:
         **options: str,
     ) -> Worker:
         """Start a worker without waiting for it. Options by their names: ``commit_interval="100ms"``."""
+        node = self._free_node(self._network) if self._network else None
         start = Start(
             id=id,
             topic=topic,
@@ -225,9 +242,11 @@ class Workers:
             environment={
                 "FANOUT_VERBOSE": os.environ.get("TESTS_VERBOSE", "0"),
                 "TESTS_FAULTS_REPORT": str(self.faults_report),
+                **({"FANOUT_INSECURE": "1"} if node else {}),
                 **(environment or {}),
             },
-            port=self._reserve_port(),
+            node=node,
+            port=_PORT if node else self._reserve_port(),
             folder=self._folder,
             log=self._folder / f"worker-{len(self.all) + 1}.log",
         )
@@ -253,6 +272,11 @@ class Workers:
             worker.close()
         for port in self._ports:
             port.close()
+
+    def _free_node(self, network: Network) -> Node:
+        """As a machine is that a worker ran on before; a new one where none is free."""
+        taken = {worker.node.name for worker in self.all if worker.node and worker.runs}
+        return network.add(next(name for number in count(1) if (name := f"worker-{number}") not in taken))
 
     def _reserve_port(self) -> int:
         """A port of ours until the end of the test.

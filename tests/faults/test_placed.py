@@ -1,0 +1,59 @@
+"""Servers and workers at nodes of the network, which are found there, by each other as well, and can be struck."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from support.eventually import eventually
+from support.kafka import Kafka
+from support.network.network import Network
+from support.stack import Stack, running_stack
+from support.workers import READY_TOGETHER, ShowLogs, Workers
+
+#: A session of 3 s, and the rebalance behind it, on a busy machine.
+MISSED = 40.0
+
+
+@pytest.fixture(scope="module")
+def placed(network: Network) -> Iterator[Stack]:
+    with running_stack(kafka=3, zookeeper=3, network=network, small_disk="kafka-1") as stack:
+        yield stack
+
+
+@pytest.fixture
+def placed_workers(
+    placed: Stack, network: Network, session: aiohttp.ClientSession, tmp_path: Path, show_logs: ShowLogs
+) -> Iterator[Workers]:
+    workers = Workers(placed.brokers, tmp_path, session, network=network)
+    show_logs(workers)
+    yield workers
+    workers.close()
+
+
+async def test_workers_find_servers_and_each_other_and_miss_who_is_cut_off(
+    placed: Stack, network: Network, placed_workers: Workers
+) -> None:
+    async with Kafka(placed.brokers) as kafka:
+        topic = await kafka.new_topic(4, copies=3)
+        one, two = (placed_workers.launch(topic, zookeepers=placed.zookeepers) for _ in range(2))
+        await asyncio.gather(one.ready(READY_TOGETHER), two.ready(READY_TOGETHER))
+        assert [worker.node for worker in (one, two)] == [network.nodes["worker-1"], network.nodes["worker-2"]]
+
+        async def shared() -> bool:
+            return [len(row["partitions"]) for row in (await one.workers()).values()] == [2, 2]
+
+        async def alone() -> bool:
+            return len(await one.partitions()) == 4
+
+        await eventually(shared, MISSED)
+        assert {row["address"] for row in (await two.workers()).values()} == {one.url, two.url}
+        brokers = [network.nodes[f"kafka-{number}"] for number in (1, 2, 3)]
+        network.cut(network.nodes["worker-2"], brokers)
+        await eventually(alone, MISSED)
+        network.heal(network.nodes["worker-2"], brokers)
+        await eventually(shared, MISSED)

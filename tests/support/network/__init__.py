@@ -1,0 +1,1 @@
+"""A network of namespaces for tests that break it."""
