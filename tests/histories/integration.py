@@ -18,12 +18,12 @@ from pathlib import Path
 import aiohttp
 import click
 
+from support.histories.attempt import attempt
 from support.histories.clusters import cluster_plan_of, large_plan
 from support.histories.plan import Plan, plan_of
-from support.histories.runner import DRAINED_WITHIN, run
+from support.histories.runner import DRAINED_WITHIN
 from support.histories.verdict import Verdict, judged
 from support.stack import ROOT, Stack, running_stack
-from support.workers import Workers
 
 FORERUNNER = "tests/acceptance/test_forerunner.py"
 #: One run of it takes 15 s, most of which is the start of servers.
@@ -138,18 +138,14 @@ async def _histories(
             seed = plan.seed
             where = folder / f"seed-{seed}"
             where.mkdir()
-            workers = Workers(stack.brokers, where, session)
-            path = where / "history.jsonl"
             try:
-                await run(plan, stack, workers, path, drained_within=drained_within)
+                path = await attempt(plan, stack, session, where, drained_within=drained_within)
                 verdict = judged(path)
             except Exception as error:
                 # Whatever went wrong, the others are to be run; the plan is in the history's first line.
                 summary.failures.append(f"seed {seed} did not come to its end ({error!r}): {where}")
                 click.echo(f"history {number}/{len(plans)} seed {seed} did not come to its end: {error!r}")
                 continue
-            finally:
-                workers.close()
             summary.verdicts.append(verdict)
             click.echo(f"history {number}/{len(plans)} {'FAILED' if verdict.faults else 'passed'} {verdict.text()}")
             if verdict.faults:

@@ -12,6 +12,9 @@ from support.histories.view import Delivery, History, Trouble
 #: Seconds after a trouble in which partitions may still move because of it: a session and a rebalance.
 _REBALANCE = 6.0
 
+#: A cause that is none: nothing is known that would lead to it.
+UNEXPLAINED = "other"
+
 #: What was done to workers and servers, as a cause: the gravest that happened between two deliveries is it.
 _DONE = (
     ("worker killed", {"kill -9"}),
@@ -52,7 +55,7 @@ def _cause(history: History, before: Delivery, again: Delivery) -> str:
         return "forwarding worker ended" if ended else "loan not confirmed"
     span = history.spans.at(before.seen)
     if span is not None and again.seen <= span.until:
-        return "other"
+        return UNEXPLAINED
     what = {trouble.what for trouble in _between(history, before.sent - _REBALANCE, again.seen)}
     return next((cause for cause, troubles in _DONE if what & troubles), "partition moved")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from support.histories.duplicates import duplicates
-from support.histories.events import Began, read
+from support.histories.events import AnyEvent, Began, read
 from support.histories.judge import Fault, judge
 from support.histories.view import History
 
@@ -47,7 +48,11 @@ def judged(path: Path) -> Verdict:
     Raises:
         msgspec.DecodeError, msgspec.ValidationError: it is not a history.
     """
-    events = read(path)
+    return verdict(path, read(path))
+
+
+def verdict(path: Path, events: Sequence[AnyEvent]) -> Verdict:
+    """On the events that were read from there."""
     history = History(events)
     seed = next((event.plan.get("seed", 0) for event in events if isinstance(event, Began)), 0)
     counts = Counter(
