@@ -5,10 +5,8 @@ Worker 1 has partition 0, worker 2 has partition 1, until they change places.
 
 from __future__ import annotations
 
-from histories.cases import CASES, acked_in_the_drain, case
+from histories.casebook import acked_in_the_drain, case
 from histories.handwritten import Script, handed
-
-ALL_CASES = CASES
 
 
 def two_workers(script: Script, *, move_at: float = 80.0, degraded: bool = False) -> None:

@@ -9,6 +9,7 @@ from support.histories.events import (
     AnyEvent,
     Began,
     Committed,
+    Compacted,
     DrainBegan,
     DrainEnded,
     Entry,
@@ -21,10 +22,13 @@ from support.histories.events import (
     Producing,
     Pulled,
     Pulling,
+    Remade,
+    Rewound,
     Sampled,
     Settled,
     Settling,
     Struck,
+    Trimmed,
     Trouble,
     Verb,
 )
@@ -47,11 +51,19 @@ class Script:
         return self.ops
 
     def produced(
-        self, at: float, offset: int, *, body: str = "", partition: int = 0, outcome: str = "ok", took: float = 0.01
+        self,
+        at: float,
+        offset: int,
+        *,
+        body: str = "",
+        partition: int = 0,
+        key: str = "k",
+        outcome: str = "ok",
+        took: float = 0.01,
     ) -> None:
         op = self.op()
         self.events += [
-            Producing(at=at, op=op, partition=partition, key="k", body=body or f"m{offset}"),
+            Producing(at=at, op=op, partition=partition, key=key, body=body or f"m{offset}"),
             Produced(at=at + took, op=op, outcome=outcome, offset=offset if outcome != "unknown" else None),  # type: ignore[arg-type]
         ]
 
@@ -134,6 +146,12 @@ class Script:
     ) -> None:
         self.settle(sent, answered, "ack", lease, status, durable=durable)
 
+    def forged(self, sent: float, answered: float, status: str) -> None:
+        op = self.op()
+        entry = Entry(verb="ack", lease=0, forged="damaged")
+        self.events.append(Settling(at=sent, op=op, client="a", worker=1, entries=[entry]))
+        self.events.append(Settled(at=answered, op=op, outcome="answered", status=200, statuses=[status]))
+
     def committed(self, at: float, offsets: dict[int, int]) -> None:
         self.events.append(Committed(at=at, sent=at - 0.01, offsets=offsets))
 
@@ -150,6 +168,29 @@ class Script:
             Struck(at=since, trouble=trouble, worker=worker),
             Struck(at=until, trouble=trouble, worker=worker, over=True),
         ]
+
+    def strike(self, at: float, trouble: Trouble, number: int, worker: int = 0) -> None:
+        """One of several that go on at once."""
+        self.events.append(Struck(at=at, trouble=trouble, strike=number, worker=worker))
+
+    def over(self, at: float, trouble: Trouble, number: int, worker: int = 0) -> None:
+        self.events.append(Struck(at=at, trouble=trouble, strike=number, worker=worker, over=True))
+
+    def compacting(self) -> None:
+        """It is a history of a compacted topic."""
+        self.events[0] = Began(at=0.0, plan={"seed": 1, "compacted": True})
+
+    def compacted(self, at: float, removed: dict[int, int]) -> None:
+        self.events.append(Compacted(at=at, removed=removed))
+
+    def trimmed(self, since: float, until: float, below: dict[int, int]) -> None:
+        self.events.append(Trimmed(at=until, sent=since, below=below))
+
+    def rewound(self, since: float, until: float, offsets: dict[int, int]) -> None:
+        self.events.append(Rewound(at=until, sent=since, offsets=offsets))
+
+    def remade(self, since: float, until: float, partitions: int = 1) -> None:
+        self.events.append(Remade(at=until, sent=since, partitions=partitions))
 
     def launched(self, at: float, *workers: int) -> None:
         self.events += [Launched(at=at, worker=worker) for worker in workers]
@@ -168,7 +209,7 @@ class Script:
         self.events += [DrainBegan(at=since), DrainEnded(at=until, complete=complete, ends=ends)]
 
 
-def handed(lease: int, offset: int, count: int = 1, *, body: str = "", partition: int = 0) -> Handed:
+def handed(lease: int, offset: int, count: int = 1, *, body: str = "", partition: int = 0, key: str = "k") -> Handed:
     return Handed(
-        lease=lease, partition=partition, offset=offset, delivery_count=count, key="k", body=body or f"m{offset}"
+        lease=lease, partition=partition, offset=offset, delivery_count=count, key=key, body=body or f"m{offset}"
     )

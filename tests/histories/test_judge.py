@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from histories.cases import Case
-from histories.cluster_cases import ALL_CASES as CASES
+from histories import answer_cases, lease_cases, message_cases, operator_cases
+from histories.casebook import CASES, Case
 from histories.cluster_cases import two_workers
 from histories.handwritten import Script, handed
 from support.histories.duplicates import duplicates
@@ -15,6 +15,9 @@ from support.histories.events import Trouble, encode, read
 from support.histories.judge import RULES, judge
 from support.histories.verdict import judged
 from support.histories.view import History
+
+#: Who is imported has put its cases into the book.
+KEPT = (message_cases, lease_cases, answer_cases, operator_cases)
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.name}")
 
@@ -70,7 +73,8 @@ def test_a_history_is_judged_again_from_its_file(tmp_path: Path) -> None:
 
 def test_duplicates_are_counted_by_what_became_of_the_delivery_before() -> None:
     script = Script()
-    script.samples(0.0, 50.0)
+    script.samples(0.0, 2.4)
+    script.samples(2.8, 50.0, generation=2)
     for offset in range(5):
         script.produced(1.0, offset)
     for offset in range(4):
@@ -78,6 +82,8 @@ def test_duplicates_are_counted_by_what_became_of_the_delivery_before() -> None:
     script.settle(2.2, 2.3, "nack", 1, delay=0.0)
     script.ack(2.2, None, 2, None)
     script.ack(2.2, 2.3, 3, durable=False)
+    # Nothing that was acked comes again while its owner lives.
+    script.struck(2.5, 2.8, "kill -9")
     script.pull(3.0, 3.1, *(handed(10 + offset, offset, 2) for offset in range(3)))
     script.pull(8.0, 8.1, handed(13, 3, 2))
     script.pull(8.2, 8.3, handed(14, 4, 2))

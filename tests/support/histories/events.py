@@ -96,9 +96,12 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One lease of a settle; a batch is written down as the leases it stands for."""
 
     verb: Verb
+    #: 0 where the token is forged.
     lease: int
     delay_ms: int | None = None
     ack_wait_ms: int | None = None
+    #: In which way the token is none that a worker of this cluster ever gave; empty: it is one.
+    forged: str = ""
 
 
 class Settling(Event, frozen=True, kw_only=True, tag="settling"):
@@ -197,6 +200,12 @@ class Rewound(Event, frozen=True, kw_only=True, tag="rewound"):
     offsets: dict[int, int]
 
 
+class Compacted(Event, frozen=True, kw_only=True, tag="compacted"):
+    """So many of the records that were produced were found to be in the log no more."""
+
+    removed: dict[int, int]
+
+
 class Remade(Event, frozen=True, kw_only=True, tag="remade"):
     """The topic was deleted and made anew, between ``sent`` and ``at``: other messages, and offsets from 0 again."""
 
@@ -217,7 +226,7 @@ class DrainEnded(Event, frozen=True, kw_only=True, tag="drained"):
 
 AnyEvent = (
     Began | Producing | Produced | Pulling | Pulled | Settling | Settled | Struck | Launched | Gone | Owned | Sampled
-    | Committed | Weighed | Grown | Trimmed | Rewound | Remade | DrainBegan | DrainEnded
+    | Committed | Weighed | Grown | Trimmed | Rewound | Compacted | Remade | DrainBegan | DrainEnded
 )  # fmt: skip
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from support.histories.events import OK
-from support.histories.view import Attempt, Delivery, History, Message, Pull
+from support.histories.records import Attempt, Delivery, Message, Pull
+from support.histories.view import History
 
 _CLOCK = 0.005
 #: A connection that is closed is seen as closed by the worker after this, busy as it may be.
@@ -30,12 +31,25 @@ def held_for_sure(history: History, delivery: Delivery) -> tuple[float, float]:
 def lasts_until(history: History, delivery: Delivery) -> float:
     """When its lease may have ended at the earliest, if it was never cut short by a move."""
     since = delivery.seen
-    until = delivery.sent + delivery.pull.ack_wait - _CLOCK
-    for attempt in sorted(history.tries[delivery.place], key=lambda attempt: attempt.sent):
-        if attempt.works_until < since or attempt.sent > until:
-            continue
-        until = _cut(attempt, delivery, since, until)
+    # From then on it may end at any moment.
+    until = min(_ends(delivery), max(since, history.eras.gone_at(delivery.place)))
+    for attempt in history.tries.get(delivery.place, ()):
+        if attempt.works_until >= since and attempt.sent <= until:
+            until = _cut(attempt, delivery, since, until)
     return until
+
+
+def expires_at_the_earliest(history: History, delivery: Delivery) -> float:
+    """When its time may have been up at the earliest, whatever anybody did to settle its message."""
+    until = _ends(delivery)
+    for attempt in history.tries.get(delivery.place, ()):
+        if attempt.entry.verb == "extend" and attempt.works_until >= delivery.seen and attempt.sent <= until:
+            until = _cut(attempt, delivery, delivery.seen, until)
+    return until
+
+
+def _ends(delivery: Delivery) -> float:
+    return delivery.sent + delivery.pull.ack_wait - _CLOCK
 
 
 def may_be_returned(history: History, first: Delivery, second: Delivery) -> bool:
@@ -61,27 +75,53 @@ def _cut(attempt: Attempt, delivery: Delivery, since: float, until: float) -> fl
     return until
 
 
-def may_be_held(history: History, message: Message, since: float, until: float) -> list[int]:
-    """The lines of whatever may have kept an unsettled message from being free all the time between two moments."""
-    place = message.place
-    assert place is not None
-    holding = [
-        delivery.line
-        for delivery in history.deliveries[place]
-        if delivery.sent < until and _free_at_the_latest(history, delivery, since) > since
-    ]
-    holding += [pull.line for pull in history.pulls if _may_hold(history, pull, message, since, until)]
-    return holding
+def at_once(history: History, first: Delivery, second: Delivery) -> bool:
+    """Whether two deliveries, the first of which was seen first, certainly were under way under two live leases."""
+    if may_be_returned(history, first, second):
+        return False
+    since, until = held_for_sure(history, first)
+    its_since, its_until = held_for_sure(history, second)
+    both = max(since, its_since) < min(until, its_until)
+    return both or (since <= second.sent and second.seen <= until)
+
+
+def may_be_held(history: History, message: Message, since: float, until: float) -> bool:
+    """Whether anybody may have kept an unsettled message from being free all the time between two moments."""
+    return held_until(history, message, since, until) > since or any(
+        _may_hold(history, pull, message, since, until) for pull in history.unseen
+    )
+
+
+def held_until(history: History, message: Message, since: float, until: float) -> float:
+    """When the last of the leases on a message that are known and began before ``until`` ends, at the latest."""
+    return max(
+        (
+            free_at_the_latest(history, delivery, since)
+            for place in history.places(message)
+            for delivery in history.deliveries.get(place, ())
+            if delivery.sent < until
+        ),
+        default=0.0,
+    )
 
 
 def _may_hold(history: History, pull: Pull, message: Message, since: float, until: float) -> bool:
     """Whether a pull of which nobody knows what it brought may have brought this message and hold it still."""
-    noticed = pull.ended + _NOTICED
-    if not pull.unseen or pull.sent >= until or noticed < message.asked.at:
+    if pull.sent >= until or noticed(pull) < message.asked.at:
         return False
+    return unseen_until(history, pull, since) > since
+
+
+def noticed(pull: Pull) -> float:
+    """When its worker knows at the latest that nobody waits for the answer any more."""
+    return pull.ended + _NOTICED
+
+
+def unseen_until(history: History, pull: Pull, before: float) -> float:
+    """When a lease of which nobody knows, of an unseen pull, ends at the latest."""
     if pull.end and pull.end.outcome == "unwritten":
-        return noticed + (0.0 if history.spans.is_alone(pull.sent, noticed) else LOAN) > since
-    return _handed_on(history, noticed, noticed + pull.ack_wait, pull.ack_wait, since) > since
+        return noticed(pull) + (0.0 if history.spans.is_alone(pull.sent, noticed(pull)) else LOAN)
+    return _handed_on(history, noticed(pull), noticed(pull) + pull.ack_wait, pull.ack_wait, before)
 
 
 def _handed_on(history: History, taken: float, free: float, lasts: float, before: float) -> float:
@@ -93,9 +133,10 @@ def _handed_on(history: History, taken: float, free: float, lasts: float, before
     return free if began <= taken else max(free, began + _NOTICED + lasts)
 
 
-def _free_at_the_latest(history: History, delivery: Delivery, before: float) -> float:
+def free_at_the_latest(history: History, delivery: Delivery, before: float) -> float:
+    """When its lease ends at the latest, if nobody settles, and what a nack has put off."""
     free, lasts = delivery.seen + delivery.pull.ack_wait, delivery.pull.ack_wait
-    for attempt in sorted(history.tries[delivery.place], key=lambda attempt: attempt.sent):
+    for attempt in history.tries.get(delivery.place, ()):
         if attempt.delivery is not delivery:
             continue
         verb = attempt.entry.verb

@@ -7,7 +7,7 @@ have been in another one, or another worker may have been there. One that slept 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +20,8 @@ class Span:
     """All workers that were there were in this generation."""
 
     workers: frozenset[int]
-    generation: int
+    #: Of the group; where that was deleted and made anew, how often, and its generation.
+    generation: tuple[int, int]
     since: float
     until: float
 
@@ -29,9 +30,10 @@ class Spans:
     def __init__(self) -> None:
         self.all: list[Span] = []
         #: Generation -> worker -> its partitions, and the line that says so.
-        self.assigned: dict[int, dict[int, tuple[list[int], int]]] = defaultdict(dict)
+        self.assigned: dict[tuple[int, int], dict[int, tuple[list[int], int]]] = defaultdict(dict)
         self._there: frozenset[int] = frozenset()
         self._launches = False
+        self._group = 0
         self._highest = 0
         self._open: Span | None = None
         #: Worker -> since when it was found in which generation, and when it was last asked.
@@ -47,6 +49,11 @@ class Spans:
 
     def gone(self, event: Gone) -> None:
         self._change(event.at, self._there - {event.worker})
+
+    def group_deleted(self) -> None:
+        """With the topic, while no worker was there; generations are counted anew."""
+        self._group += 1
+        self._highest = 0
 
     def _change(self, at: float, there: frozenset[int]) -> None:
         if self._open:
@@ -68,11 +75,11 @@ class Spans:
             since = event.at
         self._found[worker] = event.generation, since, event.sent
         self._highest = max(self._highest, event.generation)
-        if self._open and event.generation != self._open.generation:
+        if self._open and event.generation != self._open.generation[1]:
             self._open = None
         if self._open is None and self._agree():
             since = max(since for _, since, _ in self._found.values())
-            self._open = Span(self._there, event.generation, since, since)
+            self._open = Span(self._there, (self._group, event.generation), since, since)
             self.all.append(self._open)
         if self._open:
             self._open.until = max(self._open.until, min(sent for _, _, sent in self._found.values()))
@@ -83,7 +90,7 @@ class Spans:
         return self._found.keys() == self._there and generations == {self._highest}
 
     def owned(self, event: Owned, line: int) -> None:
-        self.assigned[event.generation][event.worker] = event.partitions, line
+        self.assigned[self._group, event.generation][event.worker] = event.partitions, line
 
     # Questions -------------------------------------------------------------------------------------------------------
 
@@ -98,6 +105,15 @@ class Spans:
         """When the latest one before this moment began."""
         index = bisect_right(self.all, before, key=lambda span: span.since) - 1
         return self.all[index].since if index >= 0 else 0.0
+
+    def may_have_moved(self, since: float, until: float) -> bool:
+        """Whether partitions may have changed hands between two moments, for all that is known of before and after."""
+        first = bisect_right(self.all, since, key=lambda span: span.since) - 1
+        last = bisect_left(self.all, until, key=lambda span: span.until)
+        if first < 0 or last >= len(self.all):
+            return True
+        before, after = self.all[first], self.all[last]
+        return (before.generation, before.workers) != (after.generation, after.workers)
 
     def owner(self, moment: float, partition: int) -> int | None:
         """Which worker certainly has this partition at this moment; none: nobody knows."""
@@ -118,13 +134,14 @@ class Spans:
         return (
             span is not None
             and all(at <= since or at >= until for at, _ in self._crowds)
-            and all(self._is_healthy(worker, span.generation, since, until) for worker in span.workers)
+            and all(self._is_healthy(worker, span.generation[1], since, until) for worker in span.workers)
         )
 
     def _is_healthy(self, worker: int, generation: int, since: float, until: float) -> bool:
         samples = self._samples[worker]
         first = bisect_right(samples, since, key=lambda sample: sample.at)
-        within = [sample for sample in samples[max(0, first - 1) :] if sample.at >= since and sample.sent <= until]
+        last = bisect_right(samples, until, key=lambda sample: sample.sent)
+        within = [sample for sample in samples[max(0, first - 1) : last] if sample.at >= since]
         moments = [since, *(sample.at for sample in within), until]
         return all(sample.generation == generation and not sample.degraded for sample in within) and all(
             later - earlier < 1.0 for earlier, later in pairwise(moments)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from support.histories.duplicates import duplicates
 from support.histories.events import AnyEvent, Began, read
-from support.histories.judge import Fault, judge
+from support.histories.judge import Fault, judge_history
 from support.histories.view import History
 
 #: More of one rule's faults say nothing new.
@@ -57,10 +57,11 @@ def verdict(path: Path, events: Sequence[AnyEvent]) -> Verdict:
     seed = next((event.plan.get("seed", 0) for event in events if isinstance(event, Began)), 0)
     counts = Counter(
         {
-            "produced": len(history.at_place),
+            "produced": sum(1 for _ in history.produced()),
             "deliveries": sum(map(len, history.deliveries.values())),
             "settled": sum(any(one.has_settled for one in tries) for tries in history.tries.values()),
             "troubles": len(history.troubles),
+            **({"removed by compaction": history.removed} if history.compacted else {}),
         }
     )
-    return Verdict(path, seed, events[-1].at, judge(events), counts, duplicates(history))
+    return Verdict(path, seed, events[-1].at, judge_history(history), counts, duplicates(history))

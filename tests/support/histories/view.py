@@ -6,19 +6,21 @@ have been served at any moment since asking.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from math import inf
 
+from support.histories.eras import Eras, Place
 from support.histories.events import (
-    DONE,
     OK,
     AnyEvent,
+    Began,
     Committed,
+    Compacted,
     DrainBegan,
     DrainEnded,
-    Entry,
     Gone,
     Handed,
     Launched,
@@ -27,140 +29,25 @@ from support.histories.events import (
     Producing,
     Pulled,
     Pulling,
+    Remade,
+    Rewound,
     Sampled,
     Settled,
     Settling,
     Struck,
+    Trimmed,
 )
+from support.histories.records import Attempt, Delivery, Forgery, Message, Pull, Trouble
 from support.histories.spans import Spans
 
-#: Partition and offset.
-Place = tuple[int, int]
-
-#: A settle whose answer nobody saw may work at any moment for so long: it waits for a rebalance, then for its row.
-_MAY_STILL_WORK = 20.0
-
-
-@dataclass(slots=True, eq=False)
-class Message:
-    """A message that was sent to Kafka. ``line`` and ``end_line`` are those of its two events."""
-
-    asked: Producing
-    line: int
-    end: Produced | None = None
-    end_line: int = 0
-
-    @property
-    def ok(self) -> bool:
-        return self.end is not None and self.end.outcome == "ok"
-
-    @property
-    def place(self) -> Place | None:
-        return (self.asked.partition, self.end.offset) if self.end and self.end.offset is not None else None
-
-
-@dataclass(slots=True, eq=False)
-class Pull:
-    asked: Pulling
-    line: int
-    end: Pulled | None = None
-    end_line: int = 0
-    deliveries: list[Delivery] = field(default_factory=list)
-
-    @property
-    def sent(self) -> float:
-        return self.asked.at
-
-    @property
-    def ended(self) -> float:
-        return self.end.at if self.end else inf
-
-    @property
-    def unseen(self) -> bool:
-        """Whether it may have been handed something that is not in the history."""
-        return self.end is None or self.end.outcome in ("unknown", "unwritten")
-
-    @property
-    def ack_wait(self) -> float:
-        return self.asked.ack_wait_ms / 1000
-
-
-@dataclass(slots=True, eq=False)
-class Delivery:
-    pull: Pull
-    handed: Handed
-
-    @property
-    def place(self) -> Place:
-        return self.handed.partition, self.handed.offset
-
-    @property
-    def line(self) -> int:
-        return self.pull.end_line
-
-    @property
-    def sent(self) -> float:
-        return self.pull.sent
-
-    @property
-    def seen(self) -> float:
-        return self.pull.ended
-
-    @property
-    def count(self) -> int:
-        return self.handed.delivery_count
-
-
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """One entry of a settle."""
-
-    asked: Settling
-    line: int
-    entry: Entry
-    delivery: Delivery
-    end: Settled | None = None
-    end_line: int = 0
-    #: As the worker answered; none: nobody knows what became of it.
-    status: str | None = None
-
-    @property
-    def sent(self) -> float:
-        return self.asked.at
-
-    @property
-    def ended(self) -> float:
-        return self.end.at if self.end else inf
-
-    @property
-    def known(self) -> bool:
-        return self.status is not None and self.status != "retry"
-
-    @property
-    def works_until(self) -> float:
-        return self.ended if self.known else self.sent + _MAY_STILL_WORK
-
-    @property
-    def settles(self) -> bool:
-        """Whether it may settle its message: an ack or a reject that was not refused."""
-        if self.entry.verb == "ack":
-            return not self.known or self.status in DONE
-        return self.entry.verb == "reject" and (not self.known or self.status in (OK, "already_settled"))
-
-    @property
-    def has_settled(self) -> bool:
-        return self.known and self.settles
-
-
-@dataclass(slots=True)
-class Trouble:
-    began: float
-    line: int
-    what: str
-    #: 0: not one worker in particular.
-    worker: int = 0
-    ended: float = inf
-    strike: int = 0
+_NO_ANSWERS = frozenset({"SIGSTOP", "cut from clients", "cut off", "slow link", "delayed link"})
+#: Who is told to end or to move writes down first what it knows.
+_IN_GOOD_ORDER = frozenset(
+    {
+        "SIGTERM", "worker added", "worker removed", "rolling restart", "partitions added", "clock step",
+        "zookeeper killed", "zookeeper paused", "all zookeepers killed", "cut from zookeepers", "retention",
+    }
+)  # fmt: skip
 
 
 class History:
@@ -168,42 +55,51 @@ class History:
 
     def __init__(self, events: Iterable[AnyEvent]) -> None:
         self.messages: list[Message] = []
-        self.at_place: dict[Place, Message] = {}
         self.by_body: dict[str, list[Message]] = defaultdict(list)
         self.pulls: list[Pull] = []
         self.deliveries: dict[Place, list[Delivery]] = defaultdict(list)
         self.attempts: list[Attempt] = []
         self.tries: dict[Place, list[Attempt]] = defaultdict(list)
+        self.forgeries: list[Forgery] = []
         self.settles: list[tuple[Settling, int, Settled | None, int]] = []
         self.commits: list[tuple[Committed, int]] = []
+        self.eras = Eras()
         self.spans = Spans()
         self.troubles: list[Trouble] = []
+        self.compacted = False
+        #: How many records compaction had removed when somebody looked last.
+        self.removed = 0
         self.drain_began = inf
         self.drain: DrainEnded | None = None
         self.drain_line = 0
         self.last_line = 0
+        self._at: dict[tuple[int, int, int], Message] = {}
         self._leases: dict[int, Delivery] = {}
         self._messages: dict[int, Message] = {}
         self._pulls: dict[int, Pull] = {}
         self._settles: dict[int, int] = {}
-        self._entries: dict[int, list[Attempt]] = {}
+        self._entries: dict[int, list[Attempt | Forgery]] = {}
         for line, event in enumerate(events, 1):
             self.last_line = line
             self._take(event, line)
         for deliveries in self.deliveries.values():
             deliveries.sort(key=lambda delivery: (delivery.seen, delivery.sent))
+        for tries in self.tries.values():
+            tries.sort(key=lambda attempt: attempt.sent)
 
     def _take(self, event: AnyEvent, line: int) -> None:
         match event:
+            case Began():
+                self.compacted = bool(event.plan.get("compacted"))
             case Producing():
-                message = self._messages[event.op] = Message(event, line)
+                message = self._messages[event.op] = Message(event, line, self.eras.log)
                 self.messages.append(message)
                 self.by_body[event.body].append(message)
             case Produced():
                 message = self._messages[event.op]
                 message.end, message.end_line = event, line
-                if message.ok and message.place:
-                    self.at_place[message.place] = message
+                if message.ok and event.offset is not None:
+                    self._at[message.log, message.asked.partition, event.offset] = message
             case Pulling():
                 pull = self._pulls[event.op] = Pull(event, line)
                 self.pulls.append(pull)
@@ -215,6 +111,32 @@ class History:
                 self._settled(event, line)
             case Committed():
                 self.commits.append((event, line))
+            case Struck():
+                self._struck(event, line)
+            case DrainBegan():
+                self.drain_began = event.at
+            case DrainEnded():
+                self.drain, self.drain_line = event, line
+            case Remade() | Rewound() | Trimmed() | Compacted():
+                self._operated(event)
+            case Sampled() | Launched() | Gone() | Owned():
+                self._of_a_worker(event, line)
+
+    def _operated(self, event: Remade | Rewound | Trimmed | Compacted) -> None:
+        match event:
+            case Remade():
+                self.eras.remade(event)
+                self.spans.group_deleted()
+            case Rewound():
+                before = (asked.offsets for asked, _ in reversed(self.commits) if asked.at <= event.sent)
+                self.eras.rewound(event, next(before, {}))
+            case Trimmed():
+                self.eras.trimmed(event)
+            case Compacted():
+                self.removed = sum(event.removed.values())
+
+    def _of_a_worker(self, event: Sampled | Launched | Gone | Owned, line: int) -> None:
+        match event:
             case Sampled():
                 self.spans.sampled(event)
             case Launched():
@@ -223,12 +145,6 @@ class History:
                 self.spans.gone(event)
             case Owned():
                 self.spans.owned(event, line)
-            case Struck():
-                self._struck(event, line)
-            case DrainBegan():
-                self.drain_began = event.at
-            case DrainEnded():
-                self.drain, self.drain_line = event, line
 
     def _struck(self, event: Struck, line: int) -> None:
         if not event.over:
@@ -241,19 +157,32 @@ class History:
         pull = self._pulls[event.op]
         pull.end, pull.end_line = event, line
         for handed in event.messages:
-            delivery = Delivery(pull, handed)
+            delivery = Delivery(pull, handed, self._place_of(handed, event.at))
             pull.deliveries.append(delivery)
             self.deliveries[delivery.place].append(delivery)
             self._leases[handed.lease] = delivery
 
+    def _place_of(self, handed: Handed, seen: float) -> Place:
+        """Bodies tell logs apart."""
+        sent = self.by_body.get(handed.body)
+        log = sent[-1].log if sent else self.eras.log
+        return Place(handed.partition, handed.offset, self.eras.in_log(handed.partition, log, seen))
+
     def _settling(self, event: Settling, line: int) -> None:
         self._settles[event.op] = len(self.settles)
         self.settles.append((event, line, None, 0))
-        attempts = [Attempt(event, line, entry, self._leases[entry.lease]) for entry in event.entries]
-        self._entries[event.op] = attempts
-        self.attempts += attempts
-        for attempt in attempts:
-            self.tries[attempt.delivery.place].append(attempt)
+        tried: list[Attempt | Forgery] = []
+        for entry in event.entries:
+            if entry.forged:
+                forgery = Forgery(event, line, entry)
+                self.forgeries.append(forgery)
+                tried.append(forgery)
+            else:
+                attempt = Attempt(event, line, entry, self._leases[entry.lease])
+                self.attempts.append(attempt)
+                self.tries[attempt.delivery.place].append(attempt)
+                tried.append(attempt)
+        self._entries[event.op] = tried
 
     def _settled(self, event: Settled, line: int) -> None:
         number = self._settles[event.op]
@@ -263,17 +192,84 @@ class History:
         for attempt, status in zip(self._entries[event.op], statuses, strict=True):
             attempt.end, attempt.end_line, attempt.status = event, line, status
 
-    # Questions -------------------------------------------------------------------------------------------------------
+    # Messages --------------------------------------------------------------------------------------------------------
+
+    def message(self, place: Place) -> Message | None:
+        """What was produced there; none: nobody knows of anything."""
+        return self._at.get((self.eras.log_of(place), place.partition, place.offset))
+
+    def produced(self) -> Iterator[tuple[Message, Place]]:
+        """Those that certainly are in a log, or were, each at its place in the latest era of that."""
+        for (log, partition, offset), message in self._at.items():
+            yield message, self.eras.places(partition, offset, log)[-1]
+
+    def places(self, message: Message) -> list[Place]:
+        """One for each era of its log, of one whose offset is known."""
+        assert message.offset is not None
+        return self.eras.places(message.asked.partition, message.offset, message.log)
+
+    def tries_before(self, place: Place) -> Iterator[Attempt]:
+        """In this era, and in earlier ones of which something may be remembered."""
+        for one in self.eras.before(place):
+            yield from self.tries.get(one, ())
+
+    def need_not_come(self, place: Place) -> float:
+        """From when on this message may be missing, whatever was done to it."""
+        message = self.message(place)
+        superseded = self._superseded.get(id(message), inf) if message is not None else inf
+        return min(self.eras.gone_at(place), superseded)
+
+    @cached_property
+    def _superseded(self) -> dict[int, float]:
+        """When a later message of the same key was sent, by the earlier one: compaction may remove that."""
+        if not self.compacted:
+            return {}
+        by_key: dict[tuple[int, int, str], list[Message]] = defaultdict(list)
+        for message in self.messages:
+            if message.end is None or message.end.outcome != "aborted":
+                by_key[message.log, message.asked.partition, message.asked.key].append(message)
+        superseded: dict[int, float] = {}
+        for messages in by_key.values():
+            # Of one whose outcome nobody knows, nobody knows where it is either: behind them all, perhaps.
+            messages.sort(key=lambda message: inf if message.offset is None else message.offset, reverse=True)
+            earliest = inf
+            for message in messages:
+                superseded[id(message)] = earliest
+                earliest = min(earliest, message.asked.at)
+        return superseded
+
+    @cached_property
+    def unseen(self) -> list[Pull]:
+        """Pulls that may have been handed something that is not in the history."""
+        return [pull for pull in self.pulls if pull.unseen]
+
+    @cached_property
+    def _unseen_times(self) -> tuple[list[float], list[float]]:
+        return sorted(pull.sent for pull in self.unseen), sorted(pull.ended for pull in self.unseen)
+
+    def unseen_between(self, since: float, until: float) -> int:
+        """How many of those were sent before ``until`` and had not ended at ``since``, which is not later."""
+        sent, ended = self._unseen_times
+        return bisect_left(sent, until) - bisect_right(ended, min(since, until))
+
+    # Troubles --------------------------------------------------------------------------------------------------------
 
     def troubled(self, since: float, until: float) -> bool:
-        return any(trouble.began <= until and trouble.ended >= since for trouble in self.troubles)
+        return any(trouble.began <= until and trouble.felt_until >= since for trouble in self.troubles)
+
+    def shaken(self, since: float, until: float) -> bool:
+        """Whether something came upon workers or brokers that left them no time to write down what they knew."""
+        return any(
+            trouble.what not in _IN_GOOD_ORDER and trouble.began <= until and trouble.felt_until >= since
+            for trouble in self.troubles
+        )
 
     def paused(self, since: float, until: float, worker: int) -> float:
-        """For how long of this time this worker could not have answered, being stopped."""
+        """For how much of this time, at most, this worker's answers may not have come: it was stopped or cut off."""
         return sum(
-            max(0.0, min(until, trouble.ended) - max(since, trouble.began))
+            max(0.0, min(until, trouble.felt_until) - max(since, trouble.began))
             for trouble in self.troubles
-            if trouble.what == "SIGSTOP" and trouble.worker in (0, worker)
+            if trouble.what in _NO_ANSWERS and trouble.worker in (0, worker)
         )
 
     def healthy(self, since: float, until: float) -> bool:
@@ -288,6 +284,6 @@ class History:
         """
         if self.spans.is_alone(delivery.sent, delivery.seen):
             return False
-        if self.spans.owner(delivery.seen, delivery.place[0]) == delivery.pull.asked.worker:
+        if self.spans.owner(delivery.seen, delivery.place.partition) == delivery.pull.asked.worker:
             return False
         return not any(attempt.delivery is delivery and attempt.status == OK for attempt in self.tries[delivery.place])
