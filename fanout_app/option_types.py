@@ -16,6 +16,12 @@ _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _HIGHEST_PORT = 65535
 
 
+def option(name: str, help: str, **attributes: Any) -> click.Option:
+    """An option, and the variable that says the same."""
+    variable = "FANOUT_" + name.upper().replace("-", "_")
+    return click.Option([f"--{name}"], envvar=variable, show_envvar=True, help=help, **attributes)
+
+
 class WithUnit(click.ParamType):
     """A number with one of the units given, between two limits (in the base unit)."""
 

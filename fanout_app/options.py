@@ -7,12 +7,12 @@ Values carry their unit (``30s``, ``500ms``, ``64MiB``); a bare number is refuse
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
+from fanout_app.connection_options import CONNECTION_OPTIONS
 from fanout_app.core.errors import OptionError
-from fanout_app.option_types import Addresses, Matching, OrElse, size, time
+from fanout_app.option_types import Addresses, Matching, OrElse, option, size, time
 
 #: Given for servers that are not to be looked for.
 WITHOUT = "none"
@@ -52,6 +52,12 @@ class Options:
     client_limit: int
     client_ttl: float
     max_waiting: int
+    max_connections: int | None
+    request_timeout: float
+    answer_timeout: float
+    idle_timeout: float
+    max_header_size: float
+    max_body_size: float
     max_row_bytes: float
     session_timeout: float
     zookeeper_timeout: float
@@ -127,56 +133,51 @@ class Options:
         return self.brokers.split(",")
 
 
-def _option(name: str, help: str, **attributes: Any) -> click.Option:
-    variable = "FANOUT_" + name.upper().replace("-", "_")
-    return click.Option([f"--{name}"], envvar=variable, show_envvar=True, help=help, **attributes)
-
-
 TABLE: tuple[click.Option, ...] = (
-    _option(
+    option(
         "id",
         "Name of the service: workers with the same id and topic share the work.",
         required=True,
         type=Matching("id", r"[A-Za-z0-9._-]{1,100}", "1 to 100 of A-Z a-z 0-9 . _ -"),
     ),
-    _option(
+    option(
         "topic",
         "Kafka topic whose messages are handed out.",
         required=True,
         type=Matching("topic", _TOPIC, "the name of a Kafka topic: 1 to 249 of A-Z a-z 0-9 . _ -"),
     ),
-    _option(
+    option(
         "brokers",
         "Kafka brokers to start from. Default: those found by links or host names, else 127.0.0.1:9092.",
         default="",
         type=_HOSTS,
     ),
-    _option(
+    option(
         "zookeepers",
         f"ZooKeeper servers; {WITHOUT}: do without. Default: those found by links or host names, else {WITHOUT}.",
         default="",
         type=_ZOOKEEPERS,
     ),
-    _option(
+    option(
         "bind",
         "Address to serve HTTP on. Default 127.0.0.1:6066, or the next free port up to 6099 if that is taken.",
         default=None,
         type=_BIND,
     ),
-    _option(
+    option(
         "advertise",
         "Address at which the other workers reach this one. Default: where it serves, or, where that is all addresses, "
         "the one from which it reaches its broker.",
         default=None,
         type=_ADVERTISE,
     ),
-    _option(
+    option(
         "admin-port",
         "Port of its own, on the host of --bind, for all but what clients ask for and health. Default: one for all.",
         default=None,
         type=click.IntRange(0, 65535),
     ),
-    _option(
+    option(
         "ack-wait",
         "How long a lease lasts if the pull does not say.",
         default="30s",
@@ -192,167 +193,168 @@ TABLE: tuple[click.Option, ...] = (
         show_default=True,
         type=click.Choice(["earliest", "latest"]),
     ),
-    _option(
+    option(
         "isolation-level",
         "Whether messages of open and aborted transactions are handed out.",
         default="read_committed",
         show_default=True,
         type=click.Choice(["read_committed", "read_uncommitted"]),
     ),
-    _option(
+    option(
         "buffer-bytes",
         "Bodies held in memory, buffered and leased; fetching stops above it.",
         default="64MiB",
         show_default=True,
         type=size(1 << 10, 1 << 40, "64MiB"),
     ),
-    _option(
+    option(
         "max-ack-pending",
         "Unsettled messages held per partition; fetching of that partition stops above it.",
         default=10_000,
         show_default=True,
         type=click.IntRange(1, 10_000_000),
     ),
-    _option(
+    option(
         "client-limit",
         "Messages in flight per client; a pull of a client that has so many waits.",
         default=1000,
         show_default=True,
         type=click.IntRange(1, 1_000_000),
     ),
-    _option(
+    option(
         "client-ttl",
         "How long a client counts as alive after its last pull or lease.",
         default="10s",
         show_default=True,
         type=time(0.1, 3600, "10s"),
     ),
-    _option(
+    option(
         "max-waiting",
         "Pulls that may wait at once; further ones are answered 429.",
         default=10_000,
         show_default=True,
         type=click.IntRange(1, 1_000_000),
     ),
-    _option(
+    *CONNECTION_OPTIONS,
+    option(
         "max-row-bytes",
         "Size of a ledger row at which intake of its partition stops; must fit the broker's max.message.bytes.",
         default="512KiB",
         show_default=True,
         type=size(1 << 10, 1 << 30, "512KiB"),
     ),
-    _option(
+    option(
         "session-timeout",
         "How long the broker waits for a silent worker before its partitions go to others.",
         default="6s",
         show_default=True,
         type=time(3, 600, "6s"),
     ),
-    _option(
+    option(
         "zookeeper-timeout",
         "How long ZooKeeper waits for a silent worker before another one may lead; at least two of its ticks.",
         default="6s",
         show_default=True,
         type=time(1, 60, "6s"),
     ),
-    _option(
+    option(
         "leader-lease",
         "How long a leader goes on without word from ZooKeeper and Kafka, and how long a new one waits.",
         default="2s",
         show_default=True,
         type=time(0.2, 60, "2s"),
     ),
-    _option(
+    option(
         "leader-timeout",
         "How long the leader may be silent before the others depose it; longer than --leader-lease.",
         default="3s",
         show_default=True,
         type=time(1, 120, "3s"),
     ),
-    _option(
+    option(
         "routing",
         "How a pull gets the messages of other workers: they are passed on to it, or it is sent to them (HTTP 307).",
         default="forward",
         show_default=True,
         type=click.Choice(["forward", "redirect"]),
     ),
-    _option(
+    option(
         "commit-interval",
         "How often floors are committed to the consumer group.",
         default="3s",
         show_default=True,
         type=time(0.1, 600, "3s"),
     ),
-    _option(
+    option(
         "drain",
         "How long requests are still served after SIGTERM.",
         default="3s",
         show_default=True,
         type=time(0, 60, "3s"),
     ),
-    _option(
+    option(
         "stall-timeout",
         "How long the event loop may stand still before the worker ends itself, for a fresh one to take over.",
         default="10s",
         show_default=True,
         type=time(1, 600, "10s"),
     ),
-    _option(
+    option(
         "max-deliver",
         "Deliveries after which a message is rejected instead of handed out again. Default: no limit.",
         default=None,
         type=click.IntRange(1, 65535),
     ),
-    _option(
+    option(
         "backoff-first",
         "Rest of a message after its second failed delivery, doubled after each further one; none after the first.",
         default="100ms",
         show_default=True,
         type=time(0, 86400, "100ms"),
     ),
-    _option(
+    option(
         "backoff-longest",
         "The longest such rest.",
         default="60s",
         show_default=True,
         type=time(0, 86400, "60s"),
     ),
-    _option(
+    option(
         "backoff-jitter",
         "Share of such a rest that chance may take off, so that messages that failed together come apart.",
         default=0.5,
         show_default=True,
         type=click.FloatRange(0, 1),
     ),
-    _option(
+    option(
         "long-delay",
         "A message delayed for longer keeps no body in memory: it is read again when it is due.",
         default="10s",
         show_default=True,
         type=time(0, 86400, "10s"),
     ),
-    _option(
+    option(
         "other-client-wait",
         "How long a failed message waits for another client before the one that failed it may have it again.",
         default="1s",
         show_default=True,
         type=time(0, 3600, "1s"),
     ),
-    _option(
+    option(
         "lease-key-file",
         "Keys for lease tokens, one a line, the first signs, all count; read again when it changes. "
         "Default: a key made once and kept in ZooKeeper or Kafka.",
         default=None,
         type=click.Path(),
     ),
-    _option(
+    option(
         "tokens-file",
         "Hashes of the tokens that clients and operators must send, one a line, with what each allows; read again when "
         "it changes. Default: nobody is asked for one.",
         default=None,
         type=click.Path(),
     ),
-    _option(
+    option(
         "dead-letter-topic",
         "Existing topic where rejected messages go. Default: they are parked.",
         default=None,

@@ -8,7 +8,6 @@ from fanout_app.kafka.assignor import LedgerAssignor
 from fanout_app.kafka.prepare import Prepared
 from fanout_app.logs import logging_config
 from fanout_app.options import Options
-from fanout_app.web.handlers import MAX_BODY
 from fanout_app.worker import FanoutWorker
 
 _MONTH = 30 * 24 * 3600.0
@@ -50,7 +49,7 @@ def settings(options: Options, prepared: Prepared) -> dict[str, Any]:
         # There is no leader among Faust's workers here, so no topic for one either.
         "topic_disable_leader": True,
         "web_enabled": True,
-        "web_application_options": {"client_max_size": MAX_BODY},
+        "web_application_options": {"client_max_size": int(options.max_body_size)},
         "Worker": FanoutWorker,
         "PartitionAssignor": LedgerAssignor,
         "worker_redirect_stdouts": False,

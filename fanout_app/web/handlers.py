@@ -25,15 +25,12 @@ from fanout_app.web.problems import (
     not_found,
     plain,
 )
-from fanout_app.web.protocol import UNREADABLE, has_hung_up
+from fanout_app.web.protocol import UNREADABLE, TooSlowError, has_hung_up
 from fanout_app.web.schemas import NoQuery
 from fanout_app.web.validation import Body, query
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: Largest request body in bytes, for the application's ``client_max_size``: four full lists with short reasons are
-#: well under 1 MiB.
-MAX_BODY: Final = 4 << 20
 _NOTHING: Final = Body(NoQuery)
 _log = logging.getLogger(__name__)
 
@@ -82,14 +79,28 @@ def hang_up(request: web.Request) -> None:
 
 async def read_body(request: web.Request) -> bytes:
     """The whole body, empty where there is none. Raises `Problem`."""
+    refuse_long_body(request)
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise Problem(
-            Kind.TOO_LARGE, "the body is larger than this worker reads: send fewer entries at a time"
+        raise too_large(request) from None
+    except TooSlowError:
+        raise web.HTTPRequestTimeout(
+            text="the body has not come whole in time: nothing was done, send it again, faster or in smaller parts"
         ) from None
     except UNREADABLE:
         raise invalid([Fault("body", "cannot be read: its length, chunks or Content-Encoding are wrong")]) from None
+
+
+def refuse_long_body(request: web.Request) -> None:
+    """Where a body says itself that it is too large nothing of it is waited for."""
+    if (request.content_length or 0) > request.client_max_size:
+        raise too_large(request)
+
+
+def too_large(request: web.Request) -> Problem:
+    most = request.client_max_size
+    return Problem(Kind.TOO_LARGE, f"this worker reads {most} bytes of a body at most: send fewer entries at a time")
 
 
 def refuse_query(request: web.Request) -> None:
@@ -118,6 +129,7 @@ def expecting(admit: Admit) -> Callable[[web.Request], Awaitable[web.StreamRespo
             return plain(417, "of Expect only 100-continue is met")
         try:
             admit(request)
+            refuse_long_body(request)
         except Problem as problem:
             return problem.response()
         if request.version >= aiohttp.HttpVersion11:

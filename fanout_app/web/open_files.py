@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import logging
 import resource
-from typing import Final
+from typing import Final, NamedTuple
 
 logger = logging.getLogger("fanout.web.open_files")
 
 #: Files beside the connections of waiting pulls: Kafka, ZooKeeper, and the connections of whoever does not pull.
 _BESIDES: Final = 200
+#: Files beside all connections of clients: Kafka, ZooKeeper, and what those have who run it at a port of their own.
+_OURS: Final = 150
 
 
-def room_for(pulls: int) -> int:
-    """Raise the soft limit of open files, as far as the hard one allows, and return how many pulls may wait then.
+class Room(NamedTuple):
+    """What there is room for."""
+
+    pulls: int
+    connections: int
+
+
+def room_for(pulls: int, connections: int | None = None) -> Room:
+    """Raise the soft limit of open files, as far as the hard one allows, and return how many fit then.
 
     A connection that could not be accepted would wait unanswered, and one to Kafka could not be made again: better one
     pull is answered 429.
     """
-    # Clients settle on connections of their own while their pulls wait.
-    limit = _raised(_BESIDES + 2 * pulls)
-    fits = max(1, limit - _BESIDES)
-    if fits >= pulls:
-        return pulls
-    logger.warning(
-        "%d pulls may wait, not %d: this process may open %d files; raise that (ulimit -Hn), or lower --max-waiting",
-        fits, pulls, limit,
-    )  # fmt: skip
-    return fits
+    if connections is None:
+        # Clients settle on connections of their own while their pulls wait.
+        connections = 2 * pulls
+    limit = _raised(_BESIDES + max(pulls, connections))
+    room = Room(min(pulls, max(1, limit - _BESIDES)), min(connections, max(1, limit - _OURS)))
+    if room.pulls < pulls:
+        logger.warning(
+            "%d pulls may wait, not %d: this process may open %d files; raise that (ulimit -Hn), or lower"
+            " --max-waiting",
+            room.pulls, pulls, limit,
+        )  # fmt: skip
+    return room
 
 
 def _raised(wanted: int) -> int:

@@ -100,7 +100,11 @@ def from_http_exception(error: web.HTTPException) -> web.Response:
         return method_not_allowed(error.method, error.allowed_methods).response()
     kind = _OF_STATUS.get(error.status)
     detail = error.text or error.reason
-    return plain(error.status, detail) if kind is None else Problem(kind, detail).response()
+    response = plain(error.status, detail) if kind is None else Problem(kind, detail).response()
+    if isinstance(error, web.HTTPRequestTimeout):
+        # What has come of the request is neither the beginning of another one nor worth waiting for.
+        response.force_close()
+    return response
 
 
 def method_not_allowed(method: str, allowed: Iterable[str]) -> Problem:

@@ -1,8 +1,10 @@
-"""What goes on below the routes: requests that are no HTTP at all, and clients that hang up while nobody reads.
+"""What goes on below the routes: requests that are no HTTP at all, or never come to an end, and clients that hang up
+while nobody reads, or never read.
 
-aiohttp would answer the first with plain text and log a stack trace at every port scan. The second it does not notice:
-where a client has sent more requests, or more of a body, behind the one that waits than is taken in advance, nothing
-is read from its connection, not even its end. Give the application to `ProblemRunner` in place of aiohttp's own runner.
+aiohttp would answer the first with plain text and log a stack trace at every port scan, and wait for the second for
+ever. The third it does not notice: where a client has sent more requests, or more of a body, behind the one that waits
+than is taken in advance, nothing is read from its connection, not even its end. Give the application to `ProblemRunner`
+in place of aiohttp's own runner.
 """
 
 from __future__ import annotations
@@ -10,14 +12,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
-from fanout_app.web.problems import Fault, invalid
+from fanout_app.web.places import Places
+from fanout_app.web.problems import Fault, invalid, plain
+from fanout_app.web.serving_limits import ServingLimits
+from fanout_app.web.unsent import Unsent
 
 #: What reading a body raises when the client has sent something else than it announced.
 UNREADABLE: Final = (HttpProcessingError, web.RequestPayloadError, aiohttp.ClientPayloadError)
@@ -26,7 +33,16 @@ _LOOK_EVERY: Final = 1.0
 #: The state of TCP_INFO (Linux) in which neither end has closed; elsewhere nobody can tell without reading.
 _ESTABLISHED: Final = b"\x01"
 _TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
+#: How many of those that found no place are answered so at once; further ones are hung up on.
+_MOST_TURNED_AWAY: Final = 100
+_BOUNDLESS: Final = 1 << 62
+#: Seconds in which they have to ask for something.
+_ASK_WITHIN: Final = 1.0
 _log = logging.getLogger(__name__)
+
+
+class TooSlowError(web.RequestPayloadError):
+    """The rest of a body is waited for no longer."""
 
 
 def has_hung_up(transport: asyncio.BaseTransport) -> bool:
@@ -40,17 +56,128 @@ def has_hung_up(transport: asyncio.BaseTransport) -> bool:
 
 
 class _Connection(RequestHandler):
-    __slots__ = ("_next_look",)
+    __slots__ = ("_body", "_head_is_due", "_next_look", "_server", "_turned_away", "_unsent")
 
     _next_look: asyncio.TimerHandle | None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, server: _Server, **kwargs: Any) -> None:
+        self._server = server
         self._next_look = None
-        super().__init__(*args, **kwargs)
+        self._head_is_due: asyncio.TimerHandle | None = None
+        #: Of the last request whose head has come.
+        self._body: aiohttp.StreamReader = EMPTY_PAYLOAD
+        #: It has found no place: it is told so and closed.
+        self._turned_away = False
+        super().__init__(server, **kwargs)
+        self._unsent = Unsent(self._loop, server.limits.answer_timeout)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        end = self.transport
+        assert end is not None
+        assert self._task_handler is not None
+        # A connection that is closed stays open until all of its answers have left, however its client reads them.
+        self._task_handler.add_done_callback(lambda _: self._unsent.watch(end))
+        try:
+            gone = self._server.places.take(self)
+        except LookupError:
+            self._turn_away()
+        else:
+            if gone is not None:
+                gone.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_looking()
+        self._stop_waiting()
+        self._unsent.forget()
+        self._server.places.leave(self)
+        self._server.turned_away.discard(self)
         super().connection_lost(exc)
+
+    # No place for it -------------------------------------------------------------------------------------------------
+
+    def _turn_away(self) -> None:
+        self._turned_away = True
+        if len(self._server.turned_away) < _MOST_TURNED_AWAY:
+            self._server.turned_away.add(self)
+            self._head_is_due = self._loop.call_later(_ASK_WITHIN, self.force_close)
+        else:
+            assert self.transport is not None
+            self.transport.abort()
+
+    async def _no_place(self, request: web.BaseRequest) -> web.StreamResponse:
+        most = self._server.places.most
+        response = plain(503, f"{most} connections are open at this worker already: come again later, or ask another")
+        response.force_close()
+        return response
+
+    # What is to come of a request ------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._force_close or self._close:
+            return
+        before, body_has_come = self._request_count, self._body.is_eof()
+        super().data_received(data)
+        if self._request_count != before:
+            self._stop_waiting()
+            self._body = self._messages[-1][1]
+            self._server.places.busy(self)
+        elif body_has_come and data and not self._upgraded and self._head_is_due is None:
+            self._await_head()
+
+    def _await_head(self) -> None:
+        self._head_is_due = self._loop.call_later(self._server.limits.request_timeout, self._give_head_up)
+
+    def _stop_waiting(self) -> None:
+        if self._head_is_due is not None:
+            self._head_is_due.cancel()
+            self._head_is_due = None
+
+    def _give_head_up(self) -> None:
+        if self._waiter is None or self._waiter.done():
+            # The request before it is not answered yet.
+            self._await_head()
+            return
+        self._head_is_due = None
+        late = HttpProcessingError(code=408, message="its head has not come in time")
+        self._messages.append((_ErrInfo(status=408, exc=late, message=late.message), EMPTY_PAYLOAD))
+        self._waiter.set_result(None)
+
+    async def _handle_request(
+        self,
+        request: web.BaseRequest,
+        start_time: float | None,
+        request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+    ) -> tuple[web.StreamResponse, bool]:
+        if self._turned_away and request.path not in self._server.always:
+            request_handler = self._no_place
+        body = request.content
+        late = None
+        if not body.is_eof():
+            late = self._loop.call_later(self._server.limits.request_timeout, _give_body_up, body)
+        try:
+            return await super()._handle_request(request, start_time, request_handler)
+        finally:
+            if late is not None and body.is_eof():
+                # What is left of it is skipped, for no longer than that either.
+                late.cancel()
+            if not self._messages:
+                self._server.places.idle(self)
+
+    # What is to leave of an answer -----------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # Workers among themselves tell by other signs that one of them is gone.
+        if self.transport is not None and not self._upgraded:
+            self._unsent.watch(self.transport)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.transport is not None:
+            self._unsent.forget()
+
+    # Clients that hang up --------------------------------------------------------------------------------------------
 
     def _pause_transport_reading(self) -> None:
         super()._pause_transport_reading()
@@ -76,6 +203,8 @@ class _Connection(RequestHandler):
         else:
             self._next_look = self._loop.call_later(_LOOK_EVERY, self._look)
 
+    # What is no request ----------------------------------------------------------------------------------------------
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -88,6 +217,8 @@ class _Connection(RequestHandler):
         # The first line says what is wrong, the others quote the request.
         reason = (message or exc.message or "is not HTTP").partition("\n")[0].rstrip(":")
         _log.debug("no HTTP from %s: %s", request.remote, reason)
+        if status == 408:
+            return plain(status, f"this is no request yet: {reason}; send it faster, or on a new connection")
         return invalid([Fault("request", f"is not HTTP as it should be ({reason})")]).response()
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
@@ -98,7 +229,27 @@ class _Connection(RequestHandler):
             super().log_exception(*args, **kw)
 
 
+def _give_body_up(body: aiohttp.StreamReader) -> None:
+    if not body.is_eof():
+        body.set_exception(TooSlowError("the body has not come in time"))
+
+
 class _Server(web.Server):
+    def __init__(
+        self, made: web.Server, limits: ServingLimits, places: Places[_Connection], always: Collection[str]
+    ) -> None:
+        super().__init__(
+            made.request_handler,
+            request_factory=made.request_factory,
+            handler_cancellation=made.handler_cancellation,
+            loop=made._loop,
+            **made._kwargs,
+        )
+        self.limits = limits
+        self.places = places
+        self.always = always
+        self.turned_away: set[_Connection] = set()
+
     def __call__(self) -> _Connection:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
@@ -106,12 +257,25 @@ class _Server(web.Server):
 class ProblemRunner(web.AppRunner):
     """aiohttp's runner of applications, with our connections."""
 
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(
-            made.request_handler,
-            request_factory=made.request_factory,
-            handler_cancellation=made.handler_cancellation,
-            loop=made._loop,
-            **made._kwargs,
+    def __init__(
+        self, app: web.Application, limits: ServingLimits, *, always: Collection[str] = (), **kwargs: Any
+    ) -> None:
+        """``always`` are the paths that are answered also where there is no place for one more connection."""
+        super().__init__(
+            app,
+            access_log=None,
+            keepalive_timeout=limits.idle_timeout,
+            max_line_size=limits.header_size,
+            max_field_size=limits.header_size,
+            **kwargs,
         )
+        self._limits = limits
+        self._places = Places[_Connection](_BOUNDLESS)
+        self._always = always
+
+    def allow(self, connections: int) -> None:
+        """How many may be open from now on."""
+        self._places.most = connections
+
+    async def _make_server(self) -> web.Server:
+        return _Server(await super()._make_server(), self._limits, self._places, self._always)

@@ -12,8 +12,10 @@ from aiohttp.web import Application, BaseSite, SockSite
 from faust.web.drivers.aiohttp import Web
 
 from fanout_app.core.errors import StartError
+from fanout_app.options import Options
 from fanout_app.web.open_files import room_for
 from fanout_app.web.protocol import ProblemRunner
+from fanout_app.web.serving_limits import ServingLimits
 from fanout_app.web.views import install
 
 logger = logging.getLogger("fanout.web.server")
@@ -23,6 +25,11 @@ DEFAULT_PORTS = range(6066, 6100)
 #: Connections that wait to be accepted: a burst of clients that connect at once must not be refused.
 _BACKLOG = 1024
 _SHUTDOWN = 2.0
+#: Connections at the port of those who run it.
+_MOST_OPERATORS = 50
+#: Who asks here is answered however many connections there are: a worker that is full must not be taken for a sick one,
+#: nor lose the others.
+_ALWAYS = frozenset({"/healthz", "/readyz", "/internal/link"})
 _BIND = "--bind HOST:PORT"
 
 
@@ -31,11 +38,12 @@ class FanoutWeb(Web):
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        self._runner = _runner(self.web_app)
+        self._runner = _runner(self.web_app, app.options)
         self._operators: Application | None = None
         if app.options.admin_port is not None:
             self._operators = Application(**app.conf.web_application_options)
-            self._operators_runner = _runner(self._operators)
+            self._operators_runner = _runner(self._operators, app.options)
+            self._operators_runner.allow(_MOST_OPERATORS)
         #: Where this worker answers, once it does.
         self.address = ""
 
@@ -44,6 +52,8 @@ class FanoutWeb(Web):
 
     async def on_start(self) -> None:
         app = self.app
+        room = room_for(app.options.max_waiting, app.options.max_connections)
+        self._runner.allow(room.connections)
         install(
             self.web_app,
             app.runtime,
@@ -51,7 +61,7 @@ class FanoutWeb(Web):
             render_metrics=app.metrics.render,
             operators=self._operators,
             gate=app.gate,
-            max_waiting=room_for(app.options.max_waiting),
+            max_waiting=room.pulls,
             ack_wait=app.options.ack_wait,
             redirect=app.options.routing == "redirect",
             link=lambda request: app.mesh.accept(request),
@@ -84,9 +94,15 @@ class FanoutWeb(Web):
         return SockSite(self._runner, listener, backlog=_BACKLOG)
 
 
-def _runner(app: Application) -> ProblemRunner:
+def _runner(app: Application, options: Options) -> ProblemRunner:
+    limits = ServingLimits(
+        request_timeout=options.request_timeout,
+        answer_timeout=options.answer_timeout,
+        idle_timeout=options.idle_timeout,
+        header_size=int(options.max_header_size),
+    )
     # Without cancellation a handler whose client is gone would go on waiting, and be given messages.
-    return ProblemRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
+    return ProblemRunner(app, limits, always=_ALWAYS, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
 
 
 def _url(listener: socket.socket) -> str:

@@ -14,13 +14,15 @@ from aiohttp import web
 from fanout_app.lease_keys import LeaseKeys
 from fanout_app.metrics import Metrics
 from fanout_app.web.access import Gate
-from fanout_app.web.handlers import MAX_BODY
 from fanout_app.web.protocol import ProblemRunner
+from fanout_app.web.serving_limits import ServingLimits
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.views import install
 from unit.web.fake_runtime import FakeRuntime
 
 DEADLINE = 10.0
+#: The default of ``--max-body-size``.
+MAX_BODY = 4 << 20
 
 
 @dataclass
@@ -79,14 +81,24 @@ async def serving(
     *,
     handler_cancellation: bool = True,
     gate: Gate | None = None,
-    **limits: Any,
+    limits: ServingLimits | None = None,
+    connections: int | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Served]:
     runtime = runtime or FakeRuntime()
     codec = TokenCodec(LeaseKeys([b"a key of the tests"]), runtime.id, runtime.topic)
     metrics = Metrics(runtime)
     app = web.Application(client_max_size=MAX_BODY)
-    install(app, runtime, codec, render_metrics=metrics.render, gate=gate, **limits)
-    runner = ProblemRunner(app, handler_cancellation=handler_cancellation, access_log=None, shutdown_timeout=0.1)
+    install(app, runtime, codec, render_metrics=metrics.render, gate=gate, **settings)
+    runner = ProblemRunner(
+        app,
+        limits or ServingLimits(),
+        always={"/healthz"},
+        handler_cancellation=handler_cancellation,
+        shutdown_timeout=0.1,
+    )
+    if connections is not None:
+        runner.allow(connections)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

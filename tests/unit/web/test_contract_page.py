@@ -12,11 +12,11 @@ import pytest
 from aiohttp import web
 from msgspec import inspect
 
+from fanout_app.connection_options import CONNECTION_OPTIONS
 from fanout_app.core.requests import Empty
 from fanout_app.lease_keys import LeaseKeys
 from fanout_app.options import TABLE
 from fanout_app.web import schemas
-from fanout_app.web.handlers import MAX_BODY
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.views import install
 from unit.web.contract_page import PAGE, routes, table
@@ -29,7 +29,7 @@ _CONTEXT = click.Context(click.Command("fanout"))
 DEFAULTS = {
     option.name: option.type_cast_value(_CONTEXT, option.default)
     for option in TABLE
-    if option.name in ("ack_wait", "max_waiting")
+    if option.name in ("ack_wait", "max_waiting", *(option.name for option in CONNECTION_OPTIONS))
 }
 
 
@@ -141,10 +141,23 @@ def test_lists_reasons_and_bodies_are_as_large_as_the_page_says() -> None:
         reason = _inspected(kind).get("reason")
         assert reason is None or reason.max_length == 4096
     assert "`reason` is at most 4096 characters" in PAGE
-    assert MAX_BODY == 4 << 20
-    assert "A body is at most 4 MiB" in PAGE
+    assert DEFAULTS["max_body_size"] == 4 << 20
+    assert "a body is at most 4 MiB (`--max-body-size`;" in PAGE
     assert DEFAULTS["max_waiting"] == 10_000
     assert "`--max-waiting` (10,000 pulls a worker;" in PAGE
+
+
+def test_what_a_client_may_ask_of_a_connection_is_what_the_page_says() -> None:
+    assert DEFAULTS["max_header_size"] == 8 << 10
+    assert "8 KiB (`--max-header-size`;" in PAGE
+    assert DEFAULTS["request_timeout"] == 10.0
+    assert "10 s (`--request-timeout`)" in PAGE
+    assert DEFAULTS["answer_timeout"] == 30.0
+    assert "30 s (`--answer-timeout`)" in PAGE
+    assert DEFAULTS["idle_timeout"] == 120.0
+    assert "2 minutes (`--idle-timeout`)" in PAGE
+    assert DEFAULTS["max_connections"] is None
+    assert "twice `--max-waiting` (`--max-connections`)" in PAGE
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,25 @@ def test_as_many_pulls_may_wait_as_the_process_can_hold_connections(
     hard = limits.hard
     monkeypatch.setattr(resource, "getrlimit", limits.get)
     monkeypatch.setattr(resource, "setrlimit", limits.set)
-    assert room_for(10_000) == fits
+    assert room_for(10_000).pulls == fits
     assert (limits.soft, limits.hard) == (soft, hard)
     assert (f"{fits} pulls may wait, not 10000: this process may open {soft} files" in caplog.text) == (fits < 10_000)
+
+
+@pytest.mark.parametrize(
+    ("limits", "asked", "soft", "connections"),
+    [
+        (Limits(1024, 524_288), None, 20_200, 20_000),
+        (Limits(1024, 524_288), 50_000, 50_200, 50_000),
+        (Limits(1024, 524_288), 500, 10_200, 500),
+        (Limits(1024, 4096), None, 4096, 3946),
+        (Limits(100, 100), None, 100, 1),
+    ],
+)
+def test_twice_as_many_connections_may_be_open_or_as_many_as_are_asked_for_or_fit(
+    limits: Limits, asked: int | None, soft: int, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", limits.get)
+    monkeypatch.setattr(resource, "setrlimit", limits.set)
+    assert room_for(10_000, asked).connections == connections
+    assert limits.soft == soft
