@@ -22,6 +22,7 @@ from support.histories.plan import Plan
 from support.histories.progress import Progress
 from support.histories.soak_plan import soak_plan_of
 from support.histories.soak_summary import summary
+from support.network.network import Network
 from support.stack import ROOT, Stack, running_stack
 
 KEPT = ROOT / ".local" / "histories"
@@ -29,6 +30,8 @@ SEEDS = 1_000_000
 #: Leases of 9 s may have been handed over, and what came while nobody could be reached is a backlog.
 DRAINED_WITHIN = 60.0
 TOLD_EVERY = 10.0
+#: Of the broker whose disk can be filled.
+_SMALL_DISK = "kafka-1"
 #: What a shell says of what was interrupted.
 _INTERRUPTED = 130
 _KINDS: frozenset[Trouble] = frozenset(
@@ -74,8 +77,13 @@ def _soak(plan: Plan, minutes: float, where: Path, *, keep: bool) -> str:
     where.mkdir(parents=True)
     click.echo(f"seed {plan.seed}: {len(plan.strikes)} strikes in about {minutes:g} minutes; all files in {where}")
     try:
-        with running_stack(kafka=plan.brokers, zookeeper=plan.zookeepers) as stack:
-            path = asyncio.run(_run(plan, stack, where))
+        with (
+            Network() as network,
+            running_stack(
+                kafka=plan.brokers, zookeeper=plan.zookeepers, network=network, small_disk=_SMALL_DISK
+            ) as stack,
+        ):
+            path = asyncio.run(_run(plan, stack, network, where))
     except Exception as error:
         # Whatever went wrong, the others are to be run; the plan is in the history's first line.
         click.echo(f"seed {plan.seed} did not come to its end: {error!r}; see {where}")
@@ -95,10 +103,12 @@ def _soak(plan: Plan, minutes: float, where: Path, *, keep: bool) -> str:
     return "; ".join(made.failures) or "passed"
 
 
-async def _run(plan: Plan, stack: Stack, where: Path) -> Path:
+async def _run(plan: Plan, stack: Stack, network: Network, where: Path) -> Path:
     progress = Progress()
     async with aiohttp.ClientSession() as session, _told(progress):
-        return await attempt(plan, stack, session, where, drained_within=DRAINED_WITHIN, watch=progress.see)
+        return await attempt(
+            plan, stack, session, where, drained_within=DRAINED_WITHIN, network=network, watch=progress.see
+        )
 
 
 @asynccontextmanager
