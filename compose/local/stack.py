@@ -117,9 +117,11 @@ def logs(args: argparse.Namespace) -> None:
 
 def kill(args: argparse.Namespace) -> None:
     with state.locked(args.name):
-        server = _server(_known(args.name), args.server)
-        if processes.kill([(server.pid, server.started)]):
-            raise StackError(f"{server.name} survived SIGKILL")
+        killed = _servers(_known(args.name), args.servers)
+        survivors = processes.kill([(server.pid, server.started) for server in killed])
+        for server in killed:
+            if server.pid in survivors:
+                raise StackError(f"{server.name} survived SIGKILL")
 
 
 def pause(args: argparse.Namespace) -> None:
@@ -133,13 +135,13 @@ def resume(args: argparse.Namespace) -> None:
 def start(args: argparse.Namespace) -> None:
     with state.locked(args.name):
         stack = _known(args.name)
-        server = _server(stack, args.server)
-        _check_not_paused(stack, server)
-        if server.alive:
-            print(f"{server.name} runs already", file=sys.stderr)
-        else:
-            lifecycle.launch(stack, [server])
-        lifecycle.wait_until_ready(stack, [server], together=False)
+        wanted = _servers(stack, args.servers)
+        for server in wanted:
+            _check_not_paused(stack, server)
+            if server.alive:
+                print(f"{server.name} runs already", file=sys.stderr)
+        lifecycle.launch(stack, [server for server in wanted if not server.alive])
+        lifecycle.wait_until_ready(stack, wanted, together=False)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -157,9 +159,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _signal(args: argparse.Namespace, signum: signal.Signals) -> None:
-    server = _server(_known(args.name), args.server)
-    if not processes.send(server.pid, server.started, signum):
-        raise StackError(f"{server.name} is not running: bin/stack start {server.name} --name {args.name}")
+    for server in _servers(_known(args.name), args.servers):
+        if not processes.send(server.pid, server.started, signum):
+            raise StackError(f"{server.name} is not running: bin/stack start {server.name} --name {args.name}")
 
 
 def _check_not_paused(stack: Stack, server: Server) -> None:
@@ -179,6 +181,10 @@ def _server(stack: Stack, name: str) -> Server:
         if server.name == name:
             return server
     raise StackError(f"no {name} in stack {stack.name}, only {', '.join(server.name for server in stack.servers)}")
+
+
+def _servers(stack: Stack, names: list[str]) -> list[Server]:
+    return [_server(stack, name) for name in names]
 
 
 def _show(stack: Stack, *, as_json: bool) -> None:
@@ -248,8 +254,8 @@ def parser() -> argparse.ArgumentParser:
     named.add_argument("--name", type=_name, default="default", help="which stack (default: %(default)s)")
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    of_server = argparse.ArgumentParser(add_help=False)
-    of_server.add_argument("server", metavar="SERVER", help="such as kafka-1 or zookeeper-2")
+    of_servers = argparse.ArgumentParser(add_help=False)
+    of_servers.add_argument("servers", nargs="+", metavar="SERVER", help="such as kafka-1 or zookeeper-2")
 
     command = commands.add_parser("up", parents=[named, as_json], help="start a stack and wait until it is ready")
     command.set_defaults(act=up)
@@ -283,12 +289,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--follow", action="store_true")
 
     for act, text in (
-        (kill, "SIGKILL one server"),
-        (pause, "SIGSTOP one server"),
-        (resume, "SIGCONT one server"),
-        (start, "start a killed server again, with its port and data, and wait until it is ready"),
+        (kill, "SIGKILL these servers"),
+        (pause, "SIGSTOP these servers"),
+        (resume, "SIGCONT these servers"),
+        (start, "start killed servers again, with their ports and data, and wait until they are ready"),
     ):
-        commands.add_parser(act.__name__, parents=[named, of_server], help=text).set_defaults(act=act)
+        commands.add_parser(act.__name__, parents=[named, of_servers], help=text).set_defaults(act=act)
 
     command = commands.add_parser("run", help="one server in the foreground, as for a Procfile")
     command.set_defaults(act=run)

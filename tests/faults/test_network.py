@@ -109,14 +109,14 @@ _names = count(1)
 
 @pytest.fixture
 def one(network: Network) -> Iterator[Datagrams]:
-    opened = datagrams(network.add(f"node-{next(_names)}"))
+    opened = datagrams(network.add(f"test-{next(_names)}"))
     with opened.socket:
         yield opened
 
 
 @pytest.fixture
 def two(network: Network) -> Iterator[Datagrams]:
-    opened = datagrams(network.add(f"node-{next(_names)}"))
+    opened = datagrams(network.add(f"test-{next(_names)}"))
     with opened.socket:
         yield opened
 
@@ -182,7 +182,7 @@ def test_what_two_strikes_have_cut_is_whole_when_both_are_healed(
 
 def test_who_is_cut_off_is_so_from_those_who_come_later(network: Network, one: Datagrams, two: Datagrams) -> None:
     network.cut_off(one.node, "to it")
-    later = datagrams(network.add(f"node-{next(_names)}"))
+    later = datagrams(network.add(f"test-{next(_names)}"))
     assert not later.sends_one(one)
     assert not two.sends_one(one)
     assert one.reaches(later)

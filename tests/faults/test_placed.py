@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
-
-import aiohttp
-import pytest
 
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.network.network import Network
-from support.stack import Stack, running_stack
-from support.workers import READY_TOGETHER, ShowLogs, Workers
+from support.stack import Stack
+from support.workers import READY_TOGETHER, Workers
 
 #: A session of 3 s, and the rebalance behind it, on a busy machine.
 MISSED = 40.0
-
-
-@pytest.fixture(scope="module")
-def placed(network: Network) -> Iterator[Stack]:
-    with running_stack(kafka=3, zookeeper=3, network=network, small_disk="kafka-1") as stack:
-        yield stack
-
-
-@pytest.fixture
-def placed_workers(
-    placed: Stack, network: Network, session: aiohttp.ClientSession, tmp_path: Path, show_logs: ShowLogs
-) -> Iterator[Workers]:
-    workers = Workers(placed.brokers, tmp_path, session, network=network)
-    show_logs(workers)
-    yield workers
-    workers.close()
 
 
 async def test_workers_find_servers_and_each_other_and_miss_who_is_cut_off(

@@ -35,22 +35,29 @@ class Stack:
     name: str
     brokers: str
     zookeepers: str
+    #: The server whose disk can be filled, if there is one.
+    small_disk: str = ""
 
-    def kill(self, server: str) -> None:
-        _run("kill", server, "--name", self.name)
+    def servers(self, kind: str) -> tuple[str, ...]:
+        """The names of those of this kind, ``kafka`` or ``zookeeper``."""
+        addresses = self.brokers if kind == "kafka" else self.zookeepers
+        return tuple(f"{kind}-{number}" for number, _ in enumerate(filter(None, addresses.split(",")), 1))
 
-    def start(self, server: str) -> None:
-        _run("start", server, "--name", self.name)
+    def kill(self, *servers: str) -> None:
+        _run("kill", *servers, "--name", self.name)
+
+    def start(self, *servers: str) -> None:
+        """Start those that have ended, together, and wait for all: a ZooKeeper alone is of no use to a majority."""
+        _run("start", *servers, "--name", self.name)
 
     def start_all(self) -> None:
-        """Start all that were killed, together: a ZooKeeper alone cannot become ready where a majority is needed."""
         _run("up", "--name", self.name)
 
-    def pause(self, server: str) -> None:
-        _run("pause", server, "--name", self.name)
+    def pause(self, *servers: str) -> None:
+        _run("pause", *servers, "--name", self.name)
 
-    def resume(self, server: str) -> None:
-        _run("resume", server, "--name", self.name)
+    def resume(self, *servers: str) -> None:
+        _run("resume", *servers, "--name", self.name)
 
     def truncate_log(self, topic: str, offset: int) -> None:
         """Cut the log of partition 0 off before the batch that holds this offset, as a broker's lost disk blocks do.
@@ -134,7 +141,7 @@ def running_stack(
     with _disk(name, small_disk) if small_disk else nullcontext():
         try:
             described = json.loads(_run("up", "--json", "--name", name, *sizes, *options, *places))
-            yield Stack(name, described["brokers"], described["zookeepers"])
+            yield Stack(name, described["brokers"], described["zookeepers"], small_disk)
         finally:
             _run("down", "--name", name)
 

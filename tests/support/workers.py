@@ -215,7 +215,7 @@ class Workers:
         self._brokers = brokers
         self._folder = folder
         self._session = session
-        self._network = network
+        self.network = network
 
     def launch(
         self,
@@ -229,7 +229,7 @@ class Workers:
         **options: str,
     ) -> Worker:
         """Start a worker without waiting for it. Options by their names: ``commit_interval="100ms"``."""
-        node = self._free_node(self._network) if self._network else None
+        node = self._free_node(self.network) if self.network else None
         start = Start(
             id=id,
             topic=topic,

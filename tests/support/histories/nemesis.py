@@ -1,67 +1,68 @@
-"""What is done to workers and servers while clients work."""
+"""Does what a plan wants to be done to workers, servers, the network and the topic, while clients work."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
-from support.histories.crowd import Crowd
-from support.histories.events import Struck
+from support.histories.events import Struck, Trouble
 from support.histories.plan import Strike
-from support.histories.recorder import Recorder
-from support.stack import Stack
+from support.histories.strikes import network, servers, workers
+from support.histories.strikes.scene import Choose, Harm, Scene
 
-_ENDS_ONE = frozenset({"kill -9", "SIGTERM", "worker removed"})
+STRIKES: Mapping[Trouble, Choose] = {**workers.STRIKES, **servers.STRIKES, **network.STRIKES}
 
-
-async def strike(recorder: Recorder, stack: Stack, crowd: Crowd, strike: Strike) -> None:
-    """Do it, and return when it is over."""
-    await asyncio.sleep(strike.after)
-    number = _target(crowd, strike)
-    recorder.write(Struck(at=recorder.now(), trouble=strike.trouble, worker=number))
-    if strike.trouble.startswith(("broker", "zookeeper")):
-        await _strike_server(stack, strike)
-    else:
-        await _strike_workers(crowd, strike, number)
-    recorder.write(Struck(at=recorder.now(), trouble=strike.trouble, worker=number, over=True))
+#: What can be done only in `bin/isolated`: to a network, and to the broker of a stack that has a small disk.
+ISOLATED = frozenset({*network.STRIKES, "broker disk full"})
+#: What can be done on any machine.
+ANYWHERE = frozenset(STRIKES.keys() - ISOLATED)
 
 
-def _target(crowd: Crowd, strike: Strike) -> int:
-    """The worker that it is done to; 0: not one in particular."""
-    if strike.trouble in _ENDS_ONE:
-        return crowd.mortal(strike.which)
-    return crowd.number(strike.which) if strike.trouble == "SIGSTOP" else 0
+async def make_trouble(scene: Scene, strikes: Sequence[Strike]) -> None:
+    """Do all of it, and return when all is over."""
+    under_way: set[asyncio.Task[None]] = set()
+    async with asyncio.TaskGroup() as group:
+        for number, strike in enumerate(strikes, 1):
+            if not strike.beside:
+                await _over(under_way)
+            await asyncio.sleep(strike.after)
+            harm = await _harm(scene, strike, under_way)
+            scene.recorder.write(_struck(scene, number, strike, harm))
+            # At once: whoever is next must not choose the same target.
+            scene.busy.update(harm.touches)
+            task = group.create_task(_do(scene, number, strike, harm))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
 
 
-async def _strike_workers(crowd: Crowd, strike: Strike, number: int) -> None:
-    match strike.trouble:
-        case "kill -9":
-            crowd.kill(number)
-            await asyncio.sleep(strike.lasts)
-            await crowd.start()
-        case "SIGTERM":
-            await crowd.stop(number)
-            await asyncio.sleep(strike.lasts)
-            await crowd.start()
-        case "SIGSTOP":
-            worker = crowd.there[number]
-            worker.pause()
-            await asyncio.sleep(strike.lasts)
-            worker.resume()
-        case "worker added":
-            await crowd.start()
-        case "worker removed":
-            await crowd.stop(number)
-        case "rolling restart":
-            for each in crowd.mortals():
-                await crowd.stop(each)
-                await crowd.start()
+async def _over(under_way: set[asyncio.Task[None]]) -> None:
+    while under_way:
+        await asyncio.wait(under_way)
 
 
-async def _strike_server(stack: Stack, strike: Strike) -> None:
-    kind = strike.trouble.split()[0]
-    count = len((stack.brokers if kind == "broker" else stack.zookeepers).split(","))
-    server = f"{'kafka' if kind == 'broker' else kind}-{strike.which % count + 1}"
-    hurt, heal = (stack.pause, stack.resume) if strike.trouble.endswith("paused") else (stack.kill, stack.start)
-    await asyncio.to_thread(hurt, server)
-    await asyncio.sleep(strike.lasts)
-    await asyncio.to_thread(heal, server)
+async def _harm(scene: Scene, strike: Strike, under_way: set[asyncio.Task[None]]) -> Harm:
+    """Where all that could be struck is being struck already, when the first of that is over."""
+    while (harm := STRIKES[strike.trouble](scene, strike)) is None or harm.touches & scene.busy:
+        if not under_way:
+            raise RuntimeError(f"{strike.trouble}: nothing is there to be struck")
+        await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+    return harm
+
+
+async def _do(scene: Scene, number: int, strike: Strike, harm: Harm) -> None:
+    try:
+        await harm.do()
+    finally:
+        scene.busy.difference_update(harm.touches)
+    scene.recorder.write(_struck(scene, number, strike, harm, over=True))
+
+
+def _struck(scene: Scene, number: int, strike: Strike, harm: Harm, *, over: bool = False) -> Struck:
+    return Struck(
+        at=scene.recorder.now(),
+        trouble=strike.trouble,
+        over=over,
+        strike=number,
+        worker=harm.worker,
+        detail=harm.detail,
+    )

@@ -16,10 +16,11 @@ from support.eventually import eventually
 from support.histories.client import RecordedClient
 from support.histories.crowd import Crowd, Home
 from support.histories.events import AnyEvent, Began, DrainBegan, DrainEnded
-from support.histories.nemesis import strike
+from support.histories.nemesis import make_trouble
 from support.histories.plan import Plan
 from support.histories.recorder import Recorder
 from support.histories.samples import sample
+from support.histories.strikes.scene import Scene
 from support.histories.tempers import work
 from support.histories.topic import Topic
 from support.histories.weighing import weigh
@@ -46,7 +47,7 @@ async def run(
     drained_within: float = DRAINED_WITHIN,
     watch: Callable[[AnyEvent], None] | None = None,
 ) -> None:
-    """One history; ``watch`` is told of each event as it is written.
+    """One history, on the network of the workers if they have one; ``watch`` is told of each event as it is written.
 
     Raises:
         AssertionError, RuntimeError: a worker did not start.
@@ -61,7 +62,10 @@ async def run(
             async with Topic(recorder, kafka, name) as topic:
                 await crowd.start(plan.workers)
                 async with _going_on(topic.watch(crowd.id), sample(recorder, session, crowd), weigh(recorder, crowd)):
-                    await _work(plan, recorder, stack, session, crowd, topic)
+                    scene = Scene(
+                        recorder=recorder, stack=stack, crowd=crowd, topic=topic, kafka=kafka, network=workers.network
+                    )
+                    await _work(plan, scene, session)
                     await _drain(plan, recorder, session, crowd, topic, kafka, drained_within)
 
 
@@ -72,10 +76,9 @@ async def _new_topic(plan: Plan, kafka: Kafka) -> str:
     return await kafka.new_topic(plan.partitions, copies=copies, max_message_bytes="2097152", **in_sync)
 
 
-async def _work(
-    plan: Plan, recorder: Recorder, stack: Stack, session: aiohttp.ClientSession, crowd: Crowd, topic: Topic
-) -> None:
+async def _work(plan: Plan, scene: Scene, session: aiohttp.ClientSession) -> None:
     """Everything at once, until all strikes are over and all is produced."""
+    recorder, crowd, topic = scene.recorder, scene.crowd, scene.topic
     enough = asyncio.Event()
     producing = asyncio.create_task(topic.produce(plan.writes, enough))
     hands = [
@@ -88,8 +91,7 @@ async def _work(
     ]
     try:
         async with _going_on(*hands):
-            for one in plan.strikes:
-                await strike(recorder, stack, crowd, one)
+            await make_trouble(scene, plan.strikes)
             if plan.writes_end_with_strikes:
                 enough.set()
             async with asyncio.timeout(_PRODUCED_WITHIN + sum(write.after for write in plan.writes)):
@@ -135,7 +137,10 @@ async def _drain(
 
 
 async def _is_well(crowd: Crowd) -> bool:
-    statuses = await asyncio.gather(*(worker.status() for worker in crowd.there.values()))
+    try:
+        statuses = await asyncio.gather(*(worker.status() for worker in crowd.there.values()))
+    except aiohttp.ClientError:
+        return False  # a connection that a strike has broken
     return not any(status["degraded"] for status in statuses)
 
 

@@ -1,0 +1,48 @@
+"""Short histories, each with one strike upon the network or the servers: nothing is in them that may not be."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from faults.conftest import RunPlan
+from support.histories.clusters import cluster_plan_of
+from support.histories.plan import Plan, Strike
+
+#: Longer than a session, which is 3 s, and than a heartbeat of the connection between two workers.
+LONG = 6.0
+
+
+def of(seed: int, *strikes: Strike) -> Plan:
+    """The plan of this seed for three of each, with these strikes and no others."""
+    plan = cluster_plan_of(seed, workers=3, brokers=3, zookeepers=3)
+    return replace(plan, strikes=list(strikes), hands=[hand for hand in plan.hands if hand.temper != "forgetful"])
+
+
+@pytest.mark.parametrize(
+    "strike",
+    [
+        Strike(after=1.0, trouble="cut from brokers", lasts=LONG, which=0),
+        Strike(after=1.0, trouble="cut from brokers", lasts=LONG, which=1, way="from it"),
+        Strike(after=1.0, trouble="cut from brokers", lasts=LONG, which=2, way="to it"),
+        Strike(after=1.0, trouble="cut from zookeepers", lasts=LONG, which=0),
+        Strike(after=1.0, trouble="cut from workers", lasts=LONG, which=1),
+        Strike(after=1.0, trouble="cut from workers", lasts=LONG, which=2, way="to it"),
+        Strike(after=1.0, trouble="cut from clients", lasts=LONG, which=0),
+        Strike(after=1.0, trouble="cut from clients", lasts=LONG, which=1, way="from it"),
+        Strike(after=1.0, trouble="cut off", lasts=LONG, which=2),
+        Strike(after=1.0, trouble="slow link", lasts=LONG, which=0),
+        Strike(after=1.0, trouble="delayed link", lasts=LONG, which=1),
+        Strike(after=1.0, trouble="broker paused", lasts=LONG, which=1),
+        Strike(after=1.0, trouble="all brokers killed", lasts=LONG),
+        Strike(after=1.0, trouble="broker disk full", lasts=LONG),
+        Strike(after=1.0, trouble="zookeeper paused", lasts=LONG, which=1),
+        Strike(after=1.0, trouble="all zookeepers killed", lasts=LONG),
+    ],
+    ids=lambda strike: f"{strike.trouble}, {strike.way}",
+)
+async def test_nothing_is_in_the_history_that_may_not_be(strike: Strike, run_plan: RunPlan) -> None:
+    verdict = await run_plan(of(1 + strike.which, strike))
+    assert not verdict.faults, verdict.text()
+    assert verdict.counts["troubles"] == 1
+    assert verdict.counts["deliveries"] >= verdict.counts["produced"] > 0
