@@ -5,8 +5,11 @@ Worker 1 has partition 0, worker 2 has partition 1, until they change places.
 
 from __future__ import annotations
 
+from typing import Any
+
 from histories.casebook import acked_in_the_drain, case
 from histories.handwritten import Script, handed
+from support.histories.events import Trouble
 
 
 def two_workers(script: Script, *, move_at: float = 80.0, degraded: bool = False) -> None:
@@ -28,6 +31,7 @@ def two_workers(script: Script, *, move_at: float = 80.0, degraded: bool = False
 def at_two_workers(script: Script, wrong: bool) -> None:
     """Whoever takes a partition over knows nothing of an owner that was killed."""
     two_workers(script, move_at=80.0 if wrong else 2.4)
+    script.struck(2.3, 2.4, "kill -9", worker=1)
     script.produced(1.0, 0)
     script.pull(2.0, 2.1, handed(1, 0), ack_wait=5.0)
     script.pull(3.0, 3.1, handed(2, 0, 2), client="b", worker=2, ack_wait=1.0)
@@ -46,6 +50,7 @@ def by_one_that_woke_up_late(script: Script, wrong: bool) -> None:
         script.samples(2.4, 5.0, worker=2, generation=2)
     script.samples(4.0, 5.0)
     script.owned(0.5, 1, {1: [0], 2: [1]})
+    script.struck(2.5, 3.9, "SIGSTOP", worker=1)
     script.produced(1.0, 0)
     script.pull(2.0, 2.1, handed(1, 0), ack_wait=5.0)
     script.pull(3.0, 3.1, handed(2, 0, 2), client="b", worker=2, ack_wait=1.0)
@@ -63,6 +68,7 @@ def where_a_worker_has_just_come(script: Script, wrong: bool) -> None:
     script.samples(2.6, 5.0)
     script.samples(2.6, 5.0, worker=2)
     script.owned(0.5, 1, {1: [0], 2: [1]})
+    script.struck(2.3, 2.4, "kill -9", worker=1)
     script.produced(1.0, 0)
     script.pull(2.0, 2.1, handed(1, 0), ack_wait=5.0)
     script.pull(3.0, 3.1, handed(2, 0, 2), client="b", worker=2 if wrong else 3, ack_wait=1.0)
@@ -87,6 +93,65 @@ def longer_than_a_loan(script: Script, wrong: bool) -> None:
     at = 7.5 if wrong else 3.5
     script.pull(at, at + 0.1, handed(2, 0, 1), client="b", ack_wait=1.0)
     acked_in_the_drain(script, 0, count=2)
+
+
+# Moves ---------------------------------------------------------------------------------------------------------------
+
+
+def _moved(script: Script, trouble: Trouble = "worker added", *, again_at: float = 5.0, **lease: Any) -> None:
+    """Partition 0 goes to worker 2 while a client has a message of it, which another client gets there."""
+    two_workers(script, move_at=3.0)
+    script.struck(2.9, 3.1, trouble, worker=1)
+    script.produced(1.0, 0)
+    script.pull(2.0, 2.1, handed(1, 0), **{"ack_wait": 5.0, **lease})
+    script.pull(again_at, again_at + 0.1, handed(2, 0, 2), client="b", worker=2, ack_wait=9.0)
+    acked_in_the_drain(script, 0, count=3)
+
+
+@case("cut by a move")
+def of_one_that_went_in_good_order(script: Script, wrong: bool) -> None:
+    _moved(script, "worker removed" if wrong else "kill -9")
+
+
+@case("cut by a move")
+def before_its_end(script: Script, wrong: bool) -> None:
+    _moved(script, again_at=6.8 if wrong else 7.0)
+
+
+@case("cut by a move")
+def of_a_lease_that_no_loan_was(script: Script, wrong: bool) -> None:
+    _moved(script, worker=1 if wrong else 2)
+
+
+@case("cut by a move")
+def of_one_that_nothing_held_up(script: Script, wrong: bool) -> None:
+    """Who does not answer for a second may have found no time for its last row."""
+    script.launched(0.0, 1, 2)
+    script.samples(0.0, 2.0)
+    script.samples(0.0, 2.4, worker=2)
+    script.samples(2.6 if wrong else 3.2, 80.0, generation=2)
+    script.samples(2.6, 80.0, generation=2, worker=2)
+    script.owned(0.5, 1, {1: [0], 2: [1]})
+    script.produced(0.5, 0)
+    script.pull(1.0, 1.1, handed(1, 0), ack_wait=5.0)
+    script.pull(4.0, 4.1, handed(2, 0, 2), client="b", worker=2, ack_wait=1.0)
+    acked_in_the_drain(script, 0, count=3)
+
+
+@case("cut by a move")
+def of_one_that_knew_its_partitions(script: Script, wrong: bool) -> None:
+    """Who has not heard from the group for a while hands nothing over: others may have had the partition since."""
+    script.launched(0.0, 1, 2)
+    script.samples(0.0, 2.0)
+    script.samples(2.2, 2.4, degraded=[] if wrong else ["no recent answer from the group's coordinator"])
+    script.samples(0.0, 2.4, worker=2)
+    script.samples(2.6, 80.0, generation=2)
+    script.samples(2.6, 80.0, generation=2, worker=2)
+    script.owned(0.5, 1, {1: [0], 2: [1]})
+    script.produced(0.5, 0)
+    script.pull(1.0, 1.1, handed(1, 0), ack_wait=5.0)
+    script.pull(4.0, 4.1, handed(2, 0, 2), client="b", worker=2, ack_wait=1.0)
+    acked_in_the_drain(script, 0, count=3)
 
 
 # Counts --------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
-"""Four workers that are broken on purpose: the judge catches each of them, and has nothing against one that is not."""
+"""Workers that are broken on purpose, alone and in a cluster: the judge catches each, and lets pass what is whole."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,3 +68,35 @@ async def test_a_broken_worker_is_caught_and_a_whole_one_passes_the_same_plan(
     broken = replace(sabotage.plan, faults=[*sabotage.plan.faults, sabotage.fault])
     caught = await run_plan(broken, drained_within=DRAINED_WITHIN)
     assert {fault.rule for fault in caught.faults} >= sabotage.rules, caught.text()
+
+
+#: One goes in good order, while clients have messages that they work at for longer than that takes.
+REMOVED = _plan(
+    "fast", "forgetful", "forgetful",
+    workers=2, writes=_trickle(3.0), strikes=[Strike(after=1.5, trouble="worker removed")], quiet=0.5,
+)  # fmt: skip
+#: One is away for longer than its session, and comes back: its partitions go and return.
+STOPPED = _plan(
+    "fast", "silent", "silent", *["slow"] * 5,
+    workers=2, writes=_trickle(6.0), strikes=[Strike(after=1.5, trouble="SIGSTOP", lasts=4.5)], quiet=0.5,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("plan", "caught_by"),
+    [
+        (REMOVED, {"leases-are-not-handed-over": "cut by a move"}),
+        (STOPPED, {"a-stale-row-wins": "acked and again", "forwarded-acks-are-believed": "acked and again"}),
+    ],
+    ids=["removed", "stopped"],
+)
+async def test_a_broken_cluster_is_caught_and_a_whole_one_passes_the_same_plan(
+    plan: Plan, caught_by: dict[str, str], run_plan: RunPlan
+) -> None:
+    """All at once: they wait most of the time, and have nothing in common but the broker."""
+    whole, *broken = await asyncio.gather(
+        run_plan(plan), *(run_plan(replace(plan, faults=[fault]), drained_within=DRAINED_WITHIN) for fault in caught_by)
+    )
+    assert not whole.faults, whole.text()
+    for rule, caught in zip(caught_by.values(), broken, strict=True):
+        assert rule in {fault.rule for fault in caught.faults}, caught.text()

@@ -6,14 +6,19 @@ Runs in the worker's process, as `support.faults` does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
+from fanout_app.cluster.ports import Peer
+from fanout_app.cluster.settling import SettleRouting
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.message import Message
 from fanout_app.core.partition import PartitionQueue
+from fanout_app.core.requests import Settle, SettleOutcome
 from fanout_app.group_commit import GroupCommit
+from fanout_app.kafka import ledger_table
 from fanout_app.kafka.ledger_rows import LedgerRows
 from fanout_app.runtime import Runtime
 
@@ -66,9 +71,49 @@ def never_released(report: Any, _: str) -> None:
     Dispatcher.release = lambda self, answer, now: None  # type: ignore[method-assign]
 
 
+def a_stale_row_wins(report: Any, _: str) -> None:
+    """Of the rows of a partition one is believed, and they are sorted the wrong way round."""
+
+    def oldest(snapshots: Iterable[LedgerSnapshot]) -> LedgerSnapshot | None:
+        return min(snapshots, key=attrgetter("tenure"), default=None)
+
+    vars(ledger_table)["join"] = oldest
+
+
+def leases_are_not_handed_over(report: Any, _: str) -> None:
+    """The last row of who gives a partition up is one like any other, and no lease counts as left out of it."""
+
+    def last_snapshot(self: Dispatcher, number: int, now: float) -> tuple[LedgerSnapshot, int]:
+        return self.partitions[number].snapshot(), 0
+
+    Dispatcher.last_snapshot = last_snapshot  # type: ignore[method-assign]
+
+
+def forwarded_acks_are_believed(report: Any, _: str) -> None:
+    """What is to be settled at another worker is sent on, and answered as done: it will be."""
+    stock = SettleRouting._settle_at
+    on_their_way: set[asyncio.Task[Settle]] = set()
+
+    async def settle_at(
+        self: SettleRouting, peer: Peer | None, settle: Settle, total: SettleOutcome, until: float
+    ) -> Settle:
+        if peer is None:
+            return await stock(self, peer, settle, total, until)
+        sent_on = asyncio.create_task(stock(self, peer, settle, SettleOutcome(), until))
+        on_their_way.add(sent_on)
+        sent_on.add_done_callback(on_their_way.discard)
+        total.acked += len(settle.ack)
+        return Settle()
+
+    SettleRouting._settle_at = settle_at  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[Any, str], None]] = {
     "commits-highest": commits_highest,
     "answers-before-the-write": answers_before_the_write,
     "jumps-are-holes": jumps_are_holes,
     "never-released": never_released,
+    "a-stale-row-wins": a_stale_row_wins,
+    "leases-are-not-handed-over": leases_are_not_handed_over,
+    "forwarded-acks-are-believed": forwarded_acks_are_believed,
 }

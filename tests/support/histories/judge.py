@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from support.histories import rules_answers, rules_leases, rules_messages
+from support.histories import moves, rules_answers, rules_leases, rules_messages
 from support.histories.events import AnyEvent
 from support.histories.faults import Fault, Rule
 from support.histories.view import History
@@ -22,6 +22,7 @@ RULES: dict[str, Rule] = {
     "never produced": rules_messages.never_produced,
     "deleted log": rules_messages.deleted_log,
     "two leases": rules_leases.two_leases,
+    "cut by a move": moves.cut_by_a_move,
     "unexplained duplicate": rules_leases.unexplained_duplicate,
     "delivery count": rules_leases.delivery_count,
     "same client again": rules_leases.same_client_again,

@@ -14,6 +14,11 @@ from itertools import pairwise
 
 from support.histories.events import Gone, Launched, Owned, Sampled
 
+#: Seconds between two answers of a worker that was asked all along, and was not held up meanwhile.
+_SOON = 1.0
+#: What a worker says that cannot know whether its partitions are still its own.
+_OUT_OF_TOUCH = "no recent answer from the group's coordinator"
+
 
 @dataclass(slots=True)
 class Span:
@@ -128,6 +133,16 @@ class Spans:
         first = bisect_right(self._crowds, since, key=lambda crowd: crowd[0]) - 1
         return all(count <= 1 for at, count in self._crowds[max(0, first) :] if at <= until)
 
+    def steady(self, since: float, until: float) -> bool:
+        """Whether all who were asked answered soon each time, and were in touch with the group: none was held up."""
+        for samples in self._samples.values():
+            within = [sample for sample in samples if since <= sample.at and sample.sent <= until]
+            if any(_OUT_OF_TOUCH in sample.degraded for sample in within):
+                return False
+            if any(later.at - earlier.at >= _SOON for earlier, later in pairwise(within)):
+                return False
+        return True
+
     def healthy(self, since: float, until: float) -> bool:
         """Whether all workers were asked all along, in one generation, and said that nothing was wrong with them."""
         span = self.at(since)
@@ -144,5 +159,5 @@ class Spans:
         within = [sample for sample in samples[max(0, first - 1) : last] if sample.at >= since]
         moments = [since, *(sample.at for sample in within), until]
         return all(sample.generation == generation and not sample.degraded for sample in within) and all(
-            later - earlier < 1.0 for earlier, later in pairwise(moments)
+            later - earlier < _SOON for earlier, later in pairwise(moments)
         )
