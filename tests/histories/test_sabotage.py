@@ -26,8 +26,8 @@ class Sabotage:
     rules: set[str]
 
 
-def _plan(*tempers: str, writes: list[Write], **more: Any) -> Plan:
-    hands = [Hand(name=f"{temper}-{n}", temper=temper, seed=n) for n, temper in enumerate(tempers)]
+def _plan(*tempers: str, writes: list[Write], home: int | None = None, **more: Any) -> Plan:
+    hands = [Hand(name=f"{temper}-{n}", temper=temper, seed=n, home=home) for n, temper in enumerate(tempers)]
     return Plan(**{"seed": 0, "partitions": PARTITIONS, "writes": writes, "hands": hands, "strikes": [], **more})
 
 
@@ -75,10 +75,13 @@ REMOVED = _plan(
     "fast", "forgetful", "forgetful",
     workers=2, writes=_trickle(3.0), strikes=[Strike(after=1.5, trouble="worker removed")], quiet=0.5,
 )  # fmt: skip
-#: One is away for longer than its session, and comes back: its partitions go and return.
+_BACKLOG = [Write(after=0.0, partition=n, count=60) for n in range(PARTITIONS)]
+#: One is away for longer than its session, and comes back: its partitions go and return. All clients are at the other
+#: one, have work all the time, and are in the middle of acking what the one that is away has handed out.
 STOPPED = _plan(
-    "fast", "silent", "silent", *["slow"] * 5,
-    workers=2, writes=_trickle(6.0), strikes=[Strike(after=1.5, trouble="SIGSTOP", lasts=4.5)], quiet=0.5,
+    "silent", "silent", *["slow"] * 6,
+    home=1, workers=2, writes=[*_BACKLOG, *_trickle(6.0, 1)],
+    strikes=[Strike(after=1.5, trouble="SIGSTOP", lasts=4.5)], quiet=0.5,
 )  # fmt: skip
 
 
