@@ -33,6 +33,9 @@ logger = logging.getLogger("fanout.kafka.topics")
 #: Kafka's own, for a source whose settings may not be read.
 _DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 _LEAST_MAX_PARKED = 16 << 20
+#: Of all topics of ours: the broker says what time it is. It refuses what a worker has dated an hour ahead of it
+#: (``message.timestamp.after.max.ms``), and after that all else of an idempotent producer.
+_DATED_BY_THE_BROKER = {"message.timestamp.type": "LogAppendTime"}
 #: How often, and after which pause in seconds, a topic that somebody else has just made is looked for.
 _LOOKS = 20
 _LOOK_PAUSE = 0.2
@@ -124,6 +127,7 @@ def changelog_config(source: Source, max_row_bytes: int) -> dict[str, str]:
     A row may pass ``--max-row-bytes`` by what was fetched before that was seen, which is well under 1 MiB.
     """
     return {
+        **_DATED_BY_THE_BROKER,
         "cleanup.policy": "compact",
         "min.insync.replicas": source.min_insync_replicas,
         "max.message.bytes": str(max(_DEFAULT_MAX_MESSAGE_BYTES, max_row_bytes + (1 << 20))),
@@ -138,6 +142,7 @@ def board_config(source: Source) -> dict[str, str]:
     Only closed segments are compacted: 1 MiB, the smallest that Kafka takes, is some 3000 heartbeats.
     """
     return {
+        **_DATED_BY_THE_BROKER,
         "cleanup.policy": "compact",
         "min.insync.replicas": source.min_insync_replicas,
         "segment.bytes": str(1 << 20),
@@ -152,6 +157,7 @@ def parked_config(source: Source) -> dict[str, str]:
     """
     largest = max(_LEAST_MAX_PARKED, 2 * source.max_message_bytes)
     return {
+        **_DATED_BY_THE_BROKER,
         "cleanup.policy": "compact",
         "min.insync.replicas": source.min_insync_replicas,
         "max.message.bytes": str(largest),

@@ -11,7 +11,12 @@ import asyncio
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
 
 from fanout_app.ports import SourceError
 
@@ -76,6 +81,11 @@ class Writer:
             size = len(key or b"") + len(value or b"")
             raise TooLargeError(
                 f"topic {topic} takes no message of {size} bytes: raise its max.message.bytes"
+            ) from error
+        except InvalidTimestampError as error:
+            raise SourceError(
+                f"topic {topic} takes nothing that is dated as far from its broker's time as this machine's clock is: "
+                "set the clock right, or give the topic message.timestamp.type=LogAppendTime"
             ) from error
         except TopicAuthorizationFailedError as error:
             raise SourceError(

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aiokafka.producer.message_accumulator import BatchBuilder
+
 from fanout_app.cluster.asking import Asking
 from fanout_app.cluster.relayed import Relayed
 from fanout_app.faust_app import Fanout
@@ -80,7 +82,8 @@ def relay_ends(_: object, how: str) -> None:
 def wall_clock(_: object, path: str) -> None:
     """The wall clock is ahead of the true one by the seconds in this file, read anew whenever somebody asks the time.
 
-    Only what asks through `time.time` and `time.time_ns` is fooled; that is all of Faust, aiokafka, kazoo and fanout.
+    Only what asks through `time.time` and `time.time_ns` is fooled; that is all of Faust, kazoo and fanout, and of
+    aiokafka all but the timestamps of records, which are C.
     """
     true_time, true_ns = time.time, time.time_ns
 
@@ -101,6 +104,12 @@ def wall_clock(_: object, path: str) -> None:
                 setattr(module, name, shifted_time)
             elif value is true_ns:
                 setattr(module, name, shifted_ns)
+    append = BatchBuilder.append
+
+    def append_now(self: Any, *, timestamp: int | None, **record: Any) -> Any:
+        return append(self, timestamp=timestamp or int(shifted_time() * 1000), **record)
+
+    BatchBuilder.append = append_now
 
 
 INSTRUMENTS: dict[str, Callable[[Any, str], None]] = {
