@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import web
 
 from fanout_app.cluster.ports import PeerListener
-from fanout_app.peers.handshake import SEAL_HEADER, Handshake, RefusedError
+from fanout_app.peers.handshake import SEAL_HEADER, TIME_HEADER, Handshake, RefusedError, WrongTimeError
 from fanout_app.peers.link import HEARTBEAT, Link
 from fanout_app.tasks import Tasks
 
@@ -66,14 +66,33 @@ class Mesh:
                 if not self._handshake.answered(path, proof):
                     raise RefusedError(f"what answers at {address} is no worker of ours")
                 await self._run(Link(name, socket))
+        except aiohttp.WSServerHandshakeError as refused:
+            self._refused(name, path, refused)
         except (aiohttp.ClientError, ConnectionError, TimeoutError, TypeError, RefusedError) as error:
             logger.debug("worker %s at %s cannot be reached: %r", name, address, error)
         await asyncio.sleep(_CALL_AGAIN)
+
+    def _refused(self, name: str, path: str, refused: aiohttp.WSServerHandshakeError) -> None:
+        """It may be for our clock, which the next call takes into account."""
+        headers: Mapping[str, str] = refused.headers or {}
+        ahead = self._handshake.correct(name, path, headers.get(TIME_HEADER, ""), headers.get(SEAL_HEADER, ""))
+        if ahead is None:
+            logger.debug("worker %s has refused a call: %r", name, refused)
+        else:
+            logger.warning("the clock of worker %s is %.0f s %s: all goes on by each one's own, and what is shown as a "
+                           "time is wrong: set the clocks right",
+                           name, abs(ahead), "ahead of ours" if ahead > 0 else "behind ours")  # fmt: skip
 
     async def accept(self, request: web.Request) -> web.StreamResponse:
         """A call of another worker; lasts as long as the connection does."""
         try:
             caller = self._handshake.check(request.method, request.path_qs, request.headers.get(SEAL_HEADER, ""))
+        except WrongTimeError as error:
+            logger.debug("a call from %s is to be made again: %s", request.remote, error)
+            now, seal = self._handshake.time_here(request.path_qs)
+            raise web.HTTPForbidden(
+                text="call again by the clock of this worker", headers={TIME_HEADER: now, SEAL_HEADER: seal}
+            ) from None
         except RefusedError as error:
             logger.warning("a call to %s from %s was refused: %s", request.path, request.remote, error)
             raise web.HTTPForbidden(text="only workers of this id and topic are served here") from None

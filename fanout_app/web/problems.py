@@ -92,15 +92,21 @@ _OF_STATUS: Final = {
     406: Kind.NOT_ACCEPTABLE,
     413: Kind.TOO_LARGE,
 }
+#: Headers that say how a text comes which is not sent as it is.
+_OF_THE_TEXT: Final = {"content-type", "content-length"}
 
 
 def from_http_exception(error: web.HTTPException) -> web.Response:
-    """What aiohttp raises by itself, in our form."""
+    """What aiohttp raises by itself, or somebody who knows nothing of problems, in our form."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         return method_not_allowed(error.method, error.allowed_methods).response()
     kind = _OF_STATUS.get(error.status)
     detail = error.text or error.reason
-    response = plain(error.status, detail) if kind is None else Problem(kind, detail).response()
+    headers = {name: value for name, value in error.headers.items() if name.lower() not in _OF_THE_TEXT}
+    if kind is None:
+        response = plain(error.status, detail, headers)
+    else:
+        response = Problem(kind, detail, headers=headers).response()
     if isinstance(error, web.HTTPRequestTimeout):
         # What has come of the request is neither the beginning of another one nor worth waiting for.
         response.force_close()

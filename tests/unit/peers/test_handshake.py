@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from fanout_app.lease_keys import LeaseKeys, Seal
-from fanout_app.peers.handshake import FRESH, Handshake, RefusedError
+from fanout_app.peers.handshake import FRESH, Handshake, RefusedError, WrongTimeError
+
+DAY = 86_400.0
 
 
 class Clock:
@@ -47,8 +51,50 @@ def test_a_call_of_another_time_is_refused(clock: Clock, seconds: float) -> None
     call = handshake("a", clock).call("b")
     clock.now += seconds
 
-    with pytest.raises(RefusedError, match="clocks"):
+    with pytest.raises(WrongTimeError, match="clocks"):
         handshake("b", clock).check("GET", *call)
+
+
+@pytest.mark.parametrize("ahead", [DAY, -2 * DAY])
+def test_who_was_refused_for_its_clock_calls_again_by_that_of_the_other(clock: Clock, ahead: float) -> None:
+    off = Clock()
+    off.now += ahead
+    a, b = handshake("a", off), handshake("b", clock)
+    path, seal = a.call("b")
+    with pytest.raises(WrongTimeError):
+        b.check("GET", path, seal)
+
+    assert a.correct("b", path, *b.time_here(path)) == pytest.approx(-ahead)
+
+    assert b.check("GET", *a.call("b")) == "a"
+    with pytest.raises(WrongTimeError):
+        handshake("c", clock).check("GET", *a.call("c"))
+
+
+def test_nobody_else_can_say_what_time_it_is(clock: Clock) -> None:
+    a, b = handshake("a", clock), handshake("b", clock)
+    (path, _), (other, _) = a.call("b"), a.call("b")
+    time, seal = b.time_here(path)
+
+    assert a.correct("b", other, time, seal) is None
+    assert a.correct("b", path, time + "0", seal) is None
+    assert a.correct("b", path, time, "") is None
+    assert a.correct("b", path, *handshake("b", clock, b"another key").time_here(path)) is None
+    assert b.check("GET", *a.call("b")) == "a"
+
+
+def test_a_wall_clock_that_is_set_makes_no_call_fresh_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    seal = Seal(LeaseKeys([b"a key"]), "id", "t")
+    a, b = Handshake(seal, "a"), Handshake(seal, "b")
+    true_time = time.time
+    listened_to = a.call("b")
+    b.check("GET", *listened_to)
+    monkeypatch.setattr(time, "time", lambda: true_time() + DAY)
+    b.check("GET", *a.call("b"))
+    monkeypatch.setattr(time, "time", true_time)
+
+    with pytest.raises(RefusedError, match="made before"):
+        b.check("GET", *listened_to)
 
 
 def test_a_call_is_refused_again_for_as_long_as_it_would_be_fresh(clock: Clock) -> None:

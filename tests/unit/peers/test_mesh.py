@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
 
 import aiohttp
 import pytest
@@ -22,7 +23,7 @@ from support.eventually import eventually
 class Node:
     """A worker that only has connections."""
 
-    def __init__(self, name: str, key: bytes) -> None:
+    def __init__(self, name: str, key: bytes, ahead: float) -> None:
         self.name = name
         self.peers: list[Peer] = []
         self.lost_ones: list[str] = []
@@ -30,7 +31,7 @@ class Node:
         self.addresses: dict[str, str] = {}
         self.faults: list[BaseException] = []
         self.tasks = Tasks(self.faults.append)
-        self.handshake = Handshake(Seal(LeaseKeys([key]), "id", "t"), name)
+        self.handshake = Handshake(Seal(LeaseKeys([key]), "id", "t"), name, lambda: monotonic() + ahead)
         self.mesh = Mesh(name, self.handshake, self, lambda: self.addresses, self.tasks)
         self.address = ""
 
@@ -49,8 +50,8 @@ class Node:
 
 
 @asynccontextmanager
-async def node(name: str, key: bytes = b"key") -> AsyncIterator[Node]:
-    one = Node(name, key)
+async def node(name: str, key: bytes = b"key", ahead: float = 0.0) -> AsyncIterator[Node]:
+    one = Node(name, key, ahead)
     app = web.Application()
     app.add_routes([web.get(LINK, one.mesh.accept)])
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
@@ -125,6 +126,20 @@ async def test_a_worker_with_other_keys_is_never_connected() -> None:
             async with http.get(c.address + path, headers={SEAL_HEADER: seal}) as refused:
                 assert refused.status == 403
         assert (a.names(), b.names(), c.names()) == (["c"], [], ["a"])
+
+
+@pytest.mark.parametrize("ahead", [86_400.0, -2 * 86_400.0])
+async def test_workers_whose_clocks_are_days_apart_are_connected_and_told_so_once(
+    ahead: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with node("a", ahead=ahead) as a, node("b") as b:
+        introduce(a, b)
+        await eventually(lambda: (a.names(), b.names()) == (["b"], ["a"]))
+        b.peers[0].drop()
+        await eventually(lambda: a.lost_ones == ["b"] and a.names() == ["b"])
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert f"{abs(ahead):.0f} s" in told[0]
 
 
 async def test_one_that_answers_without_the_key_is_told_nothing() -> None:

@@ -72,6 +72,13 @@ def test_errors_of_the_library_take_our_form(error: web.HTTPException, end: str)
     assert _body(from_http_exception(error))["type"] == end
 
 
+@pytest.mark.parametrize("error", [web.HTTPForbidden, web.HTTPConflict])
+def test_the_headers_of_what_was_raised_are_sent_with_the_problem(error: type[web.HTTPException]) -> None:
+    response = from_http_exception(error(text="not now", headers={"Fanout-Time": "1"}))
+    assert _body(response)["detail"] == "not now"
+    assert response.headers["Fanout-Time"] == "1"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
