@@ -149,6 +149,18 @@ class Kafka:
             ends = await consumer.end_offsets([TopicPartition(topic, number) for number in partitions])
         return {tp.partition: offset for tp, offset in ends.items()}
 
+    async def stable_ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """The same, before the first transaction that is open."""
+        async with self._consumer(isolation_level="read_committed") as consumer:
+            ends = await consumer.end_offsets([TopicPartition(topic, number) for number in partitions])
+        return {tp.partition: offset for tp, offset in ends.items()}
+
+    async def beginnings(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Where the logs begin."""
+        async with self._consumer() as consumer:
+            begins = await consumer.beginning_offsets([TopicPartition(topic, number) for number in partitions])
+        return {tp.partition: offset for tp, offset in begins.items()}
+
     async def offsets_in(self, topic: str, partition: int = 0) -> list[int]:
         """The offsets that a reader of the log finds, aborted records included."""
         return [record.offset for record in await self.records_in(topic, partition)]

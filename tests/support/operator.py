@@ -8,12 +8,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from support.eventually import eventually
 
 
-async def make_anew(brokers: str, topic: str, partitions: int) -> None:
-    """Delete a topic and make another one of its name."""
+async def make_anew(brokers: str, topic: str, partitions: int, *, copies: int = 1, **config: str) -> None:
+    """Delete a topic and make another one of its name, with settings as `Kafka.new_topic` takes them."""
+    configs = {name.replace("_", "."): value for name, value in config.items()}
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
 
     async def is_made() -> bool:
-        made = await admin.create_topics([NewTopic(topic, partitions, 1)])
+        made = await admin.create_topics([NewTopic(topic, partitions, copies, topic_configs=configs)])
         return bool(made.topic_errors[0][1] == 0)  # as long as the old one is being deleted it is not
 
     async def is_led() -> bool:

@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from support.histories.events import OK, Entry, Handed, Outcome, Pulled, Pulling, Settled, Settling, Verb
+from support.histories.events import DONE, OK, Entry, Handed, Outcome, Pulled, Pulling, Settled, Settling, Verb
 from support.histories.recorder import Recorder, digest
+from support.histories.tokens import Held, Pool
 
+#: Who roams meets another worker in so many turns.
+_TURNS = 20
 #: Whoever waits longer for an answer has seen enough of a hang.
 _PATIENCE = 20.0
 #: Of an answer so much longer than what we have read of it, no kernel takes the rest: the buffer of a sending socket
@@ -29,15 +32,6 @@ class Target(NamedTuple):
     #: Which start this is, counted from 1 over all workers.
     number: int
     url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A message that was handed to us."""
-
-    token: str
-    lease: int
-    delivery_count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +84,7 @@ class Settle:
                     lease=held.lease,
                     delay_ms=self.delay_ms if verb == "nack" else None,
                     ack_wait_ms=self.ack_wait_ms if verb == "extend" else None,
+                    forged=held.forged,
                 ),
                 held,
             )
@@ -102,9 +97,17 @@ class RecordedClient:
     """One client; which worker it asks it is told before each request."""
 
     def __init__(
-        self, recorder: Recorder, session: aiohttp.ClientSession, target: Callable[[], Target], name: str
+        self,
+        recorder: Recorder,
+        session: aiohttp.ClientSession,
+        target: Callable[[], Target],
+        name: str,
+        pool: Pool | None = None,
     ) -> None:
         self.name = name
+        #: What it holds and what others do.
+        self.pool = pool or Pool()
+        self._pulled_at = 0
         self._recorder = recorder
         self._session = session
         self._target = target
@@ -115,6 +118,7 @@ class RecordedClient:
         """Pull; whoever cancels this closes the connection, and nobody will know what the answer was."""
         recorder = self._recorder
         target = self._target()
+        self._pulled_at = target.number
         op = self._begin_pull(target, wait_ms, ack_wait_ms, max_messages)
         body: dict[str, Any] = {
             "client": self.name, "encoding": "utf8", "wait_ms": wait_ms, "ack_wait_ms": ack_wait_ms,
@@ -139,10 +143,17 @@ class RecordedClient:
             return Batch(token=batch.token, messages=batch.messages, unknown=unknown)
         return batch
 
-    async def settle(self, settle: Settle) -> list[Held]:
-        """Settle. Returns those of which nobody knows whether it counts."""
+    async def settle(self, settle: Settle, *, elsewhere: bool = False) -> list[Held]:
+        """Settle; ``elsewhere``: at another worker than it pulled from last, if its target leads to one.
+
+        Returns those of which nobody knows whether it counts.
+        """
         recorder = self._recorder
         target = self._target()
+        for _ in range(_TURNS if elsewhere else 0):
+            if target.number != self._pulled_at:
+                break
+            target = self._target()
         op = self._begin_settle(target, settle)
         try:
             status, _, answer = await self._ask(target, "settle", settle.body(), 0.0)
@@ -227,6 +238,8 @@ class RecordedClient:
             )
         )
         held = [Held(wire["lease"], one.lease, one.delivery_count) for wire, one in zip(wires, messages, strict=True)]
+        for one in held:
+            self.pool.add(self.name, one)
         return Batch(token=answer.get("batch") or "", messages=held)
 
     def _settled(
@@ -242,6 +255,9 @@ class RecordedClient:
         recorder.write(
             Settled(at=recorder.now(), op=op, outcome="answered", status=status, statuses=statuses, error=error)
         )
+        for (entry, held), one in zip(settle.entries(), statuses, strict=True):
+            if entry.verb == "ack" and one in DONE:
+                self.pool.settled(held)
         return [held for (_, held), one in zip(settle.entries(), statuses, strict=True) if one == "retry"]
 
     async def _ask(

@@ -57,7 +57,7 @@ def cluster_plan_of(seed: int, *, workers: int, brokers: int = 1, zookeepers: in
         plan,
         partitions=partitions,
         hands=[
-            *(replace(hand, roams=dice.random() < 0.5) for hand in plan.hands),
+            *(replace(hand, roams=dice.random() < 0.5 or hand.temper == "elsewhere") for hand in plan.hands),
             *(
                 Hand(name=f"{temper}-more", temper=temper, seed=dice.getrandbits(32), roams=dice.random() < 0.5)
                 for temper in ("patient", "forgetful")

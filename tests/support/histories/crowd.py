@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from support.histories.client import Target
 from support.histories.events import Gone, Launched
@@ -28,6 +30,7 @@ class Crowd:
         *,
         zookeepers: str = "",
         spares_first: bool = False,
+        clocks: Path | None = None,
     ) -> None:
         #: Those that are there, by their numbers.
         self.there: dict[int, Worker] = {}
@@ -39,6 +42,8 @@ class Crowd:
         self._faults = tuple(faults)
         self._zookeepers = zookeepers
         self._spared = 1 if spares_first else 0
+        #: Where files are that say how far the wall clocks of workers are ahead, if they can be turned.
+        self._clocks = clocks
         self._started = 0
 
     @property
@@ -66,8 +71,12 @@ class Crowd:
     async def _launch(self) -> None:
         self._started = number = self._started + 1
         self._recorder.write(Launched(at=self._recorder.now(), worker=number))
+        faults = self._faults
+        if self._clocks:
+            self.turn_clock(number, 0)
+            faults += (f"wall-clock={self._clock(number)}",)
         # Empty is what the option is by default, too.
-        worker = self._workers.launch(self._topic, faults=self._faults, drain=_DRAIN, zookeepers=self._zookeepers)
+        worker = self._workers.launch(self._topic, faults=faults, drain=_DRAIN, zookeepers=self._zookeepers)
         self.last = Target(number, worker.url)
         # One alone is asked from the beginning; where there are others, clients come when it is ready.
         if not self.there:
@@ -85,6 +94,25 @@ class Crowd:
         await worker.terminate(_ENDED_WITHIN)
         del self.there[number]
         self._recorder.write(Gone(at=self._recorder.now(), worker=number))
+
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """All end by SIGTERM, and as many come back; also the one that is spared otherwise."""
+        count = len(self.there)
+        await asyncio.gather(*(self.stop(number) for number in list(self.there)))
+        yield
+        await self.start(count)
+
+    def turn_clock(self, number: int, ahead: int) -> None:
+        """The wall clock of a worker is so many seconds ahead from now on."""
+        clock = self._clock(number)
+        turned = clock.with_suffix(".new")
+        turned.write_text(str(ahead))
+        turned.rename(clock)
+
+    def _clock(self, number: int) -> Path:
+        assert self._clocks is not None
+        return self._clocks / f"clock-{number}"
 
 
 class Home:

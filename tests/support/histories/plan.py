@@ -24,7 +24,7 @@ _BETWEEN_TROUBLES = (0.8, 2.5)
 
 TEMPERS = (
     "fast", "fast", "riding", "slow", "silent", "nacking", "extending", "dropping", "late", "twice", "careless",
-    "rejecting",
+    "rejecting", "borrowing", "elsewhere",
 )  # fmt: skip
 
 
@@ -82,6 +82,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     writes_end_with_strikes: bool = False
     #: Seconds between the last strike, or the start, and the drain.
     quiet: float = 1.0
+    #: The topic keeps the latest message of each key, and loses others while they are worked off.
+    compacted: bool = False
     #: Faults of `support.faults` to build into the worker.
     faults: list[str] = []
 

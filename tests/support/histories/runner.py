@@ -22,7 +22,8 @@ from support.histories.recorder import Recorder
 from support.histories.samples import sample
 from support.histories.strikes.scene import Scene
 from support.histories.tempers import work
-from support.histories.topic import Topic
+from support.histories.tokens import Pool
+from support.histories.topic import Topic, config_of
 from support.histories.weighing import weigh
 from support.kafka import Kafka
 from support.stack import Stack
@@ -54,12 +55,21 @@ async def run(
         TimeoutError: Kafka took too long to take what was produced.
     """
     async with Kafka(stack.brokers) as kafka, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        name = await _new_topic(plan, kafka)
+        name = await kafka.new_topic(plan.partitions, copies=min(3, plan.brokers), **config_of(plan))
         with Recorder(path, watch) as recorder:
             recorder.write(Began(at=recorder.now(), plan=msgspec.to_builtins(plan)))
             zookeepers = stack.zookeepers if plan.zookeepers else ""
-            crowd = Crowd(recorder, workers, name, plan.faults, zookeepers=zookeepers, spares_first=plan.spares_first)
-            async with Topic(recorder, kafka, name) as topic:
+            clocks = path.parent if any(one.trouble == "clock step" for one in plan.strikes) else None
+            crowd = Crowd(
+                recorder,
+                workers,
+                name,
+                plan.faults,
+                zookeepers=zookeepers,
+                spares_first=plan.spares_first,
+                clocks=clocks,
+            )
+            async with Topic(recorder, kafka, name, plan) as topic:
                 await crowd.start(plan.workers)
                 async with _going_on(topic.watch(crowd.id), sample(recorder, session, crowd), weigh(recorder, crowd)):
                     scene = Scene(
@@ -69,21 +79,17 @@ async def run(
                     await _drain(plan, recorder, session, crowd, topic, kafka, drained_within)
 
 
-async def _new_topic(plan: Plan, kafka: Kafka) -> str:
-    copies = min(3, plan.brokers)
-    # What was answered is to be there when a broker has gone.
-    in_sync = {"min_insync_replicas": "2"} if copies > 2 else {}
-    return await kafka.new_topic(plan.partitions, copies=copies, max_message_bytes="2097152", **in_sync)
-
-
 async def _work(plan: Plan, scene: Scene, session: aiohttp.ClientSession) -> None:
     """Everything at once, until all strikes are over and all is produced."""
     recorder, crowd, topic = scene.recorder, scene.crowd, scene.topic
     enough = asyncio.Event()
     producing = asyncio.create_task(topic.produce(plan.writes, enough))
+    pool = Pool()
     hands = [
         work(
-            RecordedClient(recorder, session, Home(crowd, hand.seed, roams=hand.roams, home=hand.home), hand.name),
+            RecordedClient(
+                recorder, session, Home(crowd, hand.seed, roams=hand.roams, home=hand.home), hand.name, pool
+            ),
             hand.temper,
             hand.seed,
         )
@@ -113,7 +119,7 @@ async def _drain(
     # A broker that comes back on a busy machine takes its time; how long draining takes is another question.
     await eventually(partial(_is_well, crowd), _HEALED_WITHIN)
     recorder.write(DrainBegan(at=recorder.now()))
-    ends = {partition: end for partition, end in (await kafka.ends(topic.name, range(plan.partitions))).items() if end}
+    ends = {partition: end for partition, end in (await kafka.ends(topic.name, range(topic.partitions))).items() if end}
     roams = plan.workers > 1
     hands = [
         work(
@@ -133,6 +139,8 @@ async def _drain(
     # Those were cancelled in the middle: what they were about to be handed must not be there.
     last = RecordedClient(recorder, session, Home(crowd, 0, roams=roams), "last")
     await last.pull(wait_ms=200, ack_wait_ms=100, max_messages=1000)
+    if plan.compacted:
+        await topic.compacted()
     recorder.write(DrainEnded(at=recorder.now(), complete=complete, ends=ends))
 
 

@@ -7,7 +7,8 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from support.histories.client import Batch, Held, RecordedClient, Settle
+from support.histories.client import Batch, RecordedClient, Settle
+from support.histories.tokens import Held, forgeries
 
 Temper = Callable[[RecordedClient, random.Random], Awaitable[None]]
 
@@ -34,13 +35,13 @@ async def _pull(client: RecordedClient, *, max_messages: int, ack_wait_ms: int, 
     return batch
 
 
-async def _ack(client: RecordedClient, held: Sequence[Held], *, durable: bool = True) -> None:
+async def _ack(client: RecordedClient, held: Sequence[Held], *, durable: bool = True, elsewhere: bool = False) -> None:
     """Ack, and ask again as long as nobody knows."""
     left = list(held)
     for _ in range(20):
         if not left:
             return
-        left = await client.settle(Settle(ack=left, durable=durable))
+        left = await client.settle(Settle(ack=left, durable=durable), elsewhere=elsewhere)
         if left:
             await asyncio.sleep(_PAUSE)
 
@@ -144,6 +145,33 @@ async def rejecting(client: RecordedClient, dice: random.Random) -> None:
     await _ack(client, [held for held in batch.messages if held not in reject])
 
 
+async def borrowing(client: RecordedClient, dice: random.Random) -> None:
+    """Settles what others hold, with their tokens, and tries some that nobody was given beside them."""
+    await asyncio.sleep(dice.uniform(0.1, 0.5))
+    theirs = client.pool.of_others(client.name)
+    if not theirs:
+        return
+    some = dice.sample(theirs, min(3, len(theirs)))
+    forged = forgeries(theirs, dice)
+    match dice.choice(("ack", "nack", "extend", "forge")):
+        case "ack":
+            await client.settle(Settle(ack=[*some, *forged]))
+        case "nack":
+            await client.settle(Settle(nack=[held for held in some if held.delivery_count < _NACKED], delay_ms=0))
+        case "extend":
+            await client.settle(Settle(extend=[*some, *forged], ack_wait_ms=700))
+        case _:
+            await client.settle(Settle(nack=forged[:1], reject=forged[1:2], ack=forged[2:]))
+
+
+async def elsewhere(client: RecordedClient, dice: random.Random) -> None:
+    """Settles at another worker than it has pulled from, if there is one."""
+    batch = await _pull(client, max_messages=dice.randint(1, 5), ack_wait_ms=3000)
+    if batch.messages and dice.random() < 0.3:
+        await client.settle(Settle(extend=batch.messages, ack_wait_ms=2000), elsewhere=True)
+    await _ack(client, batch.messages, elsewhere=True)
+
+
 async def unread(client: RecordedClient, dice: random.Random) -> None:
     """Resets its connection once, with most of a large answer unread, under a lease that nobody is to wait for."""
     # Somebody who is alive, so that the answer has grown large when it is asked for.
@@ -181,6 +209,8 @@ TEMPERS: dict[str, Temper] = {
     "twice": twice,
     "careless": careless,
     "rejecting": rejecting,
+    "borrowing": borrowing,
+    "elsewhere": elsewhere,
     "unread": unread,
     "draining": draining,
 }

@@ -4,63 +4,133 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from msgspec.structs import replace
 
-from support.histories.events import Committed, Produced, Producing
-from support.histories.plan import Write
+from support.histories.events import Committed, Compacted, Produced, Producing
+from support.histories.plan import Plan, Write
 from support.histories.recorder import Recorder, digest
 from support.kafka import Kafka
 
 _SAMPLED_EVERY = 0.1
 _KEYS = 20
+#: Segments that are closed after a moment, and cleaned as soon as anything in them is superseded.
+_COMPACTED = {
+    "cleanup_policy": "compact", "segment_ms": "300", "max_compaction_lag_ms": "300",
+    "min_cleanable_dirty_ratio": "0.01",
+}  # fmt: skip
+
+
+def config_of(plan: Plan) -> dict[str, str]:
+    """The settings of its topic, as `Kafka.new_topic` takes them."""
+    # What was answered is to be there when a broker has gone.
+    in_sync = {"min_insync_replicas": "2"} if plan.brokers > 2 else {}
+    return {"max_message_bytes": "2097152", **in_sync, **(_COMPACTED if plan.compacted else {})}
 
 
 class Topic:
     """One topic of one broker, which may be away for a while."""
 
-    def __init__(self, recorder: Recorder, kafka: Kafka, name: str) -> None:
+    def __init__(self, recorder: Recorder, kafka: Kafka, name: str, plan: Plan) -> None:
         self.name = name
+        #: How many it has by now.
+        self.partitions = plan.partitions
+        self.copies = min(3, plan.brokers)
+        self.config = config_of(plan)
         self._recorder = recorder
         self._kafka = kafka
-        self._brokers = brokers = kafka.brokers
+        self._brokers = kafka.brokers
         self._numbers = 0
+        #: Partitions that were added since; they are written to in turn with the others.
+        self._added: list[int] = []
+        #: Partition -> the offsets that were produced to the log as it is now.
+        self._produced: dict[int, set[int]] = defaultdict(set)
+        #: Held while something is produced.
+        self._producing = asyncio.Lock()
+        #: Those who wait for the outcome of what was sent.
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._make_producers()
+
+    def _make_producers(self) -> None:
         # Idempotent: a value is to be at one place only, however often it had to be sent.
-        self._producer = AIOKafkaProducer(bootstrap_servers=brokers, enable_idempotence=True, max_request_size=2 << 20)
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._brokers, enable_idempotence=True, max_request_size=2 << 20
+        )
         self._transactional = self._new_transactional()
 
     def _new_transactional(self) -> Any:
         return AIOKafkaProducer(bootstrap_servers=self._brokers, transactional_id=f"history-{secrets.token_hex(4)}")
 
     async def __aenter__(self) -> Self:
+        await self._start()
+        return self
+
+    async def _start(self) -> None:
         await self._producer.start()
         await self._transactional.start()
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
         await self._transactional.stop()
         await self._producer.stop()
 
+    async def grown(self, partitions: int) -> None:
+        """It has so many from now on."""
+        self._added += range(self.partitions, partitions)
+        self.partitions = partitions
+        await self._producer.client.force_metadata_update()
+        await self._transactional.client.force_metadata_update()
+
+    @asynccontextmanager
+    async def halted(self) -> AsyncIterator[None]:
+        """Nothing is produced meanwhile, and what was before is known; afterwards it is another log."""
+        async with self._producing:
+            await self._producer.flush()
+            while self._under_way:
+                await asyncio.wait(self._under_way)
+            await self._stop()
+            yield
+            self._produced.clear()
+            self._make_producers()
+            await self._start()
+
     async def produce(self, writes: Sequence[Write], enough: asyncio.Event) -> None:
         """Produce all of it, or until there is ``enough``, and return when the outcome of each is known."""
-        async with asyncio.TaskGroup() as group:
-            for write in writes:
-                await asyncio.sleep(write.after)
-                if enough.is_set():
-                    break
-                if write.end:
-                    await self._in_transaction(write)
-                else:
-                    for _ in range(write.count):
-                        op, key, value = self._begin(write)
-                        sent = await self._producer.send(self.name, value, key=key, partition=write.partition)
-                        group.create_task(self._end(op, sent))
+        for write in writes:
+            await asyncio.sleep(write.after)
+            if enough.is_set():
+                break
+            async with self._producing:
+                await self._produce(replace(write, partition=self._partition(write)))
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def _partition(self, write: Write) -> int:
+        if not self._added or self._numbers % 2:
+            return write.partition
+        return self._added[self._numbers // 2 % len(self._added)]
+
+    async def _produce(self, write: Write) -> None:
+        if write.end:
+            await self._in_transaction(write)
+            return
+        for _ in range(write.count):
+            op, key, value = self._begin(write)
+            sent = await self._producer.send(self.name, value, key=key, partition=write.partition)
+            task = asyncio.create_task(self._end(op, write.partition, sent))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
 
     def _begin(self, write: Write) -> tuple[int, bytes, bytes]:
         self._numbers += 1
@@ -72,13 +142,14 @@ class Topic:
         )
         return op, key.encode(), value.encode()
 
-    async def _end(self, op: int, sent: asyncio.Future[Any]) -> None:
+    async def _end(self, op: int, partition: int, sent: asyncio.Future[Any]) -> None:
         recorder = self._recorder
         try:
             offset = (await sent).offset
         except KafkaError as error:
             recorder.write(Produced(at=recorder.now(), op=op, outcome="unknown", error=repr(error)))
         else:
+            self._produced[partition].add(offset)
             recorder.write(Produced(at=recorder.now(), op=op, outcome="ok", offset=offset))
 
     async def _in_transaction(self, write: Write) -> None:
@@ -102,6 +173,8 @@ class Topic:
         else:
             outcome: Literal["ok", "aborted"] = "ok" if write.end == "commit" else "aborted"
             for op, offset in places:
+                if offset is not None:
+                    self._produced[write.partition].add(offset)
                 recorder.write(Produced(at=recorder.now(), op=op, outcome=outcome, offset=offset))
 
     # Looking ---------------------------------------------------------------------------------------------------------
@@ -116,6 +189,14 @@ class Topic:
             return {}
         recorder.write(Committed(at=recorder.now(), sent=sent, offsets=offsets))
         return offsets
+
+    async def compacted(self) -> None:
+        """Write down how much of what was produced is not in the log any more."""
+        removed = {
+            partition: len(offsets.difference(await self._kafka.offsets_in(self.name, partition)))
+            for partition, offsets in sorted(self._produced.items())
+        }
+        self._recorder.write(Compacted(at=self._recorder.now(), removed=removed))
 
     async def watch(self, id: str) -> None:
         """Look at the group's offsets again and again, until cancelled."""
