@@ -61,6 +61,8 @@ class GroupCommit:
         self._on_fault = on_fault
         self._lines: dict[int, _Line] = {}
         self._writes: set[asyncio.Task[None]] = set()
+        #: Partitions whose last row was not taken; the first of them has been told.
+        self._refused: set[int] = set()
         self._alarm = Alarm(self._flush)
         self._last_flush = 0.0
         #: Told how long each acknowledged write took, in seconds.
@@ -84,6 +86,7 @@ class GroupCommit:
     def drop(self, partition: int) -> None:
         """The partition is somebody else's: who waits for a write of it learns that its outcome is not known."""
         _give_up_all(self._lines.pop(partition))
+        self._refused.discard(partition)
 
     def committable(self) -> dict[int, int]:
         """Floors that the changelog has acknowledged."""
@@ -156,9 +159,10 @@ class GroupCommit:
         try:
             line.size = await self._store.write_row(number, partition.snapshot())
         except WriteError as error:
-            logger.warning("partition %d: ledger row was not written, trying again: %s", number, error)
+            self._not_taken(number, error)
             proven = False
         else:
+            self._taken(number)
             proven = self._ownership.holds(term, monotonic()) and self._lines.get(number) is line
         line.writing = None
         if proven:
@@ -168,6 +172,18 @@ class GroupCommit:
             self._wake(line)
         if self._lines.get(number) is line and self._owes(line, self._dispatcher.partitions[number].ledger.version):
             self.kick(0.0 if proven else _BACKOFF)
+
+    def _not_taken(self, number: int, error: WriteError) -> None:
+        level = logging.DEBUG if self._refused else logging.WARNING
+        logger.log(level, "Kafka takes no ledger row of partition %d, durable settles are answered with retry until it "
+                   "does: %s", number, error)  # fmt: skip
+        self._refused.add(number)
+
+    def _taken(self, number: int) -> None:
+        if self._refused:
+            self._refused.discard(number)
+            if not self._refused:
+                logger.warning("Kafka takes ledger rows again")
 
     @staticmethod
     def _wake(line: _Line) -> None:

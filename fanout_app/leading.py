@@ -63,6 +63,8 @@ class Leading:
         self._to_ask = asyncio.Event()
         self._to_tell = asyncio.Event()
         self._outranked = False
+        #: When it was heard last before it made room, as the log has it.
+        self._unheard_since: float | None = None
         #: Whom the log named as the leader last.
         self._announced = ""
 
@@ -165,8 +167,15 @@ class Leading:
             logger.debug("elected, epoch %d", epoch)
             asyncio.get_running_loop().call_later(self._options.leader_lease, self._to_tell.set)
         if self._leadership.should_resign(now, self._board.last_acknowledged):
-            logger.warning("this worker could lead and is not heard by the others: it makes room for another one")
+            self._tell_unheard()
             await self._election.resign()
+
+    def _tell_unheard(self) -> None:
+        """Once until it is heard again: while Kafka is away it is elected and makes room in turn with the others."""
+        since = self._board.last_acknowledged
+        if self._election.votes and since != self._unheard_since:
+            self._unheard_since = since
+            logger.warning("this worker could lead and is not heard by the others: it makes room for another one")
 
     async def _vote(self) -> None:
         epoch = self._following.to_depose(self._heard.present(monotonic()))

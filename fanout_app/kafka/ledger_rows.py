@@ -34,6 +34,8 @@ class LedgerRows:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 await self._app.ledgers.write(row_key(partition, generation), row)
-        except (KafkaError, FaustError, TimeoutError) as error:
+        except TimeoutError:
+            raise WriteError(f"no acknowledgement within {_TIMEOUT:g} s") from None
+        except (KafkaError, FaustError) as error:
             raise WriteError(repr(error)) from error
         return len(row)

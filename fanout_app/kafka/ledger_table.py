@@ -18,6 +18,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 from fanout_app.core.errors import RowError
 from fanout_app.core.ledger import LedgerSnapshot, join
 from fanout_app.core.ledger_row import decode_row
+from fanout_app.kafka.acknowledged import acknowledged
 from fanout_app.kafka.growth import look_anew
 
 logger = logging.getLogger("fanout.kafka.ledger_table")
@@ -31,6 +32,11 @@ def row_key(partition: int, generation: int) -> bytes:
 
 class LedgerTable(faust.Table):
     """The changelog-backed Table of ledger rows."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Partition -> the row of it that the producer was given last.
+        self._sent: dict[int, asyncio.Future[Any]] = {}
 
     def partition_for_key(self, key: Any) -> int:
         """The changelog's partition is the source's, whoever writes and from wherever."""
@@ -50,10 +56,14 @@ class LedgerTable(faust.Table):
             KafkaError: it was not acknowledged; it may be in the changelog all the same.
         """
         partition = self.partition_for_key(key)
+        before = self._sent.get(partition)
+        if before is not None and not before.done():
+            # Who gave up waiting for it is back with a newer row: while Kafka takes none, the producer keeps one alone.
+            await acknowledged(before)
         await self._know(partition)
-        acknowledged = await self.app.producer.send(self.changelog_topic_name, key, row, partition, None, None)
-        # Who gives up waiting must not cancel the producer's own future: the row is on its way all the same.
-        await asyncio.shield(acknowledged)
+        sent = await self.app.producer.send(self.changelog_topic_name, key, row, partition, None, None)
+        self._sent[partition] = sent
+        await acknowledged(sent)
         self.data[key] = row
 
     async def _know(self, partition: int) -> None:

@@ -23,6 +23,7 @@ from faust.types import TP, ConsumerMessage
 from fanout_app.kafka.commit_mark import commit_mark
 from fanout_app.kafka.consumer_thread import BatchConsumerThread
 from fanout_app.kafka.fetches import FetchedBatch
+from fanout_app.kafka.ledger_producer import LedgerProducer
 
 logger = logging.getLogger("fanout.kafka.transport")
 
@@ -218,13 +219,6 @@ class BatchConsumer(driver.Consumer):
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's alarm about slow streams and commits knows nothing of leases; the worker's health check does."""
-
-
-class LedgerProducer(driver.Producer):
-    """An idempotent producer: without it a request that timed out may be stored after its successor."""
-
-    def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
 
 
 class BatchTransport(driver.Transport):

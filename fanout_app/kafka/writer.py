@@ -18,6 +18,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from fanout_app.kafka.acknowledged import acknowledged
 from fanout_app.ports import SourceError
 
 #: Beyond the broker's own limits, which decide; it only has to be larger than they are.
@@ -76,7 +77,7 @@ class Writer:
             producer = await self._open()
             given = _NULL if value is None else value
             sent = await producer.send(topic, given, key=key, partition=partition, headers=list(headers))
-            return int((await asyncio.shield(sent)).offset)
+            return int((await acknowledged(sent)).offset)
         except MessageSizeTooLargeError as error:
             size = len(key or b"") + len(value or b"")
             raise TooLargeError(

@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import codec
-from aiokafka.conn import AIOKafkaConnection
 from faust.types import TP, ConsumerMessage
 
-from fanout_app import faust_app
 from fanout_app.core.leadership import Leadership
 from fanout_app.core.requests import LeaseRef, Settle, SettleOutcome
 from fanout_app.kafka.consumer_thread import BatchConsumerThread
 from fanout_app.kafka.fetches import FetchedBatch, Poll
 from fanout_app.kafka.transport import BatchConsumer
 from fanout_app.runtime import Runtime
+from support.faults_settings import SETTINGS_FAULTS
 from support.sabotage import SABOTAGES
 
 #: Records in a fetch are few, so that there are many fetches to do something to.
@@ -300,12 +299,6 @@ def _event_message(topic: str, ref: LeaseRef) -> Any:
     return ConsumerMessage(topic, ref.partition, ref.offset, 0.0, 0, (), None, None, None, 0, 0, tp)
 
 
-def wait_empty(report: Report, _: str) -> None:
-    """Faust's default: a worker stops when every event is acked."""
-    stock = vars(faust_app)["settings"]
-    vars(faust_app)["settings"] = lambda *args: {**stock(*args), "stream_wait_empty": True}
-
-
 def idle_members_leave(report: Report, seconds: str) -> None:
     """Stock Faust fetches nothing where it has no partition to fetch; aiokafka takes a member for dead after a while.
 
@@ -353,17 +346,6 @@ def task_breaks(report: Report, _: str) -> None:
     Runtime.watch_log = watch_log  # type: ignore[method-assign]
 
 
-def kafka_through(report: Report, port: str) -> None:
-    """Every connection to Kafka goes to this port of this machine instead: brokers say themselves where they are."""
-    connect = AIOKafkaConnection.connect
-
-    async def connect_there(self: Any) -> Any:
-        self._port = int(port)
-        return await connect(self)
-
-    AIOKafkaConnection.connect = connect_there
-
-
 def believes_its_lock(report: Report, _: str) -> None:
     """A leader as many are written: once it has got the lock it leads until somebody tells it otherwise."""
 
@@ -385,11 +367,10 @@ FAULTS: dict[str, Callable[[Report, str], None]] = {
     "held-up": held_up,
     "no-codecs": no_codecs,
     "stock-commits": stock_commits,
-    "wait-empty": wait_empty,
     "idle-members-leave": idle_members_leave,
     "intake-breaks": intake_breaks,
     "task-breaks": task_breaks,
-    "kafka-through": kafka_through,
     "believes-its-lock": believes_its_lock,
+    **SETTINGS_FAULTS,
     **SABOTAGES,
 }

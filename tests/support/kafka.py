@@ -137,6 +137,11 @@ class Kafka:
         entries = answer.resources[0][4]
         return next(str(entry[1]) for entry in entries if entry[0] == name)
 
+    async def change_setting(self, topic: str, name: str, value: str) -> None:
+        """Give a setting of this topic another value: all others are what a broker has by itself from then on."""
+        (answer,) = await self._admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: value})])
+        assert answer.resources[0][0] == 0, answer
+
     async def delete_below(self, topic: str, offsets: dict[int, int]) -> None:
         """Do at once what retention would do some day: these logs begin at these offsets from now on."""
         await self._admin.delete_records(

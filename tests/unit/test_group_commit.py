@@ -96,6 +96,22 @@ async def test_a_settle_is_answered_only_when_its_row_is_acknowledged(scene: Sce
     assert scene.commit.committable() == {NUMBER: 11}
 
 
+async def test_however_often_kafka_takes_no_row_that_is_told_once_and_so_is_its_end(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    settled = scene.settle(10)
+    for _ in range(3):
+        await scene.store.asked()
+        scene.store.acknowledge(WriteError("no leader"))
+    await scene.store.asked()
+    scene.store.acknowledge()
+    assert await settled
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 2, told
+    assert "no leader" in told[0]
+    assert told[1] == "Kafka takes ledger rows again"
+
+
 async def test_settles_that_come_during_a_write_share_the_next_one(scene: Scene) -> None:
     first = scene.settle(10)
     await scene.store.asked()

@@ -142,13 +142,26 @@ async def test_it_names_itself_only_while_it_may_act() -> None:
         assert leading.epoch == 7
 
 
-async def test_who_is_not_heard_makes_room() -> None:
+async def test_who_is_not_heard_makes_room_each_time_it_is_elected_and_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     election, board = FakeElection(epoch=7), FakeBoard()
     board.heard = False
     async with running(election, board) as leading:
         await eventually(lambda: election.resigned)
+        election.epoch = 8
+        await eventually(lambda: election.resigned == 2)
         assert not board.written
         assert not leading.may_act()
+    assert caplog.text.count("it makes room for another one") == 1
+
+
+async def test_where_it_cannot_make_room_it_does_not_say_so(caplog: pytest.LogCaptureFixture) -> None:
+    election, board = FakeElection(epoch=7, votes=False), FakeBoard()
+    board.heard = False
+    async with running(election, board):
+        await eventually(lambda: election.resigned)
+    assert "makes room" not in caplog.text
 
 
 async def test_a_silent_leader_is_deposed(caplog: pytest.LogCaptureFixture) -> None:
