@@ -18,6 +18,7 @@ from support.workers import Worker
 _DONE = {"late", "already_settled"}
 #: Short: an answer that a dying worker had under way is lost with its leases.
 _ACK_WAIT_MS = 2000
+_WAIT_MS = 200
 _PAUSE = 0.05
 
 
@@ -35,6 +36,9 @@ class Crew:
         self.handed_out: Counter[Worker] = Counter()
         #: Every answer to an ack that was not plainly done.
         self.statuses: Counter[str] = Counter()
+        #: Seconds that the slowest answer took, beyond what the pull itself said it would wait.
+        self.slowest_pull = 0.0
+        self.slowest_ack = 0.0
 
     @asynccontextmanager
     async def working(self, clients: Iterable[Client]) -> AsyncIterator[None]:
@@ -60,11 +64,12 @@ class Crew:
     async def _pull_at(self, client: Client, worker: Worker) -> None:
         sent = monotonic()
         try:
-            pulled = await client.pull(at=worker, wait_ms=200, max_messages=20, ack_wait_ms=_ACK_WAIT_MS)
+            pulled = await client.pull(at=worker, wait_ms=_WAIT_MS, max_messages=20, ack_wait_ms=_ACK_WAIT_MS)
         except aiohttp.ClientConnectionError:
             # It is on its way out, or has just gone: the next turn asks those that are left.
             await asyncio.sleep(_PAUSE)
             return
+        self.slowest_pull = max(self.slowest_pull, monotonic() - sent - _WAIT_MS / 1000)
         self.handed_out[worker] += len(pulled.messages)
         self.came_again += [
             message for message in pulled.messages if self.acked.get((message.partition, message.offset), sent) < sent
@@ -81,10 +86,12 @@ class Crew:
 
     async def _ack(self, client: Client, asked: Worker, left: dict[str, Delivery]) -> None:
         """Ack at one worker, and take out of ``left`` what it has taken."""
+        sent = monotonic()
         try:
             settled = await client.ack(*left, at=asked)
         except aiohttp.ClientConnectionError:
             return
+        self.slowest_ack = max(self.slowest_ack, monotonic() - sent)
         for lease, message in list(left.items()):
             status = settled.results.get(lease)
             if status is not None:
