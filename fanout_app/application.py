@@ -11,6 +11,7 @@ import agents
 import tables
 from fanout_app.core.errors import StartError
 from fanout_app.faust_app import Fanout
+from fanout_app.kafka.connections import break_cleanly
 from fanout_app.kafka.prepare import prepare
 from fanout_app.key_file import KeyFile
 from fanout_app.options import Options
@@ -41,6 +42,7 @@ def create(options: Options) -> Fanout:
         tokens_file.read()
     server.check(options.bind, options.admin_port, insecure=options.insecure, tokens=tokens_file is not None)
     keep = partial(lease_key, options.zookeepers, options.id, options.topic) if options.zookeepers else None
+    break_cleanly()
     app = Fanout(options, prepare(options, lease_keys, keep), key_file, tokens_file)
     app.ledgers = ledgers.declare(app)
     intake.declare(app)

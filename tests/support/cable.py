@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Self
@@ -19,6 +21,7 @@ class Cable:
         self._whole = asyncio.Event()
         self._whole.set()
         self._ends: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         #: Where it is to be reached instead of the server.
         self.address = ""
 
@@ -46,9 +49,17 @@ class Cable:
         """What waited goes on its way."""
         self._whole.set()
 
+    def reset(self) -> None:
+        """Break every connection as the system of a killed process does, without a goodbye."""
+        for writer in self._writers:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         task = asyncio.create_task(self._carry(reader, writer))
         self._ends.add(task)
+        task.add_done_callback(lambda _: self._writers.discard(writer))
         task.add_done_callback(self._ends.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
