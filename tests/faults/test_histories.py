@@ -7,7 +7,9 @@ from msgspec.structs import replace
 
 from faults.conftest import RunPlan
 from support.histories.clusters import cluster_plan_of
+from support.histories.events import read
 from support.histories.plan import Plan, Strike
+from support.histories.view import History
 
 #: Longer than a session, which is 3 s, and than a heartbeat of the connection between two workers.
 LONG = 6.0
@@ -46,3 +48,22 @@ async def test_nothing_is_in_the_history_that_may_not_be(strike: Strike, run_pla
     assert not verdict.faults, verdict.text()
     assert verdict.counts["troubles"] == 1
     assert verdict.counts["deliveries"] >= verdict.counts["produced"] > 0
+
+
+async def test_two_strikes_go_on_at_once(run_plan: RunPlan) -> None:
+    """A worker without brokers is stopped on top of it, while another one is killed."""
+    verdict = await run_plan(
+        of(
+            7,
+            Strike(after=1.0, trouble="cut from brokers", lasts=LONG, which=0),
+            Strike(after=0.5, trouble="SIGSTOP", lasts=1.0, which=0, beside=True),
+            Strike(after=0.2, trouble="kill -9", lasts=0.5, which=0, beside=True),
+            Strike(after=0.5, trouble="zookeeper killed", lasts=0.5),
+        )
+    )
+    assert not verdict.faults, verdict.text()
+    first, second, third, last = History(read(verdict.path)).troubles
+    assert (first.what, second.what, third.what) == ("cut from brokers", "SIGSTOP", "kill -9")
+    assert first.worker == second.worker != third.worker
+    assert first.began < second.began < third.began < second.ended < first.ended
+    assert last.began > max(first.ended, third.ended)

@@ -36,3 +36,20 @@ async def test_workers_find_servers_and_each_other_and_miss_who_is_cut_off(
         await eventually(alone, MISSED)
         network.heal(network.nodes["worker-2"], brokers)
         await eventually(shared, MISSED)
+
+
+async def test_a_broker_with_a_full_disk_ends_and_comes_back_when_there_is_room(placed: Stack) -> None:
+    async with Kafka(placed.brokers) as kafka:
+        topic = await kafka.new_topic(1, copies=3, min_insync_replicas="2")
+
+        async def has_ended() -> bool:
+            await kafka.produce(topic, "x" * 100_000)
+            return placed.state(placed.small_disk) == "down"
+
+        placed.fill_disk(placed.small_disk)
+        try:
+            await eventually(has_ended, MISSED)
+        finally:
+            placed.free_disk(placed.small_disk)
+            placed.start(placed.small_disk)
+        assert placed.state(placed.small_disk) == "up"

@@ -131,6 +131,40 @@ def test_pause_and_resume_one_server(zookeeper_alone: dict[str, Any]) -> None:
     until(lambda: state_of(name, "zookeeper-1") == "up")
 
 
+def test_servers_that_need_each_other_are_started_together() -> None:
+    name = name_of("quorum")
+    three = [f"zookeeper-{number}" for number in (1, 2, 3)]
+    try:
+        up(name, "--kafka", "0", "--zookeeper", "3")
+        assert stack("kill", *three, "--name", name).returncode == 0
+        assert {state_of(name, server) for server in three} == {"down"}
+        started = stack("start", *three, "--name", name)
+        assert started.returncode == 0, started.stderr
+        assert {state_of(name, server) for server in three} == {"up"}
+    finally:
+        down(name)
+
+
+def test_a_place_is_for_a_server_that_is_to_be_there() -> None:
+    refused = stack("up", "--name", name_of("nowhere"), "--place", "kafka-2=127.0.0.2")
+    assert refused.returncode == 1
+    assert "kafka-2" in refused.stderr
+
+
+def test_a_server_may_have_an_address_of_its_own() -> None:
+    name = name_of("elsewhere")
+    try:
+        described = up(name, "--kafka", "0", "--place", "zookeeper-1=127.0.0.2")
+        assert described["zookeepers"] == f"127.0.0.2:{described['servers']['zookeeper-1']['port']}"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", described["servers"]["zookeeper-1"]["port"]), 2)
+        moved = stack("up", "--name", name, "--place", "zookeeper-1=127.0.0.3")
+        assert moved.returncode == 1
+        assert "zookeeper-1 is at 127.0.0.2, not at 127.0.0.3" in moved.stderr
+    finally:
+        down(name)
+
+
 def test_down_leaves_no_process_and_no_data() -> None:
     described = up(name_of("gone"), "--kafka", "0", "--zookeeper", "3")
     assert stack("pause", "zookeeper-2", "--name", described["name"]).returncode == 0

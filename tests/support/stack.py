@@ -43,6 +43,11 @@ class Stack:
         addresses = self.brokers if kind == "kafka" else self.zookeepers
         return tuple(f"{kind}-{number}" for number, _ in enumerate(filter(None, addresses.split(",")), 1))
 
+    def state(self, server: str) -> str:
+        """Whether it is up, paused or down."""
+        known = {stack["name"]: stack for stack in json.loads(_run("status", "--json"))}
+        return str(known[self.name]["servers"][server]["state"])
+
     def kill(self, *servers: str) -> None:
         _run("kill", *servers, "--name", self.name)
 
