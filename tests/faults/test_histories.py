@@ -7,12 +7,23 @@ from msgspec.structs import replace
 
 from faults.conftest import RunPlan
 from support.histories.clusters import cluster_plan_of
-from support.histories.events import read
+from support.histories.events import Sampled, Trouble, read
 from support.histories.plan import Plan, Strike
 from support.histories.view import History
 
 #: Longer than a session, which is 3 s, and than a heartbeat of the connection between two workers.
 LONG = 6.0
+#: Until it is done, and what was under way has arrived.
+SOON = 1.0
+#: What workers say of themselves or of each other meanwhile.
+SIGNS: dict[Trouble, str] = {
+    "cut from brokers": "no recent answer from the group's coordinator",
+    "all brokers killed": "no recent answer from the group's coordinator",
+    "cut from workers": "does not answer",
+    "cut off": "does not answer",
+}
+#: Who cannot be asked meanwhile.
+UNREACHED = ("cut from clients", "cut off")
 
 
 def of(seed: int, *strikes: Strike) -> Plan:
@@ -46,8 +57,18 @@ def of(seed: int, *strikes: Strike) -> Plan:
 async def test_nothing_is_in_the_history_that_may_not_be(strike: Strike, run_plan: RunPlan) -> None:
     verdict = await run_plan(of(1 + strike.which, strike))
     assert not verdict.faults, verdict.text()
-    assert verdict.counts["troubles"] == 1
     assert verdict.counts["deliveries"] >= verdict.counts["produced"] > 0
+    (trouble,) = History(read(verdict.path)).troubles
+    meanwhile = [
+        sample
+        for sample in read(verdict.path)
+        if isinstance(sample, Sampled) and trouble.began + SOON < sample.sent and sample.at < trouble.began + LONG
+    ]
+    if strike.trouble in UNREACHED:
+        assert {sample.worker for sample in meanwhile} == {1, 2, 3} - {trouble.worker}
+    if sign := SIGNS.get(strike.trouble):
+        said = [reason for sample in meanwhile for reason in sample.degraded]
+        assert any(sign in reason for reason in said), said
 
 
 async def test_two_strikes_go_on_at_once(run_plan: RunPlan) -> None:

@@ -18,6 +18,8 @@ _DELAY, _JITTER, _LOSS = 0.1, 0.1, 0.02
 
 #: Does something to a node of the network.
 _Act = Callable[[Network, Node, Strike], None]
+#: Whom the worker is to be cut from.
+_Others = Callable[[Scene, Strike, Network], list[Node]]
 
 
 def _upon(scene: Scene, strike: Strike, detail: str, hurt: _Act, heal: _Act) -> Harm | None:
@@ -46,26 +48,27 @@ def _node_of(worker: Worker) -> Node:
     return worker.node
 
 
-def _cut(others_of: Callable[[Scene, Network], list[Node]]) -> Choose:
+def _cut(others_of: _Others) -> Choose:
     def choose(scene: Scene, strike: Strike) -> Harm | None:
-        others = others_of(scene, scene.network) if scene.network else []
+        others = others_of(scene, strike, scene.network) if scene.network and scene.crowd.there else []
         return _upon(
             scene,
             strike,
             f"from {', '.join(other.name for other in others)}; {strike.way}",
-            lambda network, node, strike: network.cut(node, _without(node, others), strike.way),
-            lambda network, node, strike: network.heal(node, _without(node, others), strike.way),
+            lambda network, node, strike: network.cut(node, others, strike.way),
+            lambda network, node, strike: network.heal(node, others, strike.way),
         )
 
     return choose
 
 
-def _without(node: Node, others: list[Node]) -> list[Node]:
-    return [other for other in others if other != node]
+def _servers(kind: str) -> _Others:
+    return lambda scene, strike, network: [network.nodes[server] for server in scene.stack.servers(kind)]
 
 
-def _servers(kind: str) -> Callable[[Scene, Network], list[Node]]:
-    return lambda scene, network: [network.nodes[server] for server in scene.stack.servers(kind)]
+def _other_workers(scene: Scene, strike: Strike, network: Network) -> list[Node]:
+    struck = scene.crowd.number(strike.which)
+    return [_node_of(worker) for number, worker in scene.crowd.there.items() if number != struck]
 
 
 def _cut_off(scene: Scene, strike: Strike) -> Harm | None:
@@ -101,8 +104,8 @@ def _delayed(scene: Scene, strike: Strike) -> Harm | None:
 STRIKES: Mapping[Trouble, Choose] = {
     "cut from brokers": _cut(_servers("kafka")),
     "cut from zookeepers": _cut(_servers("zookeeper")),
-    "cut from workers": _cut(lambda scene, network: [_node_of(worker) for worker in scene.crowd.there.values()]),
-    "cut from clients": _cut(lambda scene, network: [network.here]),
+    "cut from workers": _cut(_other_workers),
+    "cut from clients": _cut(lambda scene, strike, network: [network.here]),
     "cut off": _cut_off,
     "slow link": _slow,
     "delayed link": _delayed,
