@@ -58,6 +58,11 @@ class Stack:
     def start_all(self) -> None:
         _run("up", "--name", self.name)
 
+    def runs(self, server: str) -> bool:
+        """Whether it is there, be it paused; one may also end by itself."""
+        stacks = {one["name"]: one for one in json.loads(_run("status", "--json"))}
+        return bool(stacks[self.name]["servers"][server]["state"] != "down")
+
     def pause(self, *servers: str) -> None:
         _run("pause", *servers, "--name", self.name)
 
