@@ -66,6 +66,7 @@ class Settles:
             # All of it together waits no longer than one of them may.
             if not await self._commit.written(number, pending.version, max(0.0, until - monotonic())):
                 outcome.acked -= pending.acked
+                outcome.rejected -= pending.rejected
                 outcome.results = [
                     (token, status) for token, status in outcome.results if token not in set(pending.tokens)
                 ]

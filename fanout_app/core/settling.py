@@ -49,6 +49,7 @@ class Pending:
 
     version: int = 0
     acked: int = 0
+    rejected: int = 0
     tokens: list[str] = field(default_factory=list)
 
 
@@ -84,14 +85,23 @@ class Settling:
         return self.outcome
 
     def rejected(self, entry: Entry, run: LeaseRun, offset: int) -> None:
-        """A rejected message has been put where rejected ones go: settle it, whoever may have it by now."""
+        """A rejected message has been put where rejected ones go: settle it, whoever may have it by now.
+
+        That took a while. Whoever has its partition by now hands it out again, and is to be asked once more.
+        """
         partition = self._dispatcher.partitions.get(run.partition)
-        if partition is None or partition.ledger.era != run.era or partition.ledger.is_settled(offset):
-            return
-        self._leases.settle_one(run.partition, offset, self._now)
-        self.outcome.rejected += 1
-        self._leases.counters.rejected += 1
-        self._hangs_on(entry, run.partition, 0)
+        if partition is None or partition.ledger.era != run.era:
+            era_is_over = partition is not None and partition.ledger.era > run.era
+            case = Case.OLD_ERA if era_is_over else Case.MOVING
+            self.outcome.results.append((entry.token, TABLE[case][Verb.REJECT]))
+        elif partition.ledger.is_settled(offset):
+            self.outcome.results.append((entry.token, TABLE[Case.SETTLED][Verb.REJECT]))
+            self._hangs_on(entry, run.partition)
+        else:
+            self._leases.settle_one(run.partition, offset, self._now)
+            self.outcome.rejected += 1
+            self._leases.counters.rejected += 1
+            self._hangs_on(entry, run.partition, rejected=1)
 
     def not_rejected(self, entry: Entry, run: LeaseRun, now: float) -> None:
         """A rejected message could not be put away: its client holds it for as long as without the reject."""
@@ -116,7 +126,7 @@ class Settling:
             self._leases.settle_one(ref.partition, ref.offset, self._now)
             self._acked(entry, ref.partition, 1)
         elif status is Status.ALREADY_SETTLED:
-            self._hangs_on(entry, ref.partition, 0)
+            self._hangs_on(entry, ref.partition)
 
     def _do(self, verb: Verb, entry: Entry, run: LeaseRun, messages: list[Message]) -> None:
         """Do it to live leases of one run. Acks of whole runs are the hot path."""
@@ -165,7 +175,7 @@ class Settling:
         elif ref.batch in leases.acked_batches:
             self.outcome.results.append((entry.token, Status.ALREADY_SETTLED))
             for number in leases.acked_batches[ref.batch]:
-                self._hangs_on(entry, number, 0)
+                self._hangs_on(entry, number)
         else:
             self.outcome.results.append((entry.token, Status.LEASE_LOST))
 
@@ -203,12 +213,13 @@ class Settling:
     def _acked(self, entry: Entry, partition: int, count: int) -> None:
         self.outcome.acked += count
         self._leases.counters.acked += count
-        self._hangs_on(entry, partition, count)
+        self._hangs_on(entry, partition, acked=count)
 
-    def _hangs_on(self, entry: Entry, partition: int, acked: int) -> None:
+    def _hangs_on(self, entry: Entry, partition: int, *, acked: int = 0, rejected: int = 0) -> None:
         pending = self.pending.setdefault(partition, Pending())
         pending.version = self._dispatcher.partitions[partition].ledger.version
         pending.acked += acked
+        pending.rejected += rejected
         if pending.tokens[-1:] != [entry.token]:
             pending.tokens.append(entry.token)
 

@@ -437,7 +437,43 @@ class TestReject:
         await put.reached()
         scene.rebalance(1)
         put.go_on()
-        assert (await settling).rejected == 0
+        outcome = await settling
+        assert (outcome.rejected, outcome.results) == (0, [("0/0", Status.RETRY)]), "its next owner hands it out again"
+
+    async def test_one_whose_partition_is_sought_meanwhile_is_of_an_older_era(self, scene: Scene) -> None:
+        await scene.arrive(0)
+        answer = await scene.answer()
+        put = scene.kafka.hold("put")
+        settling = scene.settling(reject=entries(answer))
+        await put.reached()
+        await scene.runtime.seek(0, 0, force=True)
+        put.go_on()
+        outcome = await settling
+        assert (outcome.rejected, outcome.results) == (0, [("0/0", Status.GONE)])
+
+    async def test_one_that_is_acked_meanwhile_is_answered_when_that_is_in_the_changelog(self, scene: Scene) -> None:
+        await scene.arrive(0)
+        answer = await scene.answer()
+        put = scene.kafka.hold("put")
+        settling = scene.settling(reject=entries(answer))
+        await put.reached()
+        write = scene.kafka.hold("write_row")
+        await scene.runtime.settle(Settle(ack=entries(answer), durable=False))
+        await write.reached()
+        put.go_on()
+        done, _ = await asyncio.wait([settling], timeout=0.05)
+        assert not done
+        write.go_on()
+        outcome = await settling
+        assert (outcome.rejected, outcome.results) == (0, [("0/0", Status.ALREADY_SETTLED)])
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_one_whose_row_is_not_written_counts_as_none(self, scene: Scene) -> None:
+        await scene.arrive(0)
+        answer = await scene.answer()
+        scene.kafka.fail("write_row", *[WriteError("timed out")] * 50)
+        outcome = await scene.settling(reject=entries(answer))
+        assert (outcome.rejected, outcome.results) == (0, [("0/0", Status.RETRY)])
 
     async def test_one_whose_client_leaves_meanwhile_is_settled_for_everybody(self, scene: Scene) -> None:
         await scene.arrive(0)
