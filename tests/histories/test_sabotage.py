@@ -75,13 +75,12 @@ REMOVED = _plan(
     "fast", "forgetful", "forgetful",
     workers=2, writes=_trickle(3.0), strikes=[Strike(after=1.5, trouble="worker removed")], quiet=0.5,
 )  # fmt: skip
-_BACKLOG = [Write(after=0.0, partition=n, count=60) for n in range(PARTITIONS)]
 #: One is away for longer than its session, and comes back: its partitions go and return. All clients are at the other
-#: one, have work all the time, and are in the middle of acking what the one that is away has handed out.
+#: one, in the middle of acking what the one that is away has handed out; and one of them holds up the floors all along.
 STOPPED = _plan(
-    "silent", "silent", *["slow"] * 6,
-    home=1, workers=2, writes=[*_BACKLOG, *_trickle(6.0, 1)],
-    strikes=[Strike(after=1.5, trouble="SIGSTOP", lasts=4.5)], quiet=0.5,
+    "forgetful", *["slow"] * 6,
+    home=1, workers=2, writes=_trickle(60.0, 2), writes_end_with_strikes=True,
+    strikes=[Strike(after=2.0, trouble="SIGSTOP", lasts=4.5)], quiet=1.0,
 )  # fmt: skip
 
 
