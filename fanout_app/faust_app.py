@@ -179,7 +179,9 @@ class Fanout(faust.App):
             terms=self.membership,
             store=LedgerRows(self, self.options),
             bodies=self._bodies,
-            dead_letters=DeadLetters(self._writer, letters, self.options.topic) if letters else self._parked,
+            dead_letters=(
+                DeadLetters(self._writer, letters, self.options.topic, self._parked) if letters else self._parked
+            ),
             switch=self._switch,
             render=Renderer(self.runtime, self.tokens),
             on_fault=self._on_fault,

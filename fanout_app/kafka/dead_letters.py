@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from fanout_app.core.message import Message
-from fanout_app.kafka.writer import Writer
+from fanout_app.kafka.writer import NeverTakenError, Writer
+from fanout_app.ports import DeadLetterSink
+
+logger = logging.getLogger("fanout.kafka.dead_letters")
 
 
 def origin_headers(
@@ -22,12 +27,16 @@ def origin_headers(
 
 
 class DeadLetters:
-    """The runtime's `DeadLetterSink` where a dead-letter topic is given."""
+    """The runtime's `DeadLetterSink` where a dead-letter topic is given.
 
-    def __init__(self, writer: Writer, topic: str, source: str) -> None:
+    What that never takes is parked: tried for ever it would hold up the floor, and its client would ask for ever.
+    """
+
+    def __init__(self, writer: Writer, topic: str, source: str, parked: DeadLetterSink) -> None:
         self._writer = writer
         self._topic = topic
         self._source = source
+        self._parked = parked
 
     async def put(self, partition: int, message: Message, *, delivery_count: int, reason: str, client: str) -> None:
         """Write it with ``acks=all``.
@@ -38,4 +47,10 @@ class DeadLetters:
         origin = origin_headers(
             self._source, partition, message, delivery_count=delivery_count, reason=reason, client=client
         )
-        await self._writer.write(self._topic, key=message.key, value=message.value, headers=[*message.headers, *origin])
+        try:
+            await self._writer.write(
+                self._topic, key=message.key, value=message.value, headers=[*message.headers, *origin]
+            )
+        except NeverTakenError as error:
+            await self._parked.put(partition, message, delivery_count=delivery_count, reason=reason, client=client)
+            logger.warning("partition %d/%d: parked instead: %s", partition, message.offset, error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -16,6 +17,7 @@ from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
+    UnknownError,
 )
 
 from fanout_app.kafka.acknowledged import acknowledged
@@ -30,8 +32,12 @@ _REQUEST = 40.0
 _NULL = object()
 
 
-class TooLargeError(SourceError):
-    """The topic takes no message of this size, now or later."""
+class NeverTakenError(SourceError):
+    """The topic does not take this message, now or later."""
+
+
+class TooLargeError(NeverTakenError):
+    """It takes none of this size."""
 
 
 class Writer:
@@ -41,15 +47,16 @@ class Writer:
         """``request_timeout``: seconds after which what a broker has not taken is given up."""
         self._brokers = brokers
         self._request_timeout = request_timeout
-        self._producer: AIOKafkaProducer | None = None
+        #: By whether its batches hold one message each.
+        self._producers: dict[bool, AIOKafkaProducer] = {}
         self._opening = asyncio.Lock()
         self._stopped = False
 
     async def stop(self) -> None:
         """Leave, and take nothing any more. What Kafka does not take in a moment was not acknowledged to anyone."""
         self._stopped = True
-        producer, self._producer = self._producer, None
-        if producer is not None:
+        producers, self._producers = self._producers, {}
+        for producer in producers.values():
             try:
                 async with asyncio.timeout(_STOP_FOR):
                     await producer.stop()
@@ -71,17 +78,28 @@ class Writer:
 
         Raises:
             TooLargeError: the topic takes nothing of this size.
+            NeverTakenError: it does not take this message for another reason.
             SourceError: it was not acknowledged.
         """
+        given = _NULL if value is None else value
+        record = {"value": given, "key": key, "partition": partition, "headers": list(headers)}
         try:
-            producer = await self._open()
-            given = _NULL if value is None else value
-            sent = await producer.send(topic, given, key=key, partition=partition, headers=list(headers))
-            return int((await acknowledged(sent)).offset)
+            try:
+                return await self._send(topic, record, alone=False)
+            except (MessageSizeTooLargeError, UnknownError):
+                # A batch is refused whole: it may have been for its size, or for another one in it.
+                return await self._send(topic, record, alone=True)
         except MessageSizeTooLargeError as error:
             size = len(key or b"") + len(value or b"")
             raise TooLargeError(
                 f"topic {topic} takes no message of {size} bytes: raise its max.message.bytes"
+            ) from error
+        except UnknownError as error:
+            if key is not None:
+                raise SourceError(repr(error)) from error
+            # aiokafka does not know the code of what a broker says of a record that is not as its topic wants it.
+            raise NeverTakenError(
+                f"topic {topic} takes no message without a key: a dead-letter topic must not be compacted"
             ) from error
         except InvalidTimestampError as error:
             raise SourceError(
@@ -96,6 +114,11 @@ class Writer:
         except KafkaError as error:
             raise SourceError(repr(error)) from error
 
+    async def _send(self, topic: str, record: dict[str, Any], *, alone: bool) -> int:
+        producer = await self._open(alone=alone)
+        sent = await producer.send(topic, **record)
+        return int((await acknowledged(sent)).offset)
+
     async def partitions(self, topic: str) -> set[int]:
         """The numbers of a topic's partitions.
 
@@ -107,25 +130,27 @@ class Writer:
         except KafkaError as error:
             raise SourceError(repr(error)) from error
 
-    async def _open(self) -> AIOKafkaProducer:
+    async def _open(self, *, alone: bool = False) -> AIOKafkaProducer:
+        """The producer, or the one whose batches hold one message each."""
         async with self._opening:
             if self._stopped:
                 raise SourceError("this worker is stopping")
-            if self._producer is None:
+            if alone not in self._producers:
                 producer = AIOKafkaProducer(
                     bootstrap_servers=self._brokers,
                     acks="all",
                     request_timeout_ms=round(self._request_timeout * 1000),
                     max_request_size=_MAX_REQUEST_SIZE,
                     value_serializer=_null_again,
+                    **({"max_batch_size": 1} if alone else {}),
                 )
                 try:
                     await producer.start()
                 except BaseException:
                     await producer.stop()
                     raise
-                self._producer = producer
-            return self._producer
+                self._producers[alone] = producer
+            return self._producers[alone]
 
 
 def _null_again(value: object) -> object:

@@ -98,16 +98,27 @@ async def test_what_a_dead_letter_topic_takes_is_whatever_a_topic_may_hold(
     )  # fmt: skip
 
 
-async def test_a_dead_letter_topic_that_takes_no_message_of_that_size_leaves_it_with_its_client_and_says_so(
-    kafka: Kafka, workers: Workers, client: MakeClient
+async def test_what_a_dead_letter_topic_never_takes_is_parked_instead_and_told(
+    kafka: Kafka, workers: Workers, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:
-    topic, letters = await kafka.new_topic(1), await kafka.new_topic(1, max_message_bytes="1000")
-    await kafka.produce(topic, "x" * 2000, "small")
+    topic = await kafka.new_topic(1)
+    letters = await kafka.new_topic(1, max_message_bytes="1000", cleanup_policy="compact")
+    large, keyless, fine = Odd(key=b"k", value=b"x" * 2000), Odd(key=None, value=b"v"), Odd(key=b"k", value=b"small")
+    for record in (large, keyless, fine):
+        await write_batch(kafka.brokers, topic, [record])
     worker = await workers.start(topic, dead_letter_topic=letters)
     one = client(worker, "one")
-    large, small = await one.take(2)
-    settled = await one.settle(reject=[{"lease": large.lease}])
-    assert settled.results == {large.lease: "retry"}
-    assert f"topic {letters} takes no message of 2000 bytes: raise its max.message.bytes" in worker.text()
-    settled = await one.settle(reject=[{"lease": small.lease}])
-    assert (settled.rejected, settled.results) == (1, {}), "the producer goes on after a refusal"
+    taken = await one.take(3)
+    settled = await one.settle(reject=[{"lease": message.lease} for message in taken])
+    assert (settled.rejected, settled.results) == (3, {})
+    await eventually(lambda: kafka.has_committed(ID, topic, {0: 3}))
+
+    assert [message["offset"] for message in await _parked(session, worker)] == [0, 1]
+    (letter,) = await kafka.records_in(letters)
+    assert letter.value == b"small", "the producer goes on after a refusal"
+    warned = [line for line in worker.text().splitlines() if " WARNING " in line]
+    assert len(warned) == 2
+    assert "partition 0/0" in warned[0]
+    assert f"topic {letters} takes no message of 2001 bytes: raise its max.message.bytes" in warned[0]
+    assert "partition 0/1" in warned[1]
+    assert f"topic {letters} takes no message without a key" in warned[1]
