@@ -17,7 +17,8 @@ import click
 
 from support.histories import picture
 from support.histories.attempt import attempt
-from support.histories.events import Trouble, read
+from support.histories.events import read
+from support.histories.nemesis import STRIKES
 from support.histories.plan import Plan
 from support.histories.progress import Progress
 from support.histories.soak_plan import soak_plan_of
@@ -34,12 +35,6 @@ TOLD_EVERY = 10.0
 _SMALL_DISK = "kafka-1"
 #: What a shell says of what was interrupted.
 _INTERRUPTED = 130
-_KINDS: frozenset[Trouble] = frozenset(
-    {
-        "kill -9", "SIGTERM", "SIGSTOP", "worker removed", "worker added", "rolling restart", "broker killed",
-        "broker paused", "zookeeper killed", "zookeeper paused",
-    }
-)  # fmt: skip
 
 
 @click.command(help=__doc__)
@@ -60,7 +55,7 @@ def main(minutes: float, seed: int | None, seeds: int, workers: int, brokers: in
     try:
         for each in range(first, first + seeds):
             plan = soak_plan_of(
-                each, minutes=minutes, workers=workers, brokers=brokers, zookeepers=zookeepers, kinds=_KINDS
+                each, minutes=minutes, workers=workers, brokers=brokers, zookeepers=zookeepers, kinds=STRIKES.keys()
             )
             results[each] = _soak(plan, minutes, folder / f"seed-{each}", keep=keep)
     except KeyboardInterrupt:

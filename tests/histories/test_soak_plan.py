@@ -9,7 +9,7 @@ import pytest
 
 from support.histories.events import Trouble
 from support.histories.plan import Plan, Strike
-from support.histories.soak_plan import ALL_KINDS, ERA_CHANGES, PARTITIONS, RATE, soak_plan_of
+from support.histories.soak_plan import ALL_KINDS, ERA_CHANGES, PARTITIONS, RATE, STOPS_ALL, soak_plan_of
 
 SEEDS = range(15)
 _ENDS_ONE: frozenset[Trouble] = frozenset({"kill -9", "SIGTERM", "worker removed"})
@@ -67,6 +67,8 @@ def test_each_change_of_era_is_made_once_in_a_long_run_after_half_of_it(seed: in
     changes = [n for n, strike in enumerate(plan.strikes) if strike.trouble in ERA_CHANGES]
     assert len(changes) == len(ERA_CHANGES)
     assert min(changes) >= 0.4 * len(plan.strikes)
+    # All workers are stopped for these.
+    assert {strike.trouble for strike in plan.strikes[-2:]} == STOPS_ALL
 
 
 @pytest.mark.parametrize("workers", [2, 3, 4])
@@ -109,6 +111,11 @@ def test_some_strikes_come_without_calm_and_some_beside_another() -> None:
     beside = sum(strike.beside for strike in strikes)
     assert 0.05 < hurried / len(strikes) < 0.25
     assert 0.05 < beside / len(strikes) < 0.25
+
+
+def test_some_short_runs_have_a_compacted_topic_and_no_long_one_has() -> None:
+    assert 0 < sum(soak_plan_of(seed, minutes=3).compacted for seed in SEEDS) < len(SEEDS) / 2
+    assert not any(soak_plan_of(seed, minutes=20).compacted for seed in SEEDS)
 
 
 def test_what_a_world_cannot_do_is_not_planned() -> None:

@@ -63,11 +63,12 @@ def test_what_is_lost_and_what_grows_fails() -> None:
 def test_a_duplicate_that_nothing_led_to_fails() -> None:
     script = history()
     script.produced(100.0, 3, took=0.0)
-    script.pull(101.0, 101.1, handed(10, 3), ack_wait=30.0)
-    script.pull(102.0, 102.1, handed(11, 3, 2), ack_wait=30.0, client="b")
-    script.ack(102.2, 102.3, 11)
+    script.pull(101.0, 101.1, handed(10, 3))
+    again = script.pulling(101.9, "b")
+    script.ack(102.0, 102.1, 10)
+    script.pulled(102.05, again, handed(11, 3, 2))
     script.events.sort(key=lambda event: event.at)
-    assert "1 duplicates are unexplained" in made(script).failures
+    assert made(script).failures == ["1 faults by the rule: unexplained duplicate"]
 
 
 def test_it_can_be_read_by_programs() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from histories.handwritten import Script, handed
-from support.histories.events import Remade, Rewound, Struck, Trimmed, Trouble
+from support.histories.events import Began, Remade, Rewound, Struck, Trimmed, Trouble
 from support.histories.stall_table import may_be, table, text
 from support.histories.stalls import Stall, longest_in_calm, stalls, stretches
 
@@ -143,6 +145,19 @@ def test_what_is_not_to_come_any_more_stalls_nothing(event: Trimmed | Rewound | 
     script.events.append(Struck(at=50.0, trouble="kill -9", strike=1))
     (stretch,) = stretches(script.events)
     assert (stretch.since, stretch.until) == (1.0, 5.0)
+
+
+@pytest.mark.parametrize(("compacted", "left"), [(True, []), (False, [(3.0, math.inf)])])
+def test_of_a_compacted_topic_only_the_latest_of_a_key_is_waited_for(
+    compacted: bool, left: list[tuple[float, float]]
+) -> None:
+    script = Script()
+    script.events[0] = Began(at=0.0, plan={"compacted": compacted})
+    script.produced(1.0, 0, took=0.0)
+    script.produced(2.0, 1, took=0.0)
+    script.pull(2.5, 3.0, handed(1, 1))
+    found = [(stretch.since, stretch.until) for stretch in stretches(script.events)]
+    assert [stretch for stretch in found if stretch[1] == math.inf] == left
 
 
 def test_what_stalls_with_no_strike_near_is_told_apart() -> None:

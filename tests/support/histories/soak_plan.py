@@ -27,6 +27,8 @@ _BESIDE_AFTER = (0.2, 2.0)
 #: How often a strike comes without calm before it, and how often it has another one beside it.
 _HURRIED = 0.15
 _ACCOMPANIED = 0.25
+#: How many of the short runs have a compacted topic.
+_COMPACTED = 0.2
 #: Strikes a minute, whatever they are estimated to take.
 _FEWEST, _MOST = 2.0, 3.0
 #: Seconds: from the start to the first strike, and what an unhurried machine may need more than estimated.
@@ -85,6 +87,8 @@ _KINDS = (
 _WORKER_ADDED = _Kind("worker added", "workers", (0.0, 0.0), 4.0)
 #: Old messages or old leases mean nothing any more after these: rare, and in a short run the last.
 ERA_CHANGES: frozenset[Trouble] = frozenset({"retention", "operator's reset", "topic made anew"})
+#: All workers are stopped meanwhile, the spared one too: the last in any run.
+STOPS_ALL: frozenset[Trouble] = frozenset({"operator's reset", "topic made anew"})
 #: Each needs a majority of what others hurt.
 _NEEDS_THREE: frozenset[Trouble] = frozenset({"broker killed", "broker disk full", "zookeeper killed"})
 _ENDS_ONE: frozenset[Trouble] = frozenset({"kill -9", "SIGTERM"})
@@ -108,14 +112,16 @@ def soak_plan_of(
     return Plan(
         seed=seed,
         partitions=PARTITIONS,
-        writes=_writes(dice, minutes * 60 * _WRITES_FOR),
-        hands=_hands(dice, workers),
+        writes=trickle(dice, minutes * 60 * _WRITES_FOR),
+        hands=all_tempers(dice, workers),
         strikes=_strikes(dice, possible, minutes, workers),
         workers=workers,
         brokers=brokers,
         zookeepers=zookeepers,
         writes_end_with_strikes=True,
         spares_first=True,
+        # For as long as the log of the one small disk is short.
+        compacted=minutes < _LONG and dice.random() < _COMPACTED,
         quiet=_CALM[0],
     )
 
@@ -126,8 +132,8 @@ def _is_possible(kind: _Kind, brokers: int, zookeepers: int) -> bool:
     return bool(zookeepers) or not (kind.scope == "zookeepers" or kind.trouble == "cut from zookeepers")
 
 
-def _writes(dice: random.Random, seconds: float) -> list[Write]:
-    """A trickle, as even over time and partitions as transactions allow."""
+def trickle(dice: random.Random, seconds: float) -> list[Write]:
+    """Messages as even over time and partitions as transactions allow."""
     return [
         Write(
             after=_WRITE_EVERY,
@@ -140,13 +146,13 @@ def _writes(dice: random.Random, seconds: float) -> list[Write]:
     ]
 
 
-def _hands(dice: random.Random, workers: int) -> list[Hand]:
+def all_tempers(dice: random.Random, workers: int) -> list[Hand]:
     """Somebody fast at each worker all the time, so that nothing waits for want of clients; and all tempers."""
     pinned = [
         Hand(name=f"fast-at-{home}", temper="fast", seed=dice.getrandbits(32), home=home) for home in range(workers)
     ]
     mixed = [
-        Hand(name=temper, temper=temper, seed=dice.getrandbits(32), roams=dice.random() < 0.5)
+        Hand(name=temper, temper=temper, seed=dice.getrandbits(32), roams=dice.random() < 0.5 or temper == "elsewhere")
         for temper in sorted({*TEMPERS, "patient", "forgetful"})
     ]
     return [*pinned, *mixed]
@@ -173,7 +179,8 @@ def _strikes(dice: random.Random, kinds: Sequence[_Kind], minutes: float, worker
             count += len(unit)
             left -= kind.heals + sum(one.after + (0.0 if one.beside else one.lasts) for one in unit)
     for kind in eras:
-        at = len(units) if minutes < _LONG else dice.randint(len(units) // 2, len(units))
+        last = minutes < _LONG or kind.trouble in STOPS_ALL
+        at = len(units) if last else dice.randint(len(units) // 2, len(units))
         units.insert(at, [_strike(dice, kind, _CALM)])
     return _spread([one for unit in units for one in unit], left)
 
@@ -186,7 +193,7 @@ def _spread(strikes: list[Strike], left: float) -> list[Strike]:
 
 
 def _changes_of_era(dice: random.Random, kinds: Sequence[_Kind], minutes: float) -> list[_Kind]:
-    """Each once in a long run, one or none in a short one."""
+    """Each once in a long run, one or none in a short one; retention, as the table has it, before the others."""
     eras = [kind for kind in kinds if kind.trouble in ERA_CHANGES]
     if minutes >= _LONG:
         return eras

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Struct
 
 from support.histories import stall_table
-from support.histories.duplicates import UNEXPLAINED
 from support.histories.events import AnyEvent, Struck
 from support.histories.memory import GROWS_AT_MOST, Memory, memory
 from support.histories.stalls import longest_in_calm, stalls
@@ -77,8 +76,6 @@ def summary(path: Path, events: Sequence[AnyEvent], minutes: float) -> tuple[Sum
     rules = Counter(fault.rule for fault in judged.faults)
     kinds = Counter(event.trouble for event in events if isinstance(event, Struck) and not event.over)
     failures = [f"{count} faults by the rule: {rule}" for rule, count in rules.items()]
-    if judged.duplicates[UNEXPLAINED]:
-        failures.append(f"{judged.duplicates[UNEXPLAINED]} duplicates are unexplained")
     failures += [f"worker {each.worker} grew by {each.ratio - 1:.0%}" for each in weights if each.grew]
     made = Summary(
         seed=judged.seed,

@@ -18,7 +18,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from support.histories.events import AnyEvent, Produced, Producing, Pulled, Remade, Rewound, Struck, Trimmed, Trouble
+from support.histories.events import (
+    AnyEvent,
+    Began,
+    Produced,
+    Producing,
+    Pulled,
+    Remade,
+    Rewound,
+    Struck,
+    Trimmed,
+    Trouble,
+)
 
 #: Seconds after its end in which what begins to stall still stalls because of a strike: a rebalance and its recovery.
 _FELT = 10.0
@@ -123,12 +134,19 @@ def stretches(events: Iterable[AnyEvent]) -> list[Stretch]:
     by_partition: dict[int, _Partition] = defaultdict(_Partition)
     sent: dict[int, Producing] = {}
     handed: set[str] = set()
+    compacted = False
     for event in events:
         match event:
+            case Began():
+                compacted = bool(event.plan.get("compacted"))
             case Producing():
                 sent[event.op] = event
-            case Produced(outcome="ok") if sent[event.op].body not in handed and event.offset is not None:
-                by_partition[sent[event.op].partition].wait(event.at, sent[event.op].body, event.offset)
+            case Produced(outcome="ok") if event.offset is not None:
+                asked = sent[event.op]
+                if compacted:
+                    by_partition[asked.partition].supersede(asked.key, event.offset)
+                if asked.body not in handed:
+                    by_partition[asked.partition].wait(event.at, asked, event.offset)
             case Pulled():
                 for message in event.messages:
                     if message.body not in handed:
@@ -151,15 +169,19 @@ def stretches(events: Iterable[AnyEvent]) -> list[Stretch]:
 
 class _Partition:
     def __init__(self) -> None:
-        #: What waits to be handed out for the first time, with its offset.
-        self._waiting: dict[str, int] = {}
+        #: By what is in it: the offset and the key of what waits to be handed out for the first time.
+        self._waiting: dict[str, tuple[int, str]] = {}
         self._done: list[tuple[float, float]] = []
         self._since = 0.0
 
-    def wait(self, at: float, body: str, offset: int) -> None:
+    def wait(self, at: float, asked: Producing, offset: int) -> None:
         if not self._waiting:
             self._since = at
-        self._waiting[body] = offset
+        self._waiting[asked.body] = offset, asked.key
+
+    def supersede(self, key: str, offset: int) -> None:
+        """Compaction may have removed what has this key and is older."""
+        self._waiting = {body: one for body, one in self._waiting.items() if one[1] != key or one[0] > offset}
 
     def hand(self, at: float, body: str) -> None:
         """Whether or not it is known yet that it was produced."""
@@ -172,9 +194,7 @@ class _Partition:
         """What is below this offset, or all of it, will not come any more."""
         if not self._waiting:
             return
-        self._waiting = {
-            body: offset for body, offset in self._waiting.items() if below is not None and offset >= below
-        }
+        self._waiting = {body: one for body, one in self._waiting.items() if below is not None and one[0] >= below}
         if not self._waiting:
             self._done.append((self._since, at))
 
