@@ -97,6 +97,17 @@ def test_duplicates_are_counted_by_what_became_of_the_delivery_before() -> None:
     }
 
 
+def test_an_answer_that_was_held_up_is_the_earlier_one_by_its_count() -> None:
+    script = Script()
+    script.samples(0.0, 30.0)
+    script.produced(1.0, 0)
+    held_up = script.pulling(2.0, "a", ack_wait=3.0)
+    script.pull(5.5, 6.0, handed(2, 0, 2), client="b")
+    script.pulled(9.0, held_up, handed(1, 0, 1))
+
+    assert duplicates(History(script.events)) == {"lease expired": 1}
+
+
 def test_duplicates_of_a_cluster_are_counted_by_what_was_done_to_it() -> None:
     script = Script()
     two_workers(script, move_at=20.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from support.histories.events import OK
@@ -42,12 +42,23 @@ def causes(history: History) -> Iterator[tuple[str, Delivery | None, Delivery]]:
     for place, deliveries in history.deliveries.items():
         everywhere[history.eras.log_of(place), place.partition, place.offset] += deliveries
     for deliveries in everywhere.values():
-        deliveries.sort(key=lambda delivery: (delivery.seen, delivery.sent))
+        deliveries = _as_handed_out(deliveries)
         if deliveries[0].count > 1:
             # Somebody must have had it before; nobody was left to say so.
             yield "connection cut", None, deliveries[0]
         for before, again in pairwise(deliveries):
             yield _cause(history, before, again), before, again
+
+
+def _as_handed_out(deliveries: Iterable[Delivery]) -> list[Delivery]:
+    """In the order of their counts where they may have been handed out in any: an answer may be held up on its way."""
+    order: list[Delivery] = []
+    for delivery in sorted(deliveries, key=lambda delivery: (delivery.seen, delivery.sent)):
+        at = len(order)
+        while at and order[at - 1].count > delivery.count and order[at - 1].seen > delivery.sent:
+            at -= 1
+        order.insert(at, delivery)
+    return order
 
 
 def _cause(history: History, before: Delivery, again: Delivery) -> str:
