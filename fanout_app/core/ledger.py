@@ -31,6 +31,8 @@ class LedgerSnapshot:
     committed: int | None = None
     #: Records seen below the floor, ascending: others in their place later mean that the topic was made anew.
     witnesses: tuple[Witness, ...] = ()
+    #: The id of the topic whose log it is; empty where the broker gives none. Made anew, a topic has another one.
+    topic_id: bytes = b""
     #: Counts the owners of the partition: each one's is higher than that of all rows it has read.
     tenure: int = 0
     #: What the last row of an owner leaves to the next one to hold back; other rows have none.
@@ -43,7 +45,7 @@ class PartitionLedger:
     ``version`` counts changes that must not be forgotten: a settle is durable when a row of its version or later is.
     """
 
-    __slots__ = ("committed", "era", "failures", "floor", "settled", "tenure", "version", "witnesses")
+    __slots__ = ("committed", "era", "failures", "floor", "settled", "tenure", "topic_id", "version", "witnesses")
 
     def __init__(self, snapshot: LedgerSnapshot | None = None) -> None:
         start = snapshot or LedgerSnapshot()
@@ -53,6 +55,7 @@ class PartitionLedger:
         self.failures: dict[int, int] = dict(start.failures)
         self.committed = start.committed
         self.witnesses = start.witnesses
+        self.topic_id = start.topic_id
         self.tenure = start.tenure
         self.version = 0
         self._advance()
@@ -151,6 +154,7 @@ class PartitionLedger:
             failures=dict(self.failures),
             committed=self.committed,
             witnesses=self.witnesses,
+            topic_id=self.topic_id,
             tenure=self.tenure,
         )
 
@@ -203,6 +207,8 @@ def join(snapshots: Iterable[LedgerSnapshot]) -> LedgerSnapshot | None:
         failures={offset: count for offset, count in failures.items() if offset >= floor and offset not in settled},
         committed=max(committed, default=None),
         witnesses=thinned(witness for row in rows for witness in row.witnesses),
+        # Of one era all that know it agree; an older version forgets it.
+        topic_id=max(row.topic_id for row in rows),
         tenure=tenure,
         handed_over=tuple(run for row in rows if row.tenure == tenure for run in row.handed_over),
     )

@@ -59,6 +59,7 @@ class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     older_witnesses: tuple[tuple[int, int, int], ...] = ()
     tenure: int = 0
     handed_over: tuple[Holder, ...] = ()
+    topic_id: bytes = b""
 
     def snapshot(self) -> LedgerSnapshot:
         """The ledger of the row.
@@ -77,6 +78,7 @@ class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
             failures=self.failures,
             committed=self.committed,
             witnesses=tuple(Witness(*fields) for fields in (*self.older_witnesses, self.witness) if fields is not None),
+            topic_id=self.topic_id,
             tenure=self.tenure,
             handed_over=tuple(
                 _handed_over(holder, run, self.floor) for holder in self.handed_over for run in holder.runs
@@ -127,6 +129,7 @@ def encode_row(snapshot: LedgerSnapshot, *, id: str, topic: str, generation: int
         older_witnesses=snapshot.witnesses[:-1],
         tenure=snapshot.tenure,
         handed_over=_holders(snapshot.handed_over, snapshot.floor),
+        topic_id=snapshot.topic_id,
     )
     return bytes((FORMAT,)) + _encoder.encode(row)
 

@@ -26,6 +26,8 @@ class Known:
     log_end: int
     #: Where a partition that nothing knows about begins.
     first_start: int
+    #: The id of the topic as it is now; empty where the broker gives none.
+    topic_id: bytes = b""
     #: What was found where witnesses of the row had been; those that nobody looked for are not in it.
     witnessed: Mapping[Witness, Seen] = field(default_factory=dict)
 
@@ -58,8 +60,9 @@ def decide(known: Known) -> Start:
     start.mark = known.committed is not None and known.committed_era is None
     verdict = judge(known.witnessed)
     start.beyond_end = start.snapshot.floor > known.log_end
-    if start.beyond_end or verdict.replaced:
-        _on_another_log(start, known, verdict.same)
+    made_anew = _is_made_anew(known)
+    if start.beyond_end or verdict.replaced or made_anew:
+        _on_another_log(start, known, None if made_anew else verdict.same)
     elif start.snapshot.floor < known.log_start:
         ledger = PartitionLedger(start.snapshot)
         start.lost = ledger.unsettled_in(ledger.floor, known.log_start)
@@ -73,8 +76,19 @@ def decide(known: Known) -> Start:
             )
     row = known.row
     handed_over = row.handed_over if row is not None and row.era == start.snapshot.era else ()
-    start.snapshot = replace(start.snapshot, committed=known.committed, handed_over=handed_over)
+    start.snapshot = replace(
+        start.snapshot,
+        committed=known.committed,
+        handed_over=handed_over,
+        topic_id=known.topic_id or start.snapshot.topic_id,
+    )
     return start
+
+
+def _is_made_anew(known: Known) -> bool:
+    """Whether the row is of another topic of this name, for certain; no witness need have been below its floor."""
+    before = known.row.topic_id if known.row is not None else b""
+    return bool(before and known.topic_id and before != known.topic_id)
 
 
 def _on_another_log(start: Start, known: Known, same: Witness | None) -> None:

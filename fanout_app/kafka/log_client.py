@@ -18,6 +18,7 @@ from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
 from fanout_app.kafka.records import CarefulRecords, KeptRecords
+from fanout_app.kafka.topic_id import topic_id
 from fanout_app.ports import SourceError
 
 T = TypeVar("T")
@@ -125,6 +126,18 @@ class LogClient:
         starts = await self.offsets(dict.fromkeys(numbers, EARLIEST))
         ends = await self.offsets(dict.fromkeys(numbers, LATEST))
         return {number: (starts[number] or 0, ends[number] or 0) for number in numbers}
+
+    async def topic_id(self) -> bytes:
+        """The id of the topic, which is another one when the topic has been made anew; empty from old brokers.
+
+        Raises:
+            SourceError: Kafka did not answer.
+        """
+
+        async def ask(client: AIOKafkaClient, node: int, partitions: list[int]) -> dict[int, bytes]:
+            return dict.fromkeys(partitions, await topic_id(client, node, self.topic))
+
+        return (await self._ask_leaders([0], ask))[0]
 
     # Asking ----------------------------------------------------------------------------------------------------------
 

@@ -89,6 +89,8 @@ class StartOffsets:
         # Those alone: where there is a row nobody waits for a ZooKeeper that is away.
         mirrored = await self._mirror.read(number for number, row in rows.items() if row is None)
         for reading in range(_READINGS):
+            # Before the bounds: of a topic made anew in between, the next start will notice that it has another id.
+            topic_id = await self._log.topic_id()
             bounds = await self._log.bounds(partitions)
             witnessed = await self._look_at_witnesses(rows, bounds)
             starts = {
@@ -101,6 +103,7 @@ class StartOffsets:
                         log_start=start,
                         log_end=end,
                         first_start=self._first_starts.get(number, start),
+                        topic_id=topic_id,
                         witnessed=witnessed[number],
                     )
                 )

@@ -42,6 +42,34 @@ async def test_a_topic_made_anew_is_read_from_its_beginning_although_it_has_grow
     assert "partition 0: the floor 20 is beyond the end of the log 0" in worker.text()
 
 
+@pytest.mark.parametrize("acked", [[], [0], [1, 2], [0, 1, 3]], ids=str)
+async def test_a_topic_made_anew_of_which_little_was_acked_is_not_taken_for_the_old_one(
+    acked: list[int], kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    """No record that could bear witness is below the floor: all came in one fetch, and the last one is not acked."""
+    many = 5
+    topic = await kafka.new_topic(1)
+    await kafka.produce(topic, *(f"old {number}" for number in range(many)))
+    worker = await workers.start(topic, drain="0s")
+    one = client(worker, "one")
+    held = await one.take(many, ack_wait_ms=600_000)
+    await one.ack(*(held[number].lease for number in acked))
+    assert (await worker.terminate()).code == 0
+
+    await make_anew(kafka.brokers, topic, 1)
+    new = [f"new {number}" for number in range(many)]
+    await kafka.produce(topic, *new)
+    worker = await workers.start(topic)
+
+    # The leases that were handed over are of messages that are no more, and settle none of those in their places.
+    late = await client(worker, "one").ack(*(message.lease for message in held))
+    assert set(late.results.values()) == {"gone"}
+    assert len(late.results) == many
+    came = await client(worker, "two").take(many)
+    assert sorted(message.value or "" for message in came) == new
+    assert "the topic was made anew" in worker.text()
+
+
 @pytest.mark.parametrize("grown_again", [0, 40], ids=["cut off", "cut off and grown past the floor"])
 async def test_a_truncated_log_is_read_on_from_where_it_is_certainly_the_old_one(
     grown_again: int, tmp_path: Path, session: aiohttp.ClientSession, client: MakeClient

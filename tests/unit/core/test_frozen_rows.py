@@ -37,6 +37,9 @@ HANDED_OVER = (
 )  # fmt: skip
 
 
+TOPIC_ID = bytes(range(16))
+
+
 def read(name: str) -> LedgerRow:
     return decode_row((ROWS / name).read_bytes(), id="orders", topic="in")
 
@@ -56,10 +59,15 @@ def test_a_last_row_with_what_is_handed_over() -> None:
     assert comparable(row.snapshot()) == replace(LEDGER, tenure=12, handed_over=HANDED_OVER)
 
 
+def test_a_row_with_the_id_of_its_topic() -> None:
+    row = read("format-1-topic-id.bin")
+    assert comparable(row.snapshot()) == replace(LEDGER, tenure=12, handed_over=HANDED_OVER, topic_id=TOPIC_ID)
+
+
 def test_this_version_writes_what_it_has_frozen() -> None:
-    snapshot = replace(LEDGER, tenure=12, handed_over=HANDED_OVER)
+    snapshot = replace(LEDGER, tenure=12, handed_over=HANDED_OVER, topic_id=TOPIC_ID)
     written = encode_row(snapshot, id="orders", topic="in", generation=41, counter=1234)
-    assert written == (ROWS / "format-1-handed-over.bin").read_bytes()
+    assert written == (ROWS / "format-1-topic-id.bin").read_bytes()
 
 
 def test_a_row_of_a_newer_format_is_refused() -> None:
@@ -69,19 +77,20 @@ def test_a_row_of_a_newer_format_is_refused() -> None:
 
 def test_the_version_before_reads_a_last_row_as_the_ledger_it_is() -> None:
     """It knows the fields up to the witnesses, and leaves alone what follows."""
-    known = msgspec.structs.fields(LedgerRow)[:-2]
+    known = msgspec.structs.fields(LedgerRow)[:-3]
     before = msgspec.defstruct(
         "LedgerRow",
         [(one.name, one.type) if one.required else (one.name, one.type, one.default) for one in known],
         array_like=True,
         kw_only=True,
     )
-    row = msgspec.msgpack.decode((ROWS / "format-1-handed-over.bin").read_bytes()[1:], type=before)
     older = msgspec.msgpack.decode((ROWS / "format-1-ebee9b2.bin").read_bytes()[1:], type=before)
-    assert row == older
+    for name in ("format-1-handed-over.bin", "format-1-topic-id.bin"):
+        assert msgspec.msgpack.decode((ROWS / name).read_bytes()[1:], type=before) == older
 
 
-def test_rows_of_both_are_joined() -> None:
-    joined = join([read("format-1-ebee9b2.bin").snapshot(), read("format-1-handed-over.bin").snapshot()])
+def test_rows_of_all_versions_are_joined() -> None:
+    names = ("format-1-ebee9b2.bin", "format-1-topic-id.bin", "format-1-ebee9b2.bin")
+    joined = join([read(name).snapshot() for name in names])
     assert joined is not None
-    assert comparable(joined) == replace(LEDGER, tenure=12, handed_over=HANDED_OVER)
+    assert comparable(joined) == replace(LEDGER, tenure=12, handed_over=HANDED_OVER, topic_id=TOPIC_ID)

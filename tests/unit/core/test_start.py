@@ -22,6 +22,7 @@ def start(
     log_start: int = 0,
     log_end: int = 1000,
     first_start: int = 0,
+    topic_id: bytes = b"",
     witnessed: Mapping[Witness, Seen] | None = None,
 ) -> Start:
     return decide(
@@ -33,6 +34,7 @@ def start(
             log_start=log_start,
             log_end=log_end,
             first_start=first_start,
+            topic_id=topic_id,
             witnessed=witnessed or {},
         )
     )
@@ -328,3 +330,34 @@ def test_what_the_last_owner_hands_over_is_taken_over_as_long_as_the_era_goes_on
 )
 def test_a_new_era_takes_nothing_over(decided: Start) -> None:
     assert decided.snapshot.handed_over == ()
+
+
+class TestTopicIds:
+    """The topic of a row is known by its id, where the broker gives one."""
+
+    HELD = (HandedOver(first=3, span=1, left=60.0, client="a", delivery_count=1, batch=7),)
+    ROW = LedgerSnapshot(era=2, floor=0, settled=frozenset({1, 2}), handed_over=HELD, topic_id=b"one")
+
+    def test_a_topic_made_anew_is_known_without_any_witness(self) -> None:
+        decided = start(row=self.ROW, log_start=0, log_end=50, topic_id=b"another")
+        assert (decided.snapshot.era, decided.snapshot.floor, set(decided.snapshot.settled)) == (3, 0, set())
+        assert decided.snapshot.handed_over == (), "nobody holds anything of the new log"
+        assert decided.snapshot.topic_id == b"another"
+        assert decided.write
+        assert told(decided) == (0, 1)
+
+    def test_no_witness_says_that_it_was_only_truncated(self) -> None:
+        row = replace(self.ROW, floor=100)
+        decided = start(row=row, log_end=500, topic_id=b"another", witnessed=witnessed(at90=Seen.SAME))
+        assert decided.snapshot.floor == 0
+
+    def test_the_same_topic_is_gone_on_with(self) -> None:
+        decided = start(row=self.ROW, log_end=50, topic_id=b"one")
+        assert decided.snapshot == self.ROW
+        assert not decided.write
+
+    @pytest.mark.parametrize(("before", "now"), [(b"", b"one"), (b"one", b"")], ids=["an older row", "an older broker"])
+    def test_who_gives_no_id_says_nothing(self, before: bytes, now: bytes) -> None:
+        decided = start(row=replace(self.ROW, topic_id=before), log_end=50, topic_id=now)
+        assert decided.snapshot == self.ROW, "and what is known of it goes into the next row"
+        assert not decided.write
