@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import pytest
 
 from support.clients import MakeClient
@@ -12,6 +14,11 @@ from support.workers import READY_TOGETHER, Worker, Workers
 ID = "service"
 #: Session timeout of the tests (3 s) and the 5 s that the case allows, and what a busy machine may need on top.
 TAKEN_OVER = 25.0
+#: Seconds without a fetch after which a member is put out here, and for how long nobody asks for anything.
+LIMIT = 2
+SILENCE = 5.0
+#: Seconds for 50 messages to a client that comes after that.
+AT_ONCE = 3.0
 #: The control waits that long for what must not happen.
 STAYS_OUT = 8.0
 
@@ -19,13 +26,21 @@ STAYS_OUT = 8.0
 async def test_d12_a_spare_takes_over_and_silence_puts_nobody_out(
     kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
+    """Of itself nobody goes by the limit of polls, which is 30 days; with a low one nobody meets it either."""
     topic = await kafka.new_topic(1)
     values = [str(number) for number in range(100)]
     await kafka.produce(topic, *values)
-    first = await workers.launch(topic).ready(READY_TOGETHER)
-    # Nobody has asked for anything in all the time that this takes.
-    spare = await workers.launch(topic).ready(READY_TOGETHER)
+    first = await workers.launch(topic, faults=[f"polls-are-due={LIMIT}"]).ready(READY_TOGETHER)
+    spare = await workers.launch(topic, faults=[f"polls-are-due={LIMIT}"]).ready(READY_TOGETHER)
+    # Nobody asks for anything meanwhile.
+    generation = (await first.status())["generation"]
+    silent_until = monotonic() + SILENCE
+    await eventually(lambda: monotonic() > silent_until, SILENCE + 5.0)
+    assert await has_members(kafka, topic, 2)
+    assert (await first.status())["generation"] == generation
+    began = monotonic()
     taken = await client(first, "one").take(50, ack_wait_ms=60_000)
+    assert monotonic() - began < AT_ONCE
     assert (await client(first, "one").ack(*(message.lease for message in taken))).acked == 50
     assert await spare.partitions() == {}
 
@@ -40,7 +55,7 @@ async def test_d12_control_with_the_limit_of_polls_a_spare_leaves_the_group_for_
 ) -> None:
     topic = await kafka.new_topic(1)
     first = await workers.launch(topic).ready(READY_TOGETHER)
-    spare = workers.launch(topic, faults=["idle-members-leave=2"])
+    spare = workers.launch(topic, faults=[f"idle-members-leave={LIMIT}"])
     await eventually(lambda: has_members(kafka, topic, 2), READY_TOGETHER)
     await eventually(lambda: has_members(kafka, topic, 1), TAKEN_OVER)
     first.kill9()

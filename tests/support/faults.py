@@ -302,15 +302,10 @@ def _event_message(topic: str, ref: LeaseRef) -> Any:
 def idle_members_leave(report: Report, seconds: str) -> None:
     """Stock Faust fetches nothing where it has no partition to fetch; aiokafka takes a member for dead after a while.
 
-    ``seconds``: that while, which is 30 days as shipped.
+    ``seconds``: that while, see `polls_are_due`.
     """
-    create = BatchConsumerThread._create_worker_consumer
+    polls_are_due(report, seconds)
     getmany = BatchConsumer.getmany
-
-    def with_limit(self: BatchConsumerThread, transport: Any) -> Any:
-        consumer = create(self, transport)
-        consumer._max_poll_interval_ms = int(float(seconds) * 1000)
-        return consumer
 
     async def getmany_or_sleep(self: BatchConsumer, timeout: float) -> AsyncIterator[Any]:
         if not self._get_active_partitions():
@@ -319,8 +314,19 @@ def idle_members_leave(report: Report, seconds: str) -> None:
         async for one in getmany(self, timeout):
             yield one
 
-    BatchConsumerThread._create_worker_consumer = with_limit  # type: ignore[method-assign]
     BatchConsumer.getmany = getmany_or_sleep  # type: ignore[method-assign]
+
+
+def polls_are_due(report: Report, seconds: str) -> None:
+    """aiokafka takes a member for dead that has fetched nothing for so many seconds, which are 30 days as shipped."""
+    create = BatchConsumerThread._create_worker_consumer
+
+    def with_limit(self: BatchConsumerThread, transport: Any) -> Any:
+        consumer = create(self, transport)
+        consumer._max_poll_interval_ms = int(float(seconds) * 1000)
+        return consumer
+
+    BatchConsumerThread._create_worker_consumer = with_limit  # type: ignore[method-assign]
 
 
 def no_codecs(report: Report, _: str) -> None:
@@ -367,6 +373,7 @@ FAULTS: dict[str, Callable[[Report, str], None]] = {
     "held-up": held_up,
     "no-codecs": no_codecs,
     "stock-commits": stock_commits,
+    "polls-are-due": polls_are_due,
     "idle-members-leave": idle_members_leave,
     "intake-breaks": intake_breaks,
     "task-breaks": task_breaks,
