@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+import re
+from typing import Any, Final
+
+#: Control characters, and what else some terminals and readers of logs take for the end of a line.
+_NOT_PRINTED: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def describe(error: BaseException) -> str:
@@ -24,6 +28,12 @@ class OneLine(logging.Formatter):
     def __init__(self, *, verbose: bool) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
         self._verbose = verbose
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # A reason that a client gives may hold anything, and must not look like a line of ours.
+        if is_ours(record):
+            record.message = _NOT_PRINTED.sub(lambda found: ascii(found[0])[1:-1], record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         if self._verbose or record.exc_info is None or is_ours(record):

@@ -1,0 +1,31 @@
+"""What a client has written into a reason is a part of a line of the log, and never a line of its own."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from fanout_app.logs import OneLine
+
+
+def _line(message: str, *args: object, verbose: bool) -> str:
+    record = logging.LogRecord("fanout.dead_lettering", logging.WARNING, __file__, 1, message, args, None)
+    return OneLine(verbose=verbose).format(record)
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("no\n2026-01-01 ERROR fanout: it is on fire", r"no\n2026-01-01 ERROR fanout: it is on fire"),
+        ("no\r\x1b[2Jgone", r"no\r\x1b[2Jgone"),
+        ("no\u2028\x85\x00", r"no\u2028\x85\x00"),
+        ("größer als 5 → 日本", "größer als 5 → 日本"),
+        (r"C:\new", r"C:\new"),
+    ],
+)
+def test_control_characters_are_shown_and_not_written(reason: str, shown: str, verbose: bool) -> None:
+    assert _line("given up on (%s), client %s", reason, "a", verbose=verbose).endswith(
+        f" WARNING fanout.dead_lettering: given up on ({shown}), client a"
+    )
