@@ -64,11 +64,14 @@ class Served:
             return got.status, dict(got.headers), await got.json(content_type=None) if is_json else await got.read()
 
     async def raw_status(self, method: str, path: str) -> int:
-        """The status for a path that is sent as it stands: client libraries rewrite what they take for a mistake."""
+        """The status for a path that is sent as it stands: client libraries rewrite what they take for a mistake.
+
+        A lone surrogate stands for a byte that is not UTF-8.
+        """
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             async with asyncio.timeout(DEADLINE):
-                writer.write(f"{method} {path} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+                writer.write(f"{method} {path} HTTP/1.1\r\nHost: here\r\n\r\n".encode(errors="surrogateescape"))
                 return int((await reader.readline()).split()[1])
         finally:
             writer.close()

@@ -350,3 +350,13 @@ async def test_no_bytes_are_a_fault_of_ours(raw: bytes, method: bytes) -> None:
             there, method + b" /v1/" + raw + b" HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
         )
         await _hold(there, status, before, answer)
+
+
+@pytest.mark.parametrize(
+    "path", ["nack?reason=\udcff", "reject?reason=a\udc80", "nack?delay_ms=1&\udcff=1", "nack?\udcff"]
+)
+async def test_a_query_that_is_not_utf8_is_refused_and_changes_nothing(there: Served, path: str) -> None:
+    """The reason goes on to other workers and into the headers of records, and none of these takes it."""
+    (message,) = (await there.pull(max_messages=1))["messages"]
+    assert await there.raw_status("POST", f"/v1/leases/{message['lease']}/{path}") == 400
+    assert (await there.ask("GET", f"/v1/leases/{message['lease']}"))[2]["state"] == "live"
