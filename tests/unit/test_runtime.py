@@ -392,6 +392,20 @@ class TestSettle:
         assert scene.runtime.lease_state(entry.ref)[0] is Case.SETTLED
 
 
+class TestWaking:
+    async def test_a_delay_that_is_over_in_a_rebalance_wakes_who_waits_when_that_is_over(self, scene: Scene) -> None:
+        answer = await scene.taken_over(0)
+        waiting = scene.pulling("B")
+        await until(lambda: len(scene.runtime._pulls))
+        await scene.settling(nack=entries(answer, delay=0.05))
+        scene.rebalance(0)
+        await until(lambda: scene.runtime.dispatcher.partitions[0].sleepers.due)
+        await until(lambda: not scene.runtime._waking._working)
+        await scene.runtime.start({0})
+        async with asyncio.timeout(1.0):
+            assert offsets(await waiting) == [0]
+
+
 class TestReject:
     async def test_it_is_settled_when_it_is_where_rejected_ones_go(self, scene: Scene) -> None:
         await scene.arrive(0)
