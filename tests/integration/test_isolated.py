@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,3 +91,11 @@ def test_where_the_kernel_forbids_it_one_line_says_what_to_do() -> None:
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "run it as root" in done.stderr
+
+
+def test_a_tool_that_is_missing_is_named(tmp_path: Path) -> None:
+    for tool in ("sh", "dirname", "unshare", "mount"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    done = subprocess.run([ISOLATED, "true"], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "bin/isolated: no ip found: apt-get install iproute2\n"

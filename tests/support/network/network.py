@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
-from support.network.commands import ip, run
+from support.network.commands import answer_for_nobody, ip, run
 from support.network.isolation import inside
 from support.network.relay import Relay
 
@@ -105,8 +105,7 @@ class Network:
         ip("netns", "add", node.netns)
         far_end = ("name", node.device, "address", node.link_address, "netns", node.netns)
         ip("link", "add", node.plug, "type", "veth", "peer", *far_end)
-        # It belongs to the switch: nobody on this side may answer for it.
-        run("sysctl", "-q", "-w", f"net.ipv4.conf.{node.plug}.arp_ignore=8")
+        answer_for_nobody(node.plug)
         ip("link", "set", node.plug, "master", _BRIDGE, "up")
         ip("-n", node.netns, "addr", "add", f"{node.address}/24", "dev", node.device)
         for device in ("lo", node.device):

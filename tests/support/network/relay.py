@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from time import monotonic
 
-from support.network.commands import ip, run
+from support.network.commands import answer_for_nobody, ip
 
 #: From the kernel's headers; Python names none of them.
 _SOL_PACKET, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING, _ETH_P_ALL = 263, 15, 23, 3
@@ -29,8 +29,7 @@ class Relay:
         self._plug, self._switch = plug, switch
         self._outer, inner = f"outer-{plug}", f"inner-{plug}"
         ip("link", "add", self._outer, "type", "veth", "peer", "name", inner)
-        # Part of the cable: nobody on this side may answer for it.
-        run("sysctl", "-q", "-w", f"net.ipv4.conf.{inner}.arp_ignore=8")
+        answer_for_nobody(inner)
         ip("link", "set", inner, "up")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "support.network.relay", plug, inner, str(seconds), str(jitter), str(loss)],
