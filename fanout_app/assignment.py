@@ -192,7 +192,7 @@ class Assignment:
                 return  # whoever starts them next finds out by himself
             if number not in self._dispatcher.partitions or number in self._beginning:
                 continue
-            logger.error("partition %d: its log ends before what was read of it", number)
+            logger.error("partition %d: its log is not the one that was read so far", number)
             self._beginning.add(number)
             self._drop(number)
             try:

@@ -20,6 +20,8 @@ logger = logging.getLogger("fanout.fetches")
 _DROPPED_AFTER = 0.5
 #: A log that ends before what was read already is believed only when it is read so often: a new leader may lag.
 _READINGS = 3
+#: Looks at the log of which one asks for the id of the topic: it is for what seldom happens, and may be late.
+_ID_EVERY = 5
 
 
 class Fetches:
@@ -40,6 +42,7 @@ class Fetches:
         self._silent = False
         #: How often the log of a partition ended before what was read of it.
         self._short: dict[PartitionQueue, int] = {}
+        self._looks = 0
 
     def wants(self, number: int) -> bool:
         """Whether to fetch from this partition now."""
@@ -110,7 +113,8 @@ class Fetches:
         """Look where the logs end, for what is still waiting in Kafka. Called every few seconds.
 
         Returns:
-            Partitions whose log certainly ends before what was read of it: made anew, or truncated.
+            Partitions whose log certainly is not what was read of it: it ends before that, or its topic has another
+            id. It was made anew, or truncated.
         """
         partitions = self._dispatcher.partitions
         # Taken before the ends are asked for: what arrives meanwhile may lie behind them.
@@ -136,4 +140,16 @@ class Fetches:
             if end < next_offset:
                 short[partition] = self._short.get(partition, 0) + 1
         self._short = {one: readings for one, readings in short.items() if readings < _READINGS}
-        return {one.number for one in short.keys() - self._short.keys()}
+        return {one.number for one in short.keys() - self._short.keys()} | await self._made_anew()
+
+    async def _made_anew(self) -> set[int]:
+        """Partitions of a topic that was deleted and made anew so fast that nobody missed it."""
+        self._looks += 1
+        if self._looks % _ID_EVERY:
+            return set()
+        try:
+            topic_id = await self._source.topic_id()
+        except SourceError:
+            return set()  # the ends of the logs are asked for more often, and say so
+        ids = {number: one.ledger.topic_id for number, one in self._dispatcher.partitions.items() if not one.suspended}
+        return {number for number, read in ids.items() if topic_id and read and topic_id != read}

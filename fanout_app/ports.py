@@ -45,6 +45,9 @@ class Source(Protocol):
     async def log_ends(self, partitions: Iterable[int]) -> dict[int, int]:
         """Where the logs end now. Raises SourceError if Kafka does not answer."""
 
+    async def topic_id(self) -> bytes:
+        """What the topic has got another one of when it was made anew. Raises SourceError if Kafka does not answer."""
+
     async def offsets_at(self, partitions: Iterable[int], to: SeekTo) -> dict[int, int]:
         """The offsets that a seek names, within what the logs have. Raises SourceError if Kafka does not answer."""
 

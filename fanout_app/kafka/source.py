@@ -35,6 +35,9 @@ class ConsumerSource:
             ends = await self._app.consumer.highwaters(*(TP(self._topic, partition) for partition in partitions))
         return {tp.partition: int(end) for tp, end in ends.items()}
 
+    async def topic_id(self) -> bytes:
+        return await self._log.topic_id()
+
     async def offsets_at(self, partitions: Iterable[int], to: SeekTo) -> dict[int, int]:
         numbers = list(partitions)
         bounds = await self._log.bounds(numbers)

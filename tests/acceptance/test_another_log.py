@@ -70,6 +70,30 @@ async def test_a_topic_made_anew_of_which_little_was_acked_is_not_taken_for_the_
     assert "the topic was made anew" in worker.text()
 
 
+async def test_a_topic_made_anew_under_a_worker_is_read_from_its_beginning(
+    kafka: Kafka, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(1)
+    await kafka.produce(topic, *(f"old {number}" for number in range(5)))
+    worker = await workers.start(topic)
+    one = client(worker, "one")
+    held = await one.take(5, ack_wait_ms=600_000)
+    await one.ack(*(message.lease for message in held[1:3]))
+
+    await make_anew(kafka.brokers, topic, 1)
+    new = [f"new {number:02}" for number in range(20)]
+    await kafka.produce(topic, *new)
+    two = client(worker, "two")
+    came: set[str] = set()
+
+    async def has_come() -> bool:
+        came.update(message.value or "" for message in (await two.pull(max_messages=20, wait_ms=1000)).messages)
+        return came == set(new)
+
+    await eventually(has_come, 60.0)
+    assert "the topic was made anew" in worker.text()
+
+
 @pytest.mark.parametrize("grown_again", [0, 40], ids=["cut off", "cut off and grown past the floor"])
 async def test_a_truncated_log_is_read_on_from_where_it_is_certainly_the_old_one(
     grown_again: int, tmp_path: Path, session: aiohttp.ClientSession, client: MakeClient

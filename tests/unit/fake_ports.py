@@ -64,6 +64,7 @@ class FakeKafka:
         self.starts: dict[int, Start] = {}
         self.log_starts: dict[int, int] = {}
         self.ends: dict[int, int] = {}
+        self.id_of_topic = b""
         self.sought_to: dict[int, int] = {}
         self.lost: set[int] = set()
         self.put_away: list[tuple[int, int]] = []
@@ -104,6 +105,10 @@ class FakeKafka:
         wanted = list(partitions)
         await self._call("log_ends", None, wanted)
         return {number: self.ends[number] for number in wanted if number in self.ends}
+
+    async def topic_id(self) -> bytes:
+        await self._call("topic_id")
+        return self.id_of_topic
 
     async def offsets_at(self, partitions: Iterable[int], to: SeekTo) -> dict[int, int]:
         wanted = list(partitions)

@@ -159,6 +159,21 @@ class TestWatchLog:
             readings.append(await scene.fetches.watch_log())
         assert readings == [set()] * 5 + [{0}]
 
+    async def test_a_topic_that_has_another_id_is_another_one_however_long_its_log(self, scene: Scene) -> None:
+        scene.dispatcher.partitions[0].ledger.topic_id = b"one"
+        scene.kafka.id_of_topic = b"one"
+        assert [await scene.fetches.watch_log() for _ in range(5)] == [set()] * 5
+        scene.kafka.id_of_topic = b"another"
+        assert [await scene.fetches.watch_log() for _ in range(5)] == [set()] * 4 + [{0}]
+
+    @pytest.mark.parametrize("known", [b"", b"one"], ids=["no id", "no answer"])
+    async def test_who_gives_no_id_of_the_topic_says_nothing(self, scene: Scene, known: bytes) -> None:
+        scene.dispatcher.partitions[0].ledger.topic_id = b"one"
+        if known:
+            scene.kafka.fail("topic_id", SourceError("away"))
+        assert [await scene.fetches.watch_log() for _ in range(5)] == [set()] * 5
+        assert scene.kafka.called("topic_id")
+
     async def test_meanwhile_nothing_is_read_again_from_a_log_that_may_be_another(self, scene: Scene) -> None:
         scene.kafka.ends[0] = 9
         await scene.fetches.watch_log()

@@ -82,12 +82,17 @@ async def _has_no_member(kafka: Kafka, id: str, topic: str) -> bool:
 
 
 async def _make_the_topic_anew(scene: Scene, strike: Strike) -> None:
-    """While no worker is there and nobody produces: with fewer partitions than before nobody would start again."""
+    """While no worker is there; when they come back, there is something in the new log already.
+
+    With fewer partitions than before none would start again.
+    """
     recorder, kafka, crowd, topic = scene.recorder, scene.kafka, scene.crowd, scene.topic
-    async with topic.halted(), crowd.away():
-        sent = recorder.now()
-        await make_anew(kafka.brokers, topic.name, topic.partitions, copies=topic.copies, **topic.config)
-        recorder.write(Remade(at=recorder.now(), sent=sent, partitions=topic.partitions))
+    async with crowd.away():
+        async with topic.halted():
+            sent = recorder.now()
+            await make_anew(kafka.brokers, topic.name, topic.partitions, copies=topic.copies, **topic.config)
+            recorder.write(Remade(at=recorder.now(), sent=sent, partitions=topic.partitions))
+        await asyncio.sleep(strike.lasts)
 
 
 def _undisturbed(do: Callable[[Scene, Strike], Awaitable[None]]) -> Choose:
