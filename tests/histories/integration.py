@@ -28,9 +28,9 @@ from support.stack import ROOT, Stack, running_stack
 FORERUNNER = "tests/acceptance/test_forerunner.py"
 #: One run of it takes 15 s, most of which is the start of servers.
 FORERUNNER_WITHIN = 180.0
-#: Two versions in one cluster for a minute, and a rolling restart of four workers with a thousand leases.
+#: Two versions in one cluster for a minute, a rolling restart of four workers with a thousand leases, long outages.
 LONG = "tests/long"
-LONG_WITHIN = 900.0
+LONG_WITHIN = 1800.0
 KEPT = ROOT / ".local" / "histories"
 SEEDS = 1_000_000
 #: Seconds: leases of 9 s may have been handed over, and of a large history a backlog of thousands may be left.

@@ -260,6 +260,10 @@ class Kafka:
         assert {partition: committed.get(partition) for partition in offsets} == offsets
         return True
 
+    async def coordinator(self, id: str, topic: str) -> int:
+        """The number of the broker that coordinates the group of this id."""
+        return int(await self._admin.find_coordinator(f"fanout_{id}_{topic}"))
+
     async def members(self, id: str, topic: str) -> int:
         """How many members the group of this id has."""
         (described,) = await self._admin.describe_consumer_groups([f"fanout_{id}_{topic}"])
