@@ -50,6 +50,7 @@ class Topic:
         self._numbers = 0
         #: Partitions that were added since; they are written to in turn with the others.
         self._added: list[int] = []
+        self._writes = 0
         #: Partition -> the offsets that were produced to the log as it is now.
         self._produced: dict[int, set[int]] = defaultdict(set)
         #: Held while something is produced.
@@ -117,9 +118,10 @@ class Topic:
             await asyncio.wait(self._under_way)
 
     def _partition(self, write: Write) -> int:
-        if not self._added or self._numbers % 2:
-            return write.partition
-        return self._added[self._numbers // 2 % len(self._added)]
+        """In its turn an added one, so that all get as many."""
+        self._writes += 1
+        turn = self._writes % self.partitions
+        return self._added[turn] if turn < len(self._added) else write.partition
 
     async def _produce(self, write: Write) -> None:
         if write.end:
