@@ -44,6 +44,18 @@ def test_a_stall_is_the_longest_stretch_in_which_messages_waited_and_none_came()
     assert (stall.seconds, stall.lasted, stall.mixed) == (7.5, 2.0, False)
 
 
+def test_what_the_brokers_kept_from_being_written_waits_end_to_end() -> None:
+    script = Script()
+    trickle(script, 0.0, 20.0)
+    # Asked for in second 20, written in second 31.
+    script.produced(20.0, 20, took=11.0)
+    script.pull(31.0, 31.2, handed(900, 20))
+    script.events.sort(key=lambda event: event.at)
+    strike(script, 1, 20.0, 30.0, "all brokers killed")
+    (stall,) = stalls(script.events)
+    assert (stall.seconds, stall.end_to_end) == (0.2, 11.2)
+
+
 def test_where_nothing_waits_nothing_stalls() -> None:
     script = Script()
     trickle(script, 0.0, 20.0)
@@ -168,7 +180,9 @@ def test_what_stalls_with_no_strike_near_is_told_apart() -> None:
 
 
 def _stall(trouble: Trouble, seconds: float, *, lasted: float = 1.0, mixed: bool = False) -> Stall:
-    return Stall(trouble=trouble, strike=0, lasted=lasted, seconds=seconds, partition=0, mixed=mixed)
+    return Stall(
+        trouble=trouble, strike=0, lasted=lasted, seconds=seconds, end_to_end=seconds + 1.0, partition=0, mixed=mixed
+    )
 
 
 def test_the_table_has_a_row_a_kind_the_worst_first_and_counts_mixed_ones_apart() -> None:
@@ -183,7 +197,7 @@ def test_the_table_has_a_row_a_kind_the_worst_first_and_counts_mixed_ones_apart(
     )
     assert [row.trouble for row in rows] == ["all brokers killed", "kill -9"]
     killed = rows[1]
-    assert (killed.count, killed.median, killed.longest) == (3, 4.0, 5.0)
+    assert (killed.count, killed.median, killed.longest, killed.longest_end_to_end) == (3, 4.0, 5.0, 6.0)
     assert (killed.mixed, killed.longest_mixed) == (1, 20.0)
     assert rows[0].may_be == may_be("all brokers killed", 33.0) > 33.0
     assert len(text(rows).splitlines()) == 3

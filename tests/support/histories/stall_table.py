@@ -62,6 +62,8 @@ class Row(Struct, frozen=True, kw_only=True):
     count: int
     median: float
     longest: float
+    #: The longest from when a producer was asked to send what had to wait.
+    longest_end_to_end: float
     #: What it may be, of the one with the longest stall.
     may_be: float
     #: Strikes that another one was beside, and the longest stall among those.
@@ -87,6 +89,7 @@ def _row(trouble: Trouble, each: list[Stall]) -> Row:
         count=len(alone),
         median=round(median([stall.seconds for stall in alone] or [0.0]), 2),
         longest=round(max([stall.seconds for stall in alone], default=0.0), 2),
+        longest_end_to_end=round(max([stall.end_to_end for stall in alone], default=0.0), 2),
         may_be=round(may_be(trouble, worst.lasted), 2),
         mixed=len(mixed),
         longest_mixed=round(max([stall.seconds for stall in mixed], default=0.0), 2),
@@ -94,10 +97,11 @@ def _row(trouble: Trouble, each: list[Stall]) -> Row:
 
 
 def text(rows: Iterable[Row]) -> str:
-    head = f"{'stall after':<24}{'strikes':>8}{'median':>9}{'longest':>9}{'may be':>9}{'mixed':>8}{'longest':>9}"
-    lines = [
-        f"{row.trouble:<24}{row.count:>8}{row.median:>8.2f}s{row.longest:>8.2f}s{row.may_be:>8.2f}s{row.mixed:>8}"
-        f"{row.longest_mixed:>8.2f}s"
-        for row in rows
-    ]
-    return "\n".join([head, *lines])
+    heads = ("strikes", "median", "longest", "may be", "end to end", "mixed", "longest")
+    head = f"{'stall after':<24}" + "".join(f"{name:>12}" for name in heads)
+    return "\n".join([head, *map(_line, rows)])
+
+
+def _line(row: Row) -> str:
+    alone = "".join(f"{seconds:>10.2f} s" for seconds in (row.median, row.longest, row.may_be, row.longest_end_to_end))
+    return f"{row.trouble:<24}{row.count:>12}{alone}{row.mixed:>12}{row.longest_mixed:>10.2f} s"

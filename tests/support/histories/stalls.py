@@ -7,7 +7,8 @@ longest of these stretches, over all partitions, of what lies behind the beginni
 `_FELT` seconds after the strike is over and before the next strike. That clients ask all the time is for the plan to
 see to: a history's fast clients do.
 
-What the producer could not write does not wait: a stall of the brokers shows in what was written just before.
+What the producer could not write does not wait in this sense: what brokers kept from being written is in the second
+figure, end to end, for which a message waits from when its producer was asked to send it.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Stall:
     lasted: float
     #: The longest stretch; 0: there was none.
     seconds: float
+    #: The same where a message waits from when its producer was asked to send it.
+    end_to_end: float
     partition: int
     #: Whether another strike went on, or was felt, in the meantime: then nobody can say which one it was.
     mixed: bool
@@ -72,34 +75,50 @@ def stalls(events: Sequence[AnyEvent]) -> list[Stall]:
     """That of each strike, in their order."""
     strikes = _strikes(events)
     last = events[-1].at if events else 0.0
-    by_end = sorted(stretches(events), key=lambda stretch: stretch.until)
-    ends = [stretch.until for stretch in by_end]
-    found: list[tuple[_Struck, float, Stretch | None]] = []
+    delivery = _Felt(stretches(events), last)
+    end_to_end = _Felt(stretches(events, end_to_end=True), last)
+    found = []
     for strike in strikes:
         until = min([strike.ended + _FELT, *(other.began for other in strikes if other.began > strike.ended)])
-        felt = [stretch for stretch in by_end[bisect_left(ends, strike.began) :] if stretch.since < until]
-        longest = max(felt, key=lambda stretch: _of(stretch, strike, last), default=None)
-        found.append((strike, min(longest.until, last) if longest else strike.began, longest))
+        found.append((strike, delivery.longest(strike, until), end_to_end.longest(strike, until)))
+    # As long as any stall of it goes on a strike is felt.
+    felt = [max([strike.ended, *(one.until for one in longest if one)]) for strike, *longest in found]
     return [
         Stall(
             trouble=strike.trouble,
             strike=strike.number,
             lasted=round(min(strike.ended, last) - strike.began, 3),
-            seconds=round(_of(longest, strike, last), 3) if longest else 0.0,
+            seconds=delivery.seconds(strike, longest),
+            end_to_end=end_to_end.seconds(strike, longest_of_all),
             partition=longest.partition if longest else 0,
             mixed=any(
-                other is not strike
-                and other.began < max(strike.ended, stalled)
-                and strike.began < max(other.ended, its_stalled)
-                for other, its_stalled, _ in found
+                other is not strike and other.began < felt[n] and strike.began < felt[m]
+                for m, (other, _, _) in enumerate(found)
             ),
         )
-        for strike, stalled, longest in found
+        for n, (strike, longest, longest_of_all) in enumerate(found)
     ]
 
 
-def _of(stretch: Stretch, strike: _Struck, last: float) -> float:
-    return min(stretch.until, last) - max(stretch.since, strike.began)
+class _Felt:
+    """The stretches of a history, by which of them a strike may have caused."""
+
+    def __init__(self, found: Iterable[Stretch], last: float) -> None:
+        self._stretches = sorted(found, key=lambda stretch: stretch.until)
+        self._ends = [stretch.until for stretch in self._stretches]
+        self._last = last
+
+    def longest(self, strike: _Struck, until: float) -> Stretch | None:
+        """Of those that began before then and had not ended when the strike began."""
+        later = self._stretches[bisect_left(self._ends, strike.began) :]
+        felt = [stretch for stretch in later if stretch.since < until]
+        return max(felt, key=lambda stretch: self.seconds(strike, stretch), default=None)
+
+    def seconds(self, strike: _Struck, stretch: Stretch | None) -> float:
+        """What of it lies behind the beginning of the strike."""
+        if stretch is None:
+            return 0.0
+        return round(min(stretch.until, self._last) - max(stretch.since, strike.began), 3)
 
 
 def _strikes(events: Iterable[AnyEvent]) -> list[_Struck]:
@@ -129,24 +148,32 @@ def longest_in_calm(events: Sequence[AnyEvent]) -> float:
 # Stretches -----------------------------------------------------------------------------------------------------------
 
 
-def stretches(events: Iterable[AnyEvent]) -> list[Stretch]:
+def stretches(events: Sequence[AnyEvent], *, end_to_end: bool = False) -> list[Stretch]:
     """All of them. A message is known by what is in it: offsets begin anew when a topic does."""
+    ends = {event.op: event for event in events if isinstance(event, Produced)} if end_to_end else {}
     by_partition: dict[int, _Partition] = defaultdict(_Partition)
     sent: dict[int, Producing] = {}
     handed: set[str] = set()
     compacted = False
+
+    def wait(at: float, asked: Producing, end: Produced) -> None:
+        if end.outcome != "ok" or end.offset is None:
+            return
+        if compacted:
+            by_partition[asked.partition].supersede(asked.key, end.offset)
+        if asked.body not in handed:
+            by_partition[asked.partition].wait(at, asked, end.offset)
+
     for event in events:
         match event:
             case Began():
                 compacted = bool(event.plan.get("compacted"))
             case Producing():
                 sent[event.op] = event
-            case Produced(outcome="ok") if event.offset is not None:
-                asked = sent[event.op]
-                if compacted:
-                    by_partition[asked.partition].supersede(asked.key, event.offset)
-                if asked.body not in handed:
-                    by_partition[asked.partition].wait(event.at, asked, event.offset)
+                if event.op in ends:
+                    wait(event.at, event, ends[event.op])
+            case Produced() if not end_to_end:
+                wait(event.at, sent[event.op], event)
             case Pulled():
                 for message in event.messages:
                     if message.body not in handed:
