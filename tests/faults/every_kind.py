@@ -19,9 +19,12 @@ from support.histories.strikes import network
     [
         Strike(after=1.0, trouble="cut from brokers", lasts=LONG, which=0),
         Strike(after=1.0, trouble="cut from brokers", lasts=LONG, which=1, way="from it"),
+        Strike(after=1.0, trouble="cut from brokers", lasts=LONG, which=2, way="to it"),
         Strike(after=1.0, trouble="cut from zookeepers", lasts=LONG, which=0),
         Strike(after=1.0, trouble="cut from workers", lasts=LONG, which=1),
+        Strike(after=1.0, trouble="cut from workers", lasts=LONG, which=2, way="to it"),
         Strike(after=1.0, trouble="cut from clients", lasts=LONG, which=0),
+        Strike(after=1.0, trouble="cut from clients", lasts=LONG, which=1, way="from it"),
         Strike(after=1.0, trouble="cut off", lasts=LONG, which=2),
         Strike(after=1.0, trouble="slow link", lasts=LONG, which=0),
         Strike(after=1.0, trouble="delayed link", lasts=LONG, which=1),

@@ -1,32 +1,12 @@
-"""Short histories with what is hardest on a network: one way is cut and the other is not, and two strikes at once.
-
-All other kinds: `every_kind.py` beside this file.
-"""
+"""Two strikes go on at once in a short history. One kind after another: `every_kind.py` beside this file."""
 
 from __future__ import annotations
 
-import pytest
-
 from faults.conftest import RunPlan
-from faults.short_histories import LONG, holds, of, was_felt
+from faults.short_histories import LONG, holds, of
 from support.histories.events import read
 from support.histories.plan import Strike
 from support.histories.view import History
-
-
-@pytest.mark.parametrize(
-    "strike",
-    [
-        Strike(after=1.0, trouble="cut from brokers", lasts=LONG, which=2, way="to it"),
-        Strike(after=1.0, trouble="cut from workers", lasts=LONG, which=2, way="to it"),
-        Strike(after=1.0, trouble="cut from clients", lasts=LONG, which=1, way="from it"),
-    ],
-    ids=lambda strike: f"{strike.trouble}, {strike.way}",
-)
-async def test_a_cut_of_one_way_costs_nothing(strike: Strike, run_plan: RunPlan) -> None:
-    verdict = await run_plan(of(1 + strike.which, strike))
-    holds(verdict)
-    was_felt(verdict)
 
 
 async def test_two_strikes_go_on_at_once(run_plan: RunPlan) -> None:
