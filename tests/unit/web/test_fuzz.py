@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,9 @@ from support.fuzz.strategies import drafts
 from support.fuzz.wire import ask
 from unit.web.fake_runtime import FakeRuntime
 from unit.web.harness import Served, serving
+
+# Hypothesis means the strategy, which is large and not shown.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
 ROUTES = routes_of()
 #: How often each status was answered.
