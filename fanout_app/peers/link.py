@@ -18,6 +18,9 @@ logger = logging.getLogger("fanout.peers.link")
 #: does not wait for that, see `fanout_app.cluster.answering.LOAN`.
 HEARTBEAT: Final = 2.0
 
+#: What is raised for bytes that are no frames at all.
+_MALFORMED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _frame_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Frame)
@@ -77,14 +80,23 @@ class Link:
             if message.type is not aiohttp.WSMsgType.BINARY:
                 logger.debug("the connection to %s ends: %s", self.name, message.type.name)
                 return
-            for raw in _decoder.decode(message.data):
-                try:
-                    frame = _frame_decoder.decode(raw)
-                except msgspec.ValidationError as error:
-                    # Of a newer version: it knows of ours and gets on without an answer.
-                    logger.debug("a frame of %s is passed over: %s", self.name, error)
-                else:
-                    listener.received(self, frame)
+            try:
+                frames = self._frames(message.data)
+            except _MALFORMED as error:
+                logger.warning("worker %s sends what is no frame, the connection to it ends: %s", self.name, error)
+                return
+            for frame in frames:
+                listener.received(self, frame)
+
+    def _frames(self, data: bytes) -> list[Frame]:
+        frames: list[Frame] = []
+        for raw in _decoder.decode(data):
+            try:
+                frames.append(_frame_decoder.decode(raw))
+            except msgspec.ValidationError as error:
+                # Of a newer version: it knows of ours and gets on without an answer.
+                logger.debug("a frame of %s is passed over: %s", self.name, error)
+        return frames
 
     async def _write(self) -> None:
         while True:
