@@ -17,6 +17,7 @@ from fanout_app.cluster.frames import Demand, EndDemand, Handed, Nothing, Wish
 from fanout_app.cluster.ports import Peer
 from fanout_app.cluster.relayed import Relayed
 from fanout_app.cluster.routes import Routes
+from fanout_app.cluster.wire import reason_of
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty, Pull
@@ -118,7 +119,7 @@ class Asking:
     def nothing(self, peer: Peer, frame: Nothing) -> None:
         demand = self._demands.pop(frame.number, None)
         if demand is not None:
-            demand.search.nothing(demand, Empty(frame.reason))
+            demand.search.nothing(demand, reason_of(frame))
 
     def owner_came(self, peer: Peer) -> None:
         """This worker has partitions now: whoever waits here waits there too."""

@@ -75,7 +75,12 @@ class Gathering:
             peer.send(Reply(frame.number, b"", "unavailable", "a worker of another version does not know the question"))
             return
         try:
-            answer = await answerer(msgspec.msgpack.decode(frame.how))
+            how = msgspec.msgpack.decode(frame.how)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            peer.send(Reply(frame.number, b"", "unavailable", "the question cannot be read"))
+            return
+        try:
+            answer = await answerer(how)
         except tuple(_ERRORS.values()) as error:
             kind = next(name for name, of in _ERRORS.items() if isinstance(error, of))
             peer.send(Reply(frame.number, b"", kind, str(error)))

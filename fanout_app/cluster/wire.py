@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
-from fanout_app.cluster.frames import RefFields, Settled, SettleDemand, SettleEntry
-from fanout_app.core.requests import BatchRef, Entry, LeaseRef, Ref, Settle, SettleOutcome, Status
+from fanout_app.cluster.frames import Nothing, RefFields, Settled, SettleDemand, SettleEntry
+from fanout_app.core.requests import BatchRef, Empty, Entry, LeaseRef, Ref, Settle, SettleOutcome, Status
 
 
 def fields_of(ref: Ref) -> RefFields:
     return tuple(ref)
 
 
-def ref_of(fields: RefFields) -> Ref:
-    """A lease has five fields, a batch two."""
+def ref_of(fields: RefFields) -> Ref | None:
+    """A lease has five fields, a batch two; of a newer version it may be something else."""
     if len(fields) == len(BatchRef._fields):
         return BatchRef._make(fields)
-    return LeaseRef._make(fields)
+    return LeaseRef._make(fields) if len(fields) == len(LeaseRef._fields) else None
 
 
 def settle_frame(number: int, settle: Settle) -> SettleDemand:
@@ -47,7 +47,7 @@ def settle_of(frame: SettleDemand, here: Container[int]) -> tuple[Settle, tuple[
         found = []
         for entry in entries:
             ref = ref_of(entry.ref)
-            if ref.partition not in here:
+            if ref is not None and ref.partition not in here:
                 elsewhere.add(ref.partition)
                 continue
             found.append(
@@ -79,4 +79,20 @@ def add_outcome(total: SettleOutcome, frame: Settled) -> None:
     total.extended += frame.extended
     total.rejected += frame.rejected
     for lease, status in frame.results:
-        total.results.append((lease if isinstance(lease, str) else LeaseRef._make(lease), Status(status)))
+        total.results.append((lease if isinstance(lease, str) else LeaseRef._make(lease), _status_of(status)))
+
+
+def _status_of(word: str) -> Status:
+    """A worker of a newer version may know more of them: what came of the entry is not known here then."""
+    try:
+        return Status(word)
+    except ValueError:
+        return Status.RETRY
+
+
+def reason_of(frame: Nothing) -> Empty:
+    """The same for why there is nothing."""
+    try:
+        return Empty(frame.reason)
+    except ValueError:
+        return Empty.NO_MESSAGE
