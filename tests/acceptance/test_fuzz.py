@@ -73,7 +73,14 @@ async def calm(session: aiohttp.ClientSession, worker: Worker, kafka: Kafka) -> 
     async def as_before() -> bool:
         nonlocal now
         before, now = now, await everything(session, worker, kafka)
-        return now == before
+        (row,) = now["partitions"]["partitions"]
+        (end,) = (await kafka.ends(worker.topic, [0])).values()
+        return (
+            now == before
+            and now["committed"] == {0: row["floor"]}
+            # How far the log goes is looked up now and then only.
+            and now["status"]["lag"] == end - row["floor"]
+        )
 
     await eventually(as_before, 20.0, every=0.5)
     return now
@@ -97,7 +104,12 @@ async def changes_nothing(
         answers = await sent(worker, chunk, tokens)
         if all(map(refused, answers)):
             after = await everything(session, owner, kafka)
-            changed = {name: (before[name], now) for name, now in after.items() if now != before[name]}
+            changed = {
+                f"{view}: {name}": (before[view].get(name), now)
+                for view, rows in after.items()
+                for name, now in rows.items()
+                if now != before[view].get(name)
+            }
             assert not changed, (changed, [draft.raw(tokens)[:500] for draft in chunk])
             break
         # It was refused for how all stood then, and is not now.

@@ -24,9 +24,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
-async def test_whoever_called_and_sends_garbage_is_hung_up_on(
-    garbage: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_whoever_called_and_sends_garbage_is_hung_up_on(garbage: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with node("a") as a, node("b") as b, aiohttp.ClientSession() as http:
         path, seal = a.handshake.call("b")
         async with http.ws_connect(b.address + path, headers={SEAL_HEADER: seal}) as socket:
