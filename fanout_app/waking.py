@@ -1,4 +1,7 @@
-"""Reads messages again that slept through a long delay, when they are due and somebody is there to take them."""
+"""Reads messages again that slept through a long delay, when they are due and somebody is there to take them.
+
+Each partition by itself: the leader of one may be gone for long, and the others' messages are not to wait for that.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from time import monotonic
+from typing import Any
 
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.group_commit import GroupCommit
@@ -32,20 +36,36 @@ class Waking:
         self._tasks = tasks
         self._serve = serve
         self._working = False
+        self._news = asyncio.Event()
 
     def look(self) -> None:
         """Something may be due, or wanted that was not before."""
+        self._news.set()
         if not self._working and any(partition.sleepers.due for partition in self._dispatcher.partitions.values()):
             self._working = True
             self._tasks.start(self._work(), "waking")
 
     async def _work(self) -> None:
+        reading: set[asyncio.Task[Any]] = set()
         try:
-            while due := self._dispatcher.to_read(_AT_ONCE, monotonic()):
-                for number, offsets in due.items():
-                    await self._read(number, offsets)
+            while True:
+                self._news.clear()
+                due = self._dispatcher.to_read(_AT_ONCE, monotonic())
+                reading |= {asyncio.create_task(self._read(number, offsets)) for number, offsets in due.items()}
+                if not reading:
+                    return
+                news = asyncio.create_task(self._news.wait())
+                try:
+                    done, _ = await asyncio.wait({news, *reading}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    news.cancel()
+                reading -= done
+                for one in done - {news}:
+                    one.result()
         finally:
             self._working = False
+            for one in reading:
+                one.cancel()
 
     async def _read(self, number: int, offsets: list[int]) -> None:
         partition = self._dispatcher.partitions.get(number)

@@ -8,6 +8,7 @@ start of the log, or beyond its end in several readings (a new leader may lag fo
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -44,12 +45,13 @@ class _Look:
 
 
 class LogReader:
-    """Reads records of one topic, one question at a time."""
+    """Reads records of one topic, one question at a time for each partition."""
 
     def __init__(self, brokers: list[str], topic: str, isolation_level: str = "read_committed") -> None:
         self._client = LogClient(brokers, topic)
         self._isolation = READ_COMMITTED if isolation_level == "read_committed" else READ_UNCOMMITTED
-        self._lock = asyncio.Lock()
+        #: None: for questions about many partitions.
+        self._locks: defaultdict[int | None, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def stop(self) -> None:
         await self._client.stop()
@@ -63,7 +65,7 @@ class LogReader:
         found: dict[int, Message] = {}
         at, beyond = 0, 0
         deadline = monotonic() + _PATIENCE
-        async with self._lock:
+        async with self._locks[partition]:
             while at < len(offsets):
                 run = _run(offsets, at)
                 look = (await self._look({partition: run}))[partition]
@@ -89,7 +91,7 @@ class LogReader:
             SourceError: Kafka did not answer within 10 s.
         """
         answers: dict[tuple[int, int], Message | None] = {}
-        async with self._lock:
+        async with self._locks[None]:
             for index in range(max(map(len, at.values()), default=0)):
                 wanted = [(number, offsets[index]) for number, offsets in at.items() if index < len(offsets)]
                 for first in range(0, len(wanted), _PARTITIONS_AT_ONCE):
@@ -105,7 +107,7 @@ class LogReader:
         start, end = (await self._client.bounds([partition]))[partition]
         at = max(offset, start)
         while at < end:
-            async with self._lock:
+            async with self._locks[partition]:
                 part = (await self._client.fetch({partition: at}, _MAX_BYTES, self._isolation))[partition]
             if part.records is None:
                 start, end = (await self._client.bounds([partition]))[partition]

@@ -103,6 +103,24 @@ async def test_what_falls_due_during_a_reading_is_read_after_it(scene: Scene) ->
     assert (scene.has_come_back(0), scene.has_come_back(1)) == ([0], [5])
 
 
+async def test_a_partition_that_cannot_be_read_holds_up_no_other(scene: Scene) -> None:
+    """Neither one that is due at the same time nor one that is due later."""
+    scene.sleeping(0, 0)
+    scene.fall_due(0)
+    held = scene.kafka.hold("read")
+    scene.waking.look()
+    await held.reached()
+    for offset in (5, 6):
+        scene.sleeping(1, offset)
+        scene.fall_due(1)
+        scene.waking.look()
+        await until(lambda offset=offset: offset in scene.has_come_back(1))  # type: ignore[misc]
+    assert scene.has_come_back(0) == []
+    held.fail(SourceError("no leader"))
+    await until(scene.is_idle)
+    assert scene.has_come_back(0) == [0]
+
+
 async def test_kafka_that_does_not_answer_is_asked_again(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.sleeping(0, 0, 1)
     scene.fall_due(0)
@@ -164,11 +182,9 @@ async def test_what_is_read_for_a_partition_that_went_goes_nowhere(scene: Scene,
     assert scene.dispatcher.counters.lost_to_retention == 0
 
 
-async def test_a_partition_that_went_before_its_turn_is_not_read(scene: Scene) -> None:
-    scene.sleeping(0, 0)
-    scene.sleeping(1, 7)
+async def test_of_a_partition_that_went_no_more_is_read(scene: Scene) -> None:
+    scene.sleeping(0, *range(250))
     scene.fall_due(0)
-    scene.fall_due(1)
     held = scene.kafka.hold("read")
     scene.waking.look()
     await held.reached()
