@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import secrets
 import shutil
@@ -31,6 +32,11 @@ FORERUNNER_WITHIN = 180.0
 #: Two versions in one cluster for a minute, a rolling restart of four workers with a thousand leases, long outages.
 LONG = "tests/long"
 LONG_WITHIN = 1800.0
+#: Requests of all kinds, other ones each time: so many at two workers, and so many runs of some twenty in process.
+FUZZED = {
+    "tests/acceptance/test_fuzz.py": {"FUZZ_REQUESTS": "3000"},
+    "tests/unit/web/test_fuzz.py": {"FUZZ_EXAMPLES": "500"},
+}
 KEPT = ROOT / ".local" / "histories"
 SEEDS = 1_000_000
 #: Seconds: leases of 9 s may have been handed over, and of a large history a backlog of thousands may be left.
@@ -67,7 +73,9 @@ class Summary:
 @click.command(help=__doc__)
 @click.option("--repeat", default=30, show_default=True, help="How often the forerunner's cases are run.")
 @click.option("--histories", default=20, show_default=True, help="How many random histories are run.")
-@click.option("--long/--no-long", default=True, show_default=True, help="Whether the long tests are run, once.")
+@click.option(
+    "--long/--no-long", default=True, show_default=True, help="Whether the long tests and the fuzzer are run, once."
+)
 @click.option("--workers", default=1, show_default=True, help="How many workers a history begins with.")
 @click.option("--brokers", default=1, show_default=True, help="How many brokers several workers have.")
 @click.option("--zookeepers", default=0, show_default=True, help="How many ZooKeepers several workers have.")
@@ -90,6 +98,8 @@ def main(
                 summary.repeats += 1
         if long:
             _tests_pass("long tests", LONG, LONG_WITHIN, folder, summary)
+            for number, (path, many) in enumerate(FUZZED.items(), 1):
+                _tests_pass(f"fuzzer {number}", path, LONG_WITHIN, folder, summary, **many)
     plans = [large_plan(first)] if large else _plans(range(first, first + histories), workers, brokers, zookeepers)
     if plans:
         with running_stack(kafka=plans[0].brokers, zookeeper=plans[0].zookeepers) as stack:
@@ -105,7 +115,7 @@ def _plans(seeds: range, workers: int, brokers: int, zookeepers: int) -> list[Pl
     return [cluster_plan_of(seed, workers=workers, brokers=brokers, zookeepers=zookeepers) for seed in seeds]
 
 
-def _tests_pass(name: str, path: str, within: float, folder: Path, summary: Summary) -> bool:
+def _tests_pass(name: str, path: str, within: float, folder: Path, summary: Summary, **variables: str) -> bool:
     """In a process of its own, as anybody would run them: fresh servers, fresh workers."""
     began = time.monotonic()
     log = folder / f"{re.sub('[^a-z0-9]+', '-', name)}.log"
@@ -114,6 +124,7 @@ def _tests_pass(name: str, path: str, within: float, folder: Path, summary: Summ
             code = subprocess.run(
                 [sys.executable, "-m", "pytest", "-q", path],
                 cwd=ROOT,
+                env={**os.environ, **variables},
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 timeout=within,

@@ -118,7 +118,9 @@ async def test_a_request_that_trickles_is_408_however_often_something_comes(sent
         assert time.monotonic() - began >= SHORT
 
 
-async def test_half_a_request_behind_a_pull_ends_when_the_pull_has_been_answered_and_not_before() -> None:
+async def test_half_a_request_behind_a_pull_ends_when_the_pull_has_been_answered_and_not_before(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with serving(limits=IMPATIENT) as there:
         reader, writer = await connected(there)
         writer.write(PULL + b"Content-Length: 0\r\n\r\n")
@@ -129,6 +131,7 @@ async def test_half_a_request_behind_a_pull_ends_when_the_pull_has_been_answered
         there.runtime.offer(b"a")
         assert (await answer(reader))[0] == 200
         assert (await answer(reader))[0] == 408
+    assert caplog.text == ""
 
 
 async def loop_turns(seconds: float) -> None:
