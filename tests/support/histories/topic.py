@@ -7,6 +7,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -14,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
+from support.eventually import eventually
 from support.histories.events import Committed, Compacted, Produced, Producing
 from support.histories.plan import Plan, Write
 from support.histories.recorder import Recorder, digest
@@ -21,9 +23,10 @@ from support.kafka import Kafka
 
 _SAMPLED_EVERY = 0.1
 _KEYS = 20
-#: Segments that are closed after a moment, and cleaned as soon as anything in them is superseded.
+#: Segments that are closed after a moment, and cleaned as soon as anything in them is superseded; and an operator may
+#: delete from such a topic as from any other.
 _COMPACTED = {
-    "cleanup_policy": "compact", "segment_ms": "300", "max_compaction_lag_ms": "300",
+    "cleanup_policy": "compact,delete", "segment_ms": "300", "max_compaction_lag_ms": "300",
     "min_cleanable_dirty_ratio": "0.01",
 }  # fmt: skip
 
@@ -88,10 +91,15 @@ class Topic:
 
     async def grown(self, partitions: int) -> None:
         """It has so many from now on."""
+        for producer in (self._producer, self._transactional):
+            await eventually(partial(self._is_known_to, producer, partitions))
         self._added += range(self.partitions, partitions)
         self.partitions = partitions
-        await self._producer.client.force_metadata_update()
-        await self._transactional.client.force_metadata_update()
+
+    async def _is_known_to(self, producer: Any, partitions: int) -> bool:
+        """The broker that is asked may be the last one to hear of it."""
+        await producer.client.force_metadata_update()
+        return len(await producer.partitions_for(self.name)) >= partitions
 
     @asynccontextmanager
     async def halted(self) -> AsyncIterator[None]:
