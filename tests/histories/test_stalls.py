@@ -203,5 +203,6 @@ def test_the_table_has_a_row_a_kind_the_worst_first_and_counts_mixed_ones_apart(
     assert len(text(rows).splitlines()) == 3
 
 
-def test_a_pause_may_stall_for_as_long_as_it_lasts_or_until_the_worker_is_missed() -> None:
+def test_a_pause_may_stall_for_as_long_as_it_lasts_a_cut_for_twice_that_or_until_the_worker_is_missed() -> None:
+    assert may_be("cut from brokers", 0.5) - may_be("cut from brokers", 0.0) == 1.0
     assert may_be("SIGSTOP", 0.5) < may_be("SIGSTOP", 2.0) < may_be("SIGSTOP", 8.0) == may_be("SIGSTOP", 80.0)

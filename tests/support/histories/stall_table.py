@@ -35,8 +35,9 @@ _MAY_BE: dict[Trouble, Callable[[float], float]] = {
     "rolling restart": lambda lasted: _HEARTBEAT + 2 * _TAKEN_OVER,
     "SIGSTOP": lambda lasted: min(lasted, _MISSED) + _LOAN + (_TAKEN_OVER if lasted > _SESSION else 0.0),
     "clock step": lambda lasted: _FETCH_MISSED,
-    "cut from brokers": lambda lasted: min(lasted, _MISSED) + _LOAN + (_TAKEN_OVER if lasted > _SESSION else 0.0),
-    "cut off": lambda lasted: min(lasted, _MISSED) + _LOAN + (_TAKEN_OVER if lasted > _SESSION else 0.0),
+    # What is sent again after a cut waits for as long as it lasted.
+    "cut from brokers": lambda lasted: min(2 * lasted, _MISSED) + _LOAN + (_TAKEN_OVER if lasted > _SESSION else 0.0),
+    "cut off": lambda lasted: min(2 * lasted, _MISSED) + _LOAN + (_TAKEN_OVER if lasted > _SESSION else 0.0),
     "cut from zookeepers": lambda lasted: _FETCH_MISSED,
     "cut from workers": lambda lasted: _LOAN + _FETCH_MISSED,
     "cut from clients": lambda lasted: _LOAN + _FETCH_MISSED,
