@@ -19,7 +19,7 @@ from support.clients import MakeClient
 from support.eventually import eventually
 from support.fuzz.contract import refused
 from support.fuzz.draft import PLACES, Draft
-from support.fuzz.replay import sent, state, those_refused
+from support.fuzz.replay import differences, sent, state, those_refused
 from support.fuzz.routes import routes_of
 from support.fuzz.strategies import drafts
 from support.kafka import Kafka
@@ -29,7 +29,13 @@ from support.workers import READY_TOGETHER, ShowLogs, Worker, Workers
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
 ID = "service"
-_OPTIONS: dict[str, Any] = {"client_ttl": "500ms", "commit_interval": "100ms", "ack_wait": "10m"}
+#: Nothing happens by itself for long: neither leases of the usual length end, nor does a message rest.
+_OPTIONS: dict[str, Any] = {
+    "client_ttl": "500ms",
+    "commit_interval": "100ms",
+    "ack_wait": "10m",
+    "backoff_longest": "100ms",
+}
 _CHUNK = 25
 
 
@@ -104,12 +110,7 @@ async def changes_nothing(
         answers = await sent(worker, chunk, tokens)
         if all(map(refused, answers)):
             after = await everything(session, owner, kafka)
-            changed = {
-                f"{view}: {name}": (before[view].get(name), now)
-                for view, rows in after.items()
-                for name, now in rows.items()
-                if now != before[view].get(name)
-            }
+            changed = differences(before, after)
             assert not changed, (changed, [draft.raw(tokens)[:500] for draft in chunk])
             break
         # It was refused for how all stood then, and is not now.

@@ -37,7 +37,7 @@ async def sent(worker: Worker, drafts: Sequence[Draft], tokens: Mapping[str, str
 
 async def state(session: aiohttp.ClientSession, worker: Worker) -> dict[str, Any]:
     """All that those who run it are told."""
-    found = {}
+    found: dict[str, tuple[Any, Any]] = {}
     for view in _VIEWS:
         async with session.get(f"{worker.url}/v1/{view}") as response:
             assert response.status == 200, await response.text()
@@ -51,6 +51,18 @@ def _standing(value: Any) -> Any:
     if isinstance(value, list):
         return [_standing(entry) for entry in value]
     return value
+
+
+def differences(before: Any, after: Any, at: str = "") -> dict[str, tuple[Any, Any]]:
+    """What is not as it was, by its place."""
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        before, after = dict(enumerate(before)), dict(enumerate(after))
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return {} if before == after else {at: (before, after)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in before.keys() | after.keys():
+        found |= differences(before.get(name), after.get(name), f"{at}.{name}")
+    return found
 
 
 def those_refused(drafts: Sequence[Draft], answers: Sequence[Got]) -> list[Draft]:
