@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from time import monotonic
 
+from fanout_app.core.start import Mirrored
 from fanout_app.ports import Ownership
 from fanout_app.runtime import Runtime
-from fanout_app.zookeeper.mirror import Mirror, Mirrored
+from fanout_app.zookeeper.mirror import Mirror
 
 
 class Mirroring:
@@ -37,5 +38,8 @@ class Mirroring:
     def _floors(self) -> dict[int, Mirrored]:
         """What the changelog has acknowledged."""
         partitions = self._runtime.dispatcher.partitions
-        floors = self._runtime.commit.committable()
-        return {number: Mirrored(partitions[number].ledger.era, floor) for number, floor in floors.items()}
+        floors = {}
+        for number, floor in self._runtime.commit.committable().items():
+            ledger = partitions[number].ledger
+            floors[number] = Mirrored(ledger.era, floor, ledger.topic_id)
+        return floors

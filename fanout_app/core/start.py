@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.witness import Seen, Witness, judge
+
+
+class Mirrored(NamedTuple):
+    """Where a partition stands; compared as it reads, a higher era wins."""
+
+    era: int
+    floor: int
+    #: That of the topic whose floor it is; empty where the broker gives none, and where an older version wrote it.
+    topic_id: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +29,8 @@ class Known:
     committed: int | None
     #: The era of which it was, where it was us who committed it; None where somebody else set it.
     committed_era: int | None
-    #: Era and floor as mirrored in ZooKeeper.
-    mirror: tuple[int, int] | None
+    #: As mirrored in ZooKeeper.
+    mirror: Mirrored | None
     log_start: int
     #: The high watermark: transactions that are open still count.
     log_end: int
@@ -87,8 +97,11 @@ def decide(known: Known) -> Start:
 
 def _is_made_anew(known: Known) -> bool:
     """Whether the row is of another topic of this name, for certain; no witness need have been below its floor."""
-    before = known.row.topic_id if known.row is not None else b""
-    return bool(before and known.topic_id and before != known.topic_id)
+    return known.row is not None and _differ(known.row.topic_id, known.topic_id)
+
+
+def _differ(before: bytes, now: bytes) -> bool:
+    return bool(before and now and before != now)
 
 
 def _on_another_log(start: Start, known: Known, same: Witness | None) -> None:
@@ -136,22 +149,35 @@ def _without_row(known: Known) -> Start:
     begins an era above the mirrored one, else the mirror would keep a floor that he has set aside, and no new one.
     """
     warnings = []
+    mirror = known.mirror
+    if mirror is not None and _differ(mirror.topic_id, known.topic_id):
+        return _without_row_of_this_topic(known, mirror)
     if known.committed is not None and known.committed_era is None:
-        era, floor = known.mirror[0] + 1 if known.mirror is not None else 0, known.committed
+        era, floor = mirror.era + 1 if mirror is not None else 0, known.committed
     elif known.committed is not None and known.committed_era is not None:
         ours = (known.committed_era, known.committed)
-        era, floor = max(ours, known.mirror or ours)
+        era, floor = max(ours, mirror[:2] if mirror is not None else ours)
         if (era, floor) != ours:
             warnings.append(
                 f"the changelog has lost its rows and the group's offset {ours[1]} (era {ours[0]}) is older than the "
                 f"mirrored {floor} (era {era}): starting there"
             )
-    elif known.mirror is not None:
-        era, floor = known.mirror
+    elif mirror is not None:
+        era, floor = mirror[:2]
         warnings.append(f"neither changelog nor group know an offset, starting at the mirrored {floor}")
     else:
         era, floor = 0, known.first_start
     return Start(LedgerSnapshot(era=era, floor=floor), write=True, warnings=warnings)
+
+
+def _without_row_of_this_topic(known: Known, mirror: Mirrored) -> Start:
+    """The mirrored floor is that of a topic that is gone; its era is one that the next must be above.
+
+    The group's offset, if there is one, is of this topic: Kafka deletes offsets with the topic they are of.
+    """
+    era, floor = mirror.era + 1, known.log_start if known.committed is None else known.committed
+    remark = f"the topic was made anew, the mirrored {mirror.floor} is of the one before: starting a new era at {floor}"
+    return Start(LedgerSnapshot(era=era, floor=floor), write=True, warnings=[remark])
 
 
 def _set_by_operator(row: LedgerSnapshot, committed: int) -> Start:

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from fanout_app.core.ledger import LedgerSnapshot
-from fanout_app.core.start import Known, Start, decide
+from fanout_app.core.start import Known, Mirrored, Start, decide
 from fanout_app.core.witness import Seen, Witness, compare
 from fanout_app.kafka.commit_mark import marked_era
 from fanout_app.kafka.ledger_table import LedgerTable
@@ -34,14 +34,14 @@ _RETRY_FOR = 20.0
 class Mirror(Protocol):
     """A second memory of floors, see `fanout_app.zookeeper.mirror`."""
 
-    async def read(self, partitions: Iterable[int]) -> Mapping[int, tuple[int, int]]:
-        """Era and floor of those of these partitions that are known. Does not raise."""
+    async def read(self, partitions: Iterable[int]) -> Mapping[int, Mirrored]:
+        """Where those of these partitions stand that are known. Does not raise."""
 
 
 class NoMirror:
     """Where no ZooKeeper is configured."""
 
-    async def read(self, partitions: Iterable[int]) -> Mapping[int, tuple[int, int]]:
+    async def read(self, partitions: Iterable[int]) -> Mapping[int, Mirrored]:
         return {}
 
 

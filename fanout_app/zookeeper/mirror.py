@@ -1,8 +1,8 @@
 """The mirror: floors kept in ZooKeeper as well, for the day on which neither changelog nor group know them.
 
-One node a partition, ``offsets/<partition>``, holding era and floor. Each owner writes its own. Writes are
-version-checked and only go forward inside an era, so a worker that lost its partition and does not know it yet changes
-nothing.
+One node a partition, ``offsets/<partition>``, holding era, floor and the topic's id. Each owner writes its own. Writes
+are version-checked and only go forward inside an era, so a worker that lost its partition and does not know it yet
+changes nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
+from fanout_app.core.start import Mirrored
 from fanout_app.zookeeper.session import Session, ZooKeeperError, root_of
 
 logger = logging.getLogger("fanout.zookeeper.mirror")
@@ -22,13 +23,6 @@ logger = logging.getLogger("fanout.zookeeper.mirror")
 _REACHED_WITHIN = 5.0
 #: Seconds for one answer; below the limit of a whole call, so that its thread is free again when that is over.
 _ANSWER = 4.0
-
-
-class Mirrored(NamedTuple):
-    """Where a partition stands; compared as it reads, a higher era wins."""
-
-    era: int
-    floor: int
 
 
 class Mirror:
@@ -104,7 +98,7 @@ class Mirror:
         answers = {number: client.get_async(self._node(number)) for number in changed}
         there, writes = {}, {}
         for number, answer in answers.items():
-            ours, data = changed[number], json.dumps(changed[number]).encode()
+            ours, data = changed[number], _encode(changed[number])
             try:
                 before, stat = answer.get(timeout=_ANSWER)
             except NoNodeError:
@@ -129,10 +123,15 @@ class Mirror:
     def _decode(self, number: int, data: bytes) -> Mirrored | None:
         """What a node holds; nothing if it was not us who wrote that."""
         try:
-            era, floor = json.loads(data)
+            era, floor, *topic_id = json.loads(data)
             if type(era) is type(floor) is int and min(era, floor) >= 0:
-                return Mirrored(era, floor)
+                # An older version wrote no id.
+                return Mirrored(era, floor, bytes.fromhex(*topic_id) if topic_id else b"")
         except (ValueError, TypeError):
             pass
         logger.warning("%s/%d does not hold an era and a floor, so it counts for nothing", self._path, number)
         return None
+
+
+def _encode(floor: Mirrored) -> bytes:
+    return json.dumps([floor.era, floor.floor, *([floor.topic_id.hex()] if floor.topic_id else [])]).encode()

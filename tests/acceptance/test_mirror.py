@@ -72,6 +72,31 @@ async def test_after_a_seek_back_the_mirror_has_the_new_era_and_so_has_who_start
     await eventually(lambda: has_mirrored(stack, topic, {0: (1, EACH)}), SOON)
 
 
+async def test_a_floor_that_is_mirrored_of_a_topic_that_is_gone_skips_nothing_of_the_next_one(
+    kafka: Kafka, stack: Stack, workers: Workers, client: MakeClient
+) -> None:
+    topic = await kafka.new_topic(1)
+    await kafka.produce(topic, *(f"old{number}" for number in range(EACH)))
+    worker = await workers.launch(topic, drain="0s", zookeepers=stack.zookeepers).ready(READY_TOGETHER)
+    one = client(worker, "one")
+    assert (await one.ack(*(message.lease for message in await one.take(EACH)))).acked == EACH
+    assert (await worker.terminate()).code == 0
+    assert await has_mirrored(stack, topic, {0: (0, EACH)})
+    await forget(kafka, topic)
+    await kafka.delete_topic(topic)
+    await kafka.make_topic(topic, 1)
+    await kafka.produce(topic, *(f"new{number}" for number in range(2 * EACH)))
+
+    worker = await workers.launch(topic, drain="0s", zookeepers=stack.zookeepers).ready(READY_TOGETHER)
+    one = client(worker, "one")
+    messages = await one.take(2 * EACH)
+    assert [message.offset for message in messages] == list(range(2 * EACH))
+    # It is of a higher era, so the node goes on with it.
+    assert (await one.ack(*(message.lease for message in messages))).acked == 2 * EACH
+    await eventually(lambda: has_mirrored(stack, topic, {0: (1, 2 * EACH)}), SOON)
+    assert f"the topic was made anew, the mirrored {EACH} is of the one before" in worker.text()
+
+
 async def test_with_a_key_file_a_worker_starts_and_works_without_the_zookeeper_it_should_have(
     kafka: Kafka, workers: Workers, client: MakeClient, tmp_path: Path
 ) -> None:

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from fanout_app.zookeeper.mirror import Mirror, Mirrored
+from fanout_app.core.start import Mirrored
+from fanout_app.zookeeper.mirror import Mirror
 from fanout_app.zookeeper.session import Session
 from support.stack import Stack
 
@@ -36,7 +37,7 @@ async def test_what_a_stale_owner_writes_is_refused(mirrors: tuple[Mirror, Mirro
     owner, stale = mirrors
     await owner.write({0: Mirrored(2, 9), 1: Mirrored(0, 4)})
     await stale.write({0: Mirrored(1, 5000), 1: Mirrored(0, 3)})
-    assert await owner.read([0, 1, 2]) == {0: (2, 9), 1: (0, 4)}
+    assert await owner.read([0, 1, 2]) == {0: Mirrored(2, 9), 1: Mirrored(0, 4)}
 
 
 async def test_of_two_that_write_at_the_same_time_the_one_further_on_is_kept(mirrors: tuple[Mirror, Mirror]) -> None:

@@ -25,4 +25,4 @@ def _mirrored(zookeepers: str, path: str) -> dict[int, tuple[int, int]]:
     finally:
         client.stop()
         client.close()
-    return {partition: (era, floor) for partition, (era, floor) in pairs.items()}
+    return {partition: (era, floor) for partition, (era, floor, *_topic_id) in pairs.items()}

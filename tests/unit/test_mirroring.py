@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import pytest
 
+from fanout_app.core.start import Mirrored
 from fanout_app.mirroring import Mirroring
 from fanout_app.ports import Ownership
 from fanout_app.runtime import Runtime
-from fanout_app.zookeeper.mirror import Mirror, Mirrored
+from fanout_app.zookeeper.mirror import Mirror
 
 
 class Worker:
@@ -53,7 +54,7 @@ async def test_era_and_floor_are_mirrored_while_the_partitions_are_ours(worker: 
     worker.owns = False
     worker.floors = {0: Mirrored(0, 9)}
     await mirroring.write()
-    assert worker.mirrored == [{0: (0, 7), 3: (2, 5)}]
+    assert worker.mirrored == [{0: Mirrored(0, 7), 3: Mirrored(2, 5)}]
 
 
 async def test_what_was_given_up_is_mirrored_as_it_stood_and_what_was_not_as_it_stands(
@@ -64,4 +65,4 @@ async def test_what_was_given_up_is_mirrored_as_it_stood_and_what_was_not_as_it_
     worker.owns = False
     worker.floors = {1: Mirrored(0, 2)}
     await mirroring.stop()
-    assert worker.mirrored == [{0: (0, 7), 1: (0, 2)}]
+    assert worker.mirrored == [{0: Mirrored(0, 7), 1: Mirrored(0, 2)}]

@@ -9,7 +9,7 @@ import pytest
 
 from fanout_app.core.lease import HandedOver
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
-from fanout_app.core.start import Known, Start, decide
+from fanout_app.core.start import Known, Mirrored, Start, decide
 from fanout_app.core.witness import Seen, Witness
 
 
@@ -18,7 +18,7 @@ def start(
     row: LedgerSnapshot | None = None,
     committed: int | None = None,
     committed_era: int | None = 0,
-    mirror: tuple[int, int] | None = None,
+    mirror: Mirrored | None = None,
     log_start: int = 0,
     log_end: int = 1000,
     first_start: int = 0,
@@ -72,28 +72,56 @@ def test_a_floor_that_the_group_has_forgotten_is_committed_again() -> None:
 
 
 def test_the_groups_offset_counts_where_there_is_no_row() -> None:
-    decided = start(committed=40, mirror=(0, 20))
+    decided = start(committed=40, mirror=Mirrored(0, 20))
     assert decided.snapshot.floor == 40
     assert decided.write
 
 
 def test_the_mirror_counts_where_neither_row_nor_group_know_anything() -> None:
-    decided = start(mirror=(3, 20), first_start=0)
+    decided = start(mirror=Mirrored(3, 20), first_start=0)
     assert (decided.snapshot.era, decided.snapshot.floor) == (3, 20)
     assert decided.write
     assert told(decided) == (1, 0)
 
 
 def test_the_group_knows_nothing_of_a_seek_that_only_the_mirror_has_seen() -> None:
-    decided = start(committed=900, committed_era=2, mirror=(3, 20))
+    decided = start(committed=900, committed_era=2, mirror=Mirrored(3, 20))
     assert (decided.snapshot.era, decided.snapshot.floor, told(decided)) == (3, 20, (1, 0))
-    decided = start(committed=900, committed_era=3, mirror=(2, 950))
+    decided = start(committed=900, committed_era=3, mirror=Mirrored(2, 950))
     assert (decided.snapshot.era, decided.snapshot.floor, told(decided)) == (3, 900, (0, 0))
 
 
 def test_an_operators_offset_is_of_an_era_above_the_mirrored_one_which_could_not_follow_it_otherwise() -> None:
-    decided = start(committed=5, committed_era=None, mirror=(3, 20))
+    decided = start(committed=5, committed_era=None, mirror=Mirrored(3, 20))
     assert (decided.snapshot.era, decided.snapshot.floor) == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("committed", "committed_era", "floor"),
+    [(None, None, 5), (40, None, 40), (40, 1, 40)],
+    ids=["unknown to the group", "set by an operator", "committed by a worker that did not see the mirror"],
+)
+def test_a_mirrored_floor_of_another_topic_of_this_name_says_nothing_but_which_era_is_taken(
+    committed: int | None, committed_era: int | None, floor: int
+) -> None:
+    decided = start(
+        mirror=Mirrored(3, 20, b"the one before"),
+        topic_id=b"this one",
+        committed=committed,
+        committed_era=committed_era,
+        log_start=5,
+        first_start=30,
+    )
+    assert (decided.snapshot.era, decided.snapshot.floor) == (4, floor)
+    assert decided.snapshot.topic_id == b"this one"
+    assert decided.write
+    assert told(decided) == (1, 0)
+
+
+@pytest.mark.parametrize("ids", [(b"this one", b"this one"), (b"", b"this one"), (b"this one", b"")])
+def test_a_mirrored_floor_of_this_topic_and_one_of_which_nobody_knows_are_believed(ids: tuple[bytes, bytes]) -> None:
+    decided = start(mirror=Mirrored(3, 20, ids[0]), topic_id=ids[1])
+    assert (decided.snapshot.era, decided.snapshot.floor) == (3, 20)
 
 
 def test_a_floor_that_lags_behind_the_row_is_no_reset() -> None:

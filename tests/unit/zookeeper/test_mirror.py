@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanout_app.zookeeper.mirror import Mirror, Mirrored
+from fanout_app.core.start import Mirrored
+from fanout_app.zookeeper.mirror import Mirror
 from fanout_app.zookeeper.session import Session
 from unit.zookeeper.fake_zookeeper import FakeSession, FakeZooKeeper
 
@@ -41,7 +42,13 @@ async def test_each_partition_has_a_node_of_its_own(mirror: Mirror, zookeeper: F
         "/fanout/a/t/offsets/0": b"[0, 7]",
         "/fanout/a/t/offsets/12": b"[3, 4]",
     }
-    assert await mirror.read([0, 1, 12]) == {0: (0, 7), 12: (3, 4)}
+    assert await mirror.read([0, 1, 12]) == {0: Mirrored(0, 7), 12: Mirrored(3, 4)}
+
+
+async def test_a_floor_is_kept_with_the_id_of_the_topic_that_it_is_of(mirror: Mirror, zookeeper: FakeZooKeeper) -> None:
+    await mirror.write({0: Mirrored(0, 7, bytes(range(16)))})
+    assert zookeeper.nodes["/fanout/a/t/offsets/0"][0] == b'[0, 7, "000102030405060708090a0b0c0d0e0f"]'
+    assert await mirror.read([0]) == {0: Mirrored(0, 7, bytes(range(16)))}
 
 
 async def test_only_what_has_changed_is_written(mirror: Mirror, zookeeper: FakeZooKeeper) -> None:
@@ -54,7 +61,7 @@ async def test_only_what_has_changed_is_written(mirror: Mirror, zookeeper: FakeZ
 async def test_a_seek_back_is_mirrored_since_its_era_is_higher(mirror: Mirror) -> None:
     await mirror.write({0: Mirrored(0, 700)})
     await mirror.write({0: Mirrored(1, 5)})
-    assert await mirror.read([0]) == {0: (1, 5)}
+    assert await mirror.read([0]) == {0: Mirrored(1, 5)}
 
 
 @pytest.mark.parametrize("stale", [Mirrored(2, 8), Mirrored(1, 5000)], ids=["floor", "era"])
@@ -71,9 +78,9 @@ async def test_what_a_stale_owner_writes_at_the_same_moment_is_refused_by_its_ve
     await owner.write({0: Mirrored(0, 5)})
     session.zookeeper.meanwhile = lambda: session.zookeeper.put(NODE, b"[0, 9]")
     await stale.write({0: Mirrored(0, 7)})
-    assert await owner.read([0]) == {0: (0, 9)}
+    assert await owner.read([0]) == {0: Mirrored(0, 9)}
     await stale.write({0: Mirrored(0, 7)})
-    assert await owner.read([0]) == {0: (0, 9)}
+    assert await owner.read([0]) == {0: Mirrored(0, 9)}
 
 
 @pytest.mark.parametrize("before", [[], [Mirrored(0, 5)]], ids=["created", "set"])
@@ -85,9 +92,9 @@ async def test_the_owner_tries_again_when_a_stale_one_wrote_at_the_same_moment(
         await owner.write({0: floor})
     session.zookeeper.meanwhile = lambda: session.zookeeper.put(NODE, b"[0, 6]")
     await owner.write({0: Mirrored(0, 9)})
-    assert await owner.read([0]) == {0: (0, 6)}
+    assert await owner.read([0]) == {0: Mirrored(0, 6)}
     await owner.write({0: Mirrored(0, 9)})  # nothing has changed since, and it is not there yet
-    assert await owner.read([0]) == {0: (0, 9)}
+    assert await owner.read([0]) == {0: Mirrored(0, 9)}
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 50))))
@@ -125,7 +132,7 @@ async def test_zookeeper_being_away_is_said_once_and_once_more_when_it_is_back(
     session.connected = True
     for _ in range(2):
         await mirror.write({0: Mirrored(0, 3)})
-    assert await mirror.read([0]) == {0: (0, 3)}
+    assert await mirror.read([0]) == {0: Mirrored(0, 3)}
     assert [record.message for record in caplog.records] == [
         "floors are not mirrored at the moment, deliveries go on: not connected",
         "floors are mirrored again",
@@ -140,9 +147,13 @@ async def test_where_nobody_answers_nothing_is_known(
     assert "partitions [0, 1] cannot be read" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"7", b"[1]", b"[1, 2, 3]", b'["0", "7"]', b"[0, -1]", b"[true, 5]", b"[0, 1.5]"]
-)
+NOT_OURS = (
+    b"", b"7", b"[1]", b"[1, 2, 3]", b'["0", "7"]', b"[0, -1]", b"[true, 5]", b"[0, 1.5]", b'[0, 1, "id"]',
+    b'[0, 1, "", ""]',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("data", NOT_OURS)
 async def test_a_node_that_somebody_else_has_written_counts_for_nothing_and_is_replaced(
     data: bytes, mirror: Mirror, zookeeper: FakeZooKeeper, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -150,4 +161,4 @@ async def test_a_node_that_somebody_else_has_written_counts_for_nothing_and_is_r
     assert await mirror.read([0]) == {}
     assert f"{NODE} does not hold an era and a floor" in caplog.text
     await mirror.write({0: Mirrored(0, 7)})
-    assert await mirror.read([0]) == {0: (0, 7)}
+    assert await mirror.read([0]) == {0: Mirrored(0, 7)}
