@@ -127,8 +127,8 @@ def changelog_config(source: Source, max_row_bytes: int) -> dict[str, str]:
     A row may pass ``--max-row-bytes`` by what was fetched before that was seen, which is well under 1 MiB.
     """
     return {
-        **_DATED_BY_THE_BROKER,
         "cleanup.policy": "compact",
+        **_DATED_BY_THE_BROKER,
         "min.insync.replicas": source.min_insync_replicas,
         "max.message.bytes": str(max(_DEFAULT_MAX_MESSAGE_BYTES, max_row_bytes + (1 << 20))),
         "segment.bytes": str(16 << 20),
@@ -142,8 +142,8 @@ def board_config(source: Source) -> dict[str, str]:
     Only closed segments are compacted: 1 MiB, the smallest that Kafka takes, is some 3000 heartbeats.
     """
     return {
-        **_DATED_BY_THE_BROKER,
         "cleanup.policy": "compact",
+        **_DATED_BY_THE_BROKER,
         "min.insync.replicas": source.min_insync_replicas,
         "segment.bytes": str(1 << 20),
     }
@@ -157,8 +157,8 @@ def parked_config(source: Source) -> dict[str, str]:
     """
     largest = max(_LEAST_MAX_PARKED, 2 * source.max_message_bytes)
     return {
-        **_DATED_BY_THE_BROKER,
         "cleanup.policy": "compact",
+        **_DATED_BY_THE_BROKER,
         "min.insync.replicas": source.min_insync_replicas,
         "max.message.bytes": str(largest),
         "segment.bytes": str(max(128 << 20, 2 * largest)),
