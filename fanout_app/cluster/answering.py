@@ -7,8 +7,10 @@ has it, and at once when the connection to that worker is lost.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from time import monotonic
+from typing import NamedTuple
 
 from fanout_app.cluster.frames import (
     Confirm,
@@ -31,6 +33,17 @@ from fanout_app.tasks import Tasks
 #: Seconds that an answer stays on loan without a word from the worker it was given to. Long enough for a busy one to
 #: write it out, short enough for the next client to have the message within 3 s when that worker has died.
 LOAN = 2.0
+#: Bytes a second that the way to another worker carries at the least: what is behind others on it has longer.
+_SLOWEST = 1 << 20
+#: Seconds that the way takes for what is small.
+_WORTH_A_TIMER = 0.1
+
+
+class _Lent(NamedTuple):
+    """An answer on its way, and how many bytes it is."""
+
+    answer: Answer
+    size: int
 
 
 class Answering:
@@ -51,13 +64,15 @@ class Answering:
         self._render = render
         self._tasks = tasks
         self._waiting: dict[tuple[Peer, int], int] = {}
-        self._lent: dict[Peer, dict[int, Answer]] = {}
+        self._lent: dict[Peer, dict[int, _Lent]] = {}
+        #: Bytes of what is lent.
+        self._under_way: Counter[Peer] = Counter()
         self._news = asyncio.Event()
         dispatcher.leases.on_overdue = self._overdue
 
     def on_loan(self) -> int:
         """Answers that are under way to clients of other workers."""
-        return sum(answer.provisional.set for lent in self._lent.values() for answer in lent.values())
+        return sum(one.answer.provisional.set for lent in self._lent.values() for one in lent.values())
 
     async def arrivals(self, within: float) -> None:
         """Wait until it is known of all answers on loan what became of them, up to so many seconds."""
@@ -92,29 +107,37 @@ class Answering:
             self._pulls.end(number)
 
     def hold(self, peer: Peer, frame: Hold) -> None:
-        answer = self._lent.get(peer, {}).get(frame.number)
-        if answer is not None and answer.provisional.set:
-            self._dispatcher.leases.lend(answer, monotonic() + LOAN, being_written=True)
+        lent = self._lent.get(peer, {}).get(frame.number)
+        if lent is not None and lent.answer.provisional.set:
+            self._dispatcher.leases.lend(lent.answer, monotonic() + LOAN, being_written=True)
 
     def confirm(self, peer: Peer, frame: Confirm) -> None:
-        answer = self._lent.get(peer, {}).pop(frame.number, None)
+        answer = self._has_arrived(peer, frame.number)
         if answer is not None:
             self._dispatcher.leases.confirm(answer)
             self._news.set()
 
     def give_back(self, peer: Peer, frame: GiveBack) -> None:
-        answer = self._lent.get(peer, {}).pop(frame.number, None)
+        answer = self._has_arrived(peer, frame.number)
         if answer is not None:
             self._pulls.refuse(answer)
             self._news.set()
+
+    def _has_arrived(self, peer: Peer, number: int) -> Answer | None:
+        lent = self._lent.get(peer, {}).pop(number, None)
+        if lent is None:
+            return None
+        self._under_way[peer] -= lent.size
+        return lent.answer
 
     def lost(self, peer: Peer) -> None:
         """The connection is gone: its clients wait here no longer, and what is on loan to it is free."""
         for key in [key for key in self._waiting if key[0] is peer]:
             self._pulls.end(self._waiting[key])
-        for answer in self._lent.pop(peer, {}).values():
-            if answer.provisional.set:
-                self._pulls.release(answer)
+        del self._under_way[peer]
+        for lent in self._lent.pop(peer, {}).values():
+            if lent.answer.provisional.set:
+                self._pulls.release(lent.answer)
         self._news.set()
 
     def _overdue(self, answer: Answer) -> None:
@@ -123,7 +146,7 @@ class Answering:
         Otherwise its next client would be given the messages, and the one after that.
         """
         for peer, lent in self._lent.items():
-            if answer in lent.values():
+            if any(one.answer is answer for one in lent.values()):
                 peer.drop()
 
     def settle(self, peer: Peer, demand: SettleDemand) -> None:
@@ -138,10 +161,17 @@ class Answering:
 
     def hand(self, peer: Peer, demand: Demand, answer: Answer) -> None:
         self._waiting.pop((peer, demand.number), None)
-        self._lent.setdefault(peer, {})[demand.number] = answer
         rendered = self._render(answer, demand.wish)
+        self._lend(peer, demand.number, _Lent(answer, len(rendered.body or b"")))
         lasts = max(run.deadline for run in answer.runs) - monotonic()
         peer.send(Handed(demand.number, len(answer), rendered.headers, rendered.body, lasts))
+
+    def _lend(self, peer: Peer, number: int, lent: _Lent) -> None:
+        self._lent.setdefault(peer, {})[number] = lent
+        self._under_way[peer] += lent.size
+        way = self._under_way[peer] / _SLOWEST
+        if way > _WORTH_A_TIMER:
+            self._dispatcher.leases.lend(lent.answer, monotonic() + LOAN + way)
 
     def nothing(self, peer: Peer, demand: Demand) -> None:
         self._waiting.pop((peer, demand.number), None)

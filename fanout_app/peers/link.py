@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import monotonic
 from typing import Any, Final, Protocol
 
 import aiohttp
 import msgspec
 
+from fanout_app.alarm import Alarm
 from fanout_app.cluster.frames import Frame
 from fanout_app.cluster.ports import PeerListener
 
 logger = logging.getLogger("fanout.peers.link")
 
-#: Seconds between two signs of life; a connection without one for half as long again is lost. What is under way on it
-#: does not wait for that, see `fanout_app.cluster.answering.LOAN`.
+#: Seconds after which who has heard nothing asks, and waits half as long again before the connection is lost. What is
+#: under way on it does not wait for that, see `fanout_app.cluster.answering.LOAN`.
 HEARTBEAT: Final = 2.0
+#: Each end says something so often, if only that it has nothing to say. Whoever sends a large answer down a thin line
+#: is not to ask and wait: the question would come behind all of that, and so would what it is answered.
+_SAYS_SOMETHING_EVERY: Final = HEARTBEAT / 2
 
 #: What is raised for bytes that are no frames at all.
 _MALFORMED: Final = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -42,6 +47,8 @@ class Link:
         self._socket = socket
         self._out: list[Frame] = []
         self._wake = asyncio.Event()
+        self._said_something = False
+        self._silence = Alarm(self._end_silence)
         self._dropped = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -58,6 +65,7 @@ class Link:
     async def run(self, listener: PeerListener) -> None:
         """Bring frames to and fro until the connection is lost, dropped, or this is cancelled."""
         listener.joined(self)
+        self._silence.at(monotonic() + _SAYS_SOMETHING_EVERY)
         ends = [
             asyncio.create_task(work, name=f"link-{self.name}")
             for work in (self._read(listener), self._write(), self._dropped.wait())
@@ -69,6 +77,7 @@ class Link:
         except (aiohttp.ClientError, ConnectionError) as error:
             logger.debug("the connection to %s was lost: %r", self.name, error)
         finally:
+            self._silence.cancel()
             listener.lost(self)
             for end in ends:
                 end.cancel()
@@ -103,4 +112,11 @@ class Link:
             await self._wake.wait()
             self._wake.clear()
             frames, self._out = self._out, []
+            self._said_something = True
             await self._socket.send_bytes(_encoder.encode(frames))
+
+    def _end_silence(self) -> None:
+        if not self._said_something:
+            self._wake.set()
+        self._said_something = False
+        self._silence.at(monotonic() + _SAYS_SOMETHING_EVERY)

@@ -24,6 +24,9 @@ PARTITIONS = 4
 EACH = 20
 ROUNDS = 15
 KBIT = 256
+#: Bytes; in base64 some more. At this rate it takes 5 s and more.
+LARGE = 8 << 20
+LARGE_KBIT = 12_000
 #: On top of what the way takes: a message at rest takes 5 ms, on a busy machine a hundred times as much.
 BUSY = 1.0
 
@@ -99,6 +102,37 @@ async def test_with_every_setting_as_shipped_nothing_moves_and_nothing_is_lost(
         # From the client to the worker, on to another one, which may ask a broker first.
         assert pulls < 5 * link.round_trip + BUSY
         assert acks < 5 * link.round_trip + BUSY
+
+
+async def test_a_large_message_comes_to_a_client_of_another_worker_down_a_thin_line(
+    placed: Stack, network: Network, placed_workers: Workers, client: MakeClient
+) -> None:
+    """On its way it takes longer than an answer is on loan, and than a connection may be without a sign of life."""
+    async with Kafka(placed.brokers) as kafka:
+        topic = await kafka.new_topic(1, copies=3, max_message_bytes=str(2 * LARGE))
+        owner, spare = (placed_workers.launch(topic, session_timeout="6s") for _ in range(2))
+        await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in (owner, spare)))
+        if not await owner.partitions():
+            owner, spare = spare, owner
+        await kafka.produce(topic, "first")
+        elsewhere = client(spare, "elsewhere")
+        (first,) = (await elsewhere.pull(wait_ms=20_000)).messages
+        assert (await elsewhere.ack(first.lease)).acked == 1
+
+        assert owner.node is not None
+        network.slow(owner.node, LARGE_KBIT)
+        try:
+            began = monotonic()
+            await kafka.produce(topic, "x" * LARGE)
+            pulled = await elsewhere.pull(wait_ms=50_000, max_bytes=LARGE, ack_wait_ms=120_000)
+            took = monotonic() - began
+            assert [(len(message.value or ""), message.delivery_count) for message in pulled.messages] == [(LARGE, 1)]
+            assert (await elsewhere.ack(pulled.messages[0].lease)).acked == 1
+        finally:
+            network.unslow(owner.node)
+        # Twice down that line, from the broker and to the other worker.
+        assert took > 2 * 8 * LARGE / 1000 / LARGE_KBIT, "the line was not thin"
+        assert (await owner.workers())[(await spare.status())["worker"]], "they are connected"
 
 
 async def go_round(kafka: Kafka, topic: str, client: Client) -> tuple[float, float]:

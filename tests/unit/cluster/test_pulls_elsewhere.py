@@ -251,6 +251,25 @@ class TestReturned:
         for one in stuck:
             one.cancel()
 
+    async def test_a_large_answer_and_what_is_behind_it_have_longer_for_the_way(
+        self, trio: Trio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(answering, "LOAN", 0.05)
+        monkeypatch.setattr(answering, "_SLOWEST", 20)  # an answer has some 200 bytes
+        pulling = [trio.c.pulling(name) for name in ("C", "D")]
+        await until(lambda: trio.a.waits() == 2)
+        trio.ends["a", "c"].delay()
+        await trio.a.arrive(0, 1)
+
+        assert await trio.a.pull("A", wait=4 * answering.LOAN) is Empty.NO_MESSAGE
+        trio.ends["a", "c"].flow()
+        got = [await one for one in pulling]
+        for answer in got:
+            assert isinstance(answer, Relayed)
+            answer.confirm()
+        assert sorted(offset for answer in got for _, offset in offsets(leases(answer))) == [0, 1]
+        await until(lambda: not trio.a.runtime.exchange.answering.on_loan())
+
     async def test_one_that_is_being_written_for_long_stays_on_loan(
         self, trio: Trio, monkeypatch: pytest.MonkeyPatch
     ) -> None:

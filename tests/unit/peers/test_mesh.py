@@ -7,12 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
 from fanout_app.cluster.frames import Confirm, Frame, Handed, State
 from fanout_app.cluster.ports import Peer
 from fanout_app.lease_keys import LeaseKeys, Seal
+from fanout_app.peers import link
 from fanout_app.peers import mesh as module
 from fanout_app.peers.handshake import LINK, SEAL_HEADER, Handshake
 from fanout_app.peers.mesh import Mesh
@@ -106,6 +108,20 @@ async def test_a_connection_that_is_dropped_is_lost_at_both_ends_and_comes_again
         await eventually(lambda: a.lost_ones == ["b"] and b.lost_ones == ["a"])
         await eventually(lambda: a.names() == ["b"] and b.names() == ["a"])
         assert b.peers[0] is not first
+
+
+async def test_an_end_that_has_nothing_to_say_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one may be busy sending, and its question whether anybody is there would be stuck behind that."""
+    monkeypatch.setattr(link, "_SAYS_SOMETHING_EVERY", 0.02)
+    async with node("a") as a, node("b") as b, aiohttp.ClientSession() as http:
+        path, seal = a.handshake.call("b")
+        async with http.ws_connect(b.address + path, headers={SEAL_HEADER: seal}) as socket:
+            await socket.receive_bytes()
+            said = [msgspec.msgpack.decode(await socket.receive_bytes(timeout=10)) for _ in range(3)]
+            assert said == [[], [], []]
+            await socket.send_bytes(msgspec.msgpack.encode([]))
+            await socket.send_bytes(msgspec.msgpack.encode([Confirm(1)]))
+            await eventually(lambda: b.heard == [("a", Confirm(1))])
 
 
 async def test_one_worker_keeps_connections_to_more_than_a_hundred_others() -> None:
