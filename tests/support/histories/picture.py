@@ -24,22 +24,26 @@ from support.histories.events import (
 )
 
 _INCHES_A_MINUTE = 4.0
-_WIDEST = 60.0
+_WIDEST = 24.0
 _HEIGHT = 5.0
+_HEIGHT_OF_A_KIND = 0.2
+#: Messages a second up to which the axis is even: what is handed out again after a reset is a hundred times as much.
+_EVEN_UP_TO = 200
 
 
 def draw(events: Sequence[AnyEvent], path: Path) -> None:
     """To a PNG file."""
     last = events[-1].at
     width = min(_WIDEST, max(10.0, last / 60 * _INCHES_A_MINUTE))
+    spans = _spans(events, last)
+    kinds = sorted({kind for kind, _, _ in spans}, reverse=True)
+    heights = max(1.0, _HEIGHT_OF_A_KIND * len(kinds)), _HEIGHT
     figure, (strikes, axes) = pyplot.subplots(
-        2, 1, sharex=True, figsize=(width, _HEIGHT * 1.6), height_ratios=(1, 1.4), layout="constrained"
+        2, 1, sharex=True, figsize=(width, sum(heights) + 1.0), height_ratios=heights, layout="constrained"
     )
     seconds = range(int(last) + 1)
     for name, counts in _by_second(events).items():
         axes.plot(seconds, [counts[second] for second in seconds], label=name, linewidth=1.0)
-    spans = _spans(events, last)
-    kinds = sorted({kind for kind, _, _ in spans}, reverse=True)
     colours = pyplot.get_cmap("tab20")
     for kind, began, ended in spans:
         colour = colours(kinds.index(kind) % 20)
@@ -52,6 +56,7 @@ def draw(events: Sequence[AnyEvent], path: Path) -> None:
     for event in events:
         if isinstance(event, DrainBegan):
             axes.axvline(event.at, color="black", linestyle=":", label="drain")
+    axes.set_yscale("symlog", linthresh=_EVEN_UP_TO)
     axes.set(xlabel="seconds", ylabel="messages a second", ylim=(0, None))
     axes.margins(y=0.15)
     axes.grid(alpha=0.3)

@@ -51,8 +51,13 @@ _MAY_BE: dict[Trouble, Callable[[float], float]] = {
 }
 
 
-def may_be(trouble: Trouble, lasted: float) -> float:
-    """For how long a strike of this kind may keep messages, by what is configured, on a machine that is not busy."""
+def may_be(trouble: Trouble, lasted: float) -> float | None:
+    """For how long a strike of this kind may keep messages, by what is configured, on a machine that is not busy.
+
+    None: that is not for a timeout to say. What an operator has set back comes first, however much it is.
+    """
+    if trouble == "operator's reset":
+        return None
     rule = _MAY_BE.get(trouble)
     return rule(lasted) if rule else lasted + _ASKS_ANEW + _TAKEN_OVER
 
@@ -66,7 +71,7 @@ class Row(Struct, frozen=True, kw_only=True):
     #: The longest from when a producer was asked to send what had to wait.
     longest_end_to_end: float
     #: What it may be, of the one with the longest stall.
-    may_be: float
+    may_be: float | None
     #: Strikes that another one was beside, and the longest stall among those.
     mixed: int
     longest_mixed: float
@@ -85,13 +90,14 @@ def _row(trouble: Trouble, each: list[Stall]) -> Row:
     alone = [stall for stall in each if not stall.mixed]
     mixed = [stall for stall in each if stall.mixed]
     worst = max(alone or mixed, key=lambda stall: stall.seconds)
+    bound = may_be(trouble, worst.lasted)
     return Row(
         trouble=trouble,
         count=len(alone),
         median=round(median([stall.seconds for stall in alone] or [0.0]), 2),
         longest=round(max([stall.seconds for stall in alone], default=0.0), 2),
         longest_end_to_end=round(max([stall.end_to_end for stall in alone], default=0.0), 2),
-        may_be=round(may_be(trouble, worst.lasted), 2),
+        may_be=None if bound is None else round(bound, 2),
         mixed=len(mixed),
         longest_mixed=round(max([stall.seconds for stall in mixed], default=0.0), 2),
     )
@@ -104,5 +110,6 @@ def text(rows: Iterable[Row]) -> str:
 
 
 def _line(row: Row) -> str:
-    alone = "".join(f"{seconds:>10.2f} s" for seconds in (row.median, row.longest, row.may_be, row.longest_end_to_end))
+    figures = (row.median, row.longest, row.may_be, row.longest_end_to_end)
+    alone = "".join(f"{'-':>12}" if seconds is None else f"{seconds:>10.2f} s" for seconds in figures)
     return f"{row.trouble:<24}{row.count:>12}{alone}{row.mixed:>12}{row.longest_mixed:>10.2f} s"
