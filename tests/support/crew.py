@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import NamedTuple
 
 import aiohttp
 
@@ -22,14 +23,21 @@ _WAIT_MS = 200
 _PAUSE = 0.05
 
 
+class Acked(NamedTuple):
+    """When an ack that was answered as done was asked for, and answered."""
+
+    asked: float
+    answered: float
+
+
 class Crew:
     """Every client pulls at every worker, acks what it gets, and asks elsewhere where an ack is not taken."""
 
     def __init__(self, book: Book) -> None:
         self._book = book
         self._workers: list[Worker] = []
-        #: Message -> when its ack was answered.
-        self.acked: dict[tuple[int, int], float] = {}
+        #: By message, its first one.
+        self.acked: dict[tuple[int, int], Acked] = {}
         #: Messages that were handed out by a pull which was sent after their ack had been answered.
         self.came_again: list[Delivery] = []
         #: Worker -> how many messages it handed out.
@@ -72,7 +80,9 @@ class Crew:
         self.slowest_pull = max(self.slowest_pull, monotonic() - sent - _WAIT_MS / 1000)
         self.handed_out[worker] += len(pulled.messages)
         self.came_again += [
-            message for message in pulled.messages if self.acked.get((message.partition, message.offset), sent) < sent
+            message
+            for message in pulled.messages
+            if (ack := self.acked.get((message.partition, message.offset))) is not None and ack.answered < sent
         ]
         left = {message.lease: message for message in pulled.messages}
         self._book.acking(*pulled.messages)
@@ -97,5 +107,5 @@ class Crew:
             if status is not None:
                 self.statuses[status] += 1
             if status is None or status in _DONE:
-                self.acked.setdefault((message.partition, message.offset), monotonic())
+                self.acked.setdefault((message.partition, message.offset), Acked(sent, monotonic()))
                 del left[lease]

@@ -90,8 +90,11 @@ class Service:
         return all((record.partition, record.offset) in self.crew.acked for record in records)
 
     def acked_between(self, begin: float, end: float) -> list[tuple[int, int]]:
-        """The messages of which an ack was answered as done then."""
-        return [message for message, at in self.crew.acked.items() if begin < at < end]
+        """The messages of which an ack was asked for and answered as done then.
+
+        One that was asked for before may have been written: what the last broker said before it ended is still read.
+        """
+        return [message for message, ack in self.crew.acked.items() if begin < ack.asked and ack.answered < end]
 
     async def is_as_before(self) -> None:
         """Wait until all is worked off and committed; nothing of it was lost, or came again after its ack.
