@@ -13,6 +13,8 @@ from histories.conftest import RunPlan
 from support.histories.plan import Hand, Plan, Strike, Write
 
 PARTITIONS = 3
+#: Where the fault has to meet a moment at which it tells, a busy machine may miss that once.
+TRIES = 3
 #: A broken worker may never come to the end of its drain.
 DRAINED_WITHIN = 8.0
 
@@ -96,9 +98,18 @@ async def test_a_broken_cluster_is_caught_and_a_whole_one_passes_the_same_plan(
     plan: Plan, caught_by: dict[str, str], run_plan: RunPlan
 ) -> None:
     """All at once: they wait most of the time, and have nothing in common but the broker."""
-    whole, *broken = await asyncio.gather(
-        run_plan(plan), *(run_plan(replace(plan, faults=[fault]), drained_within=DRAINED_WITHIN) for fault in caught_by)
-    )
-    assert not whole.faults, whole.text()
-    for rule, caught in zip(caught_by.values(), broken, strict=True):
-        assert rule in {fault.rule for fault in caught.faults}, caught.text()
+
+    async def is_whole() -> None:
+        verdict = await run_plan(plan)
+        assert not verdict.faults, verdict.text()
+
+    async def is_caught(fault: str, rule: str) -> None:
+        missed = []
+        for _ in range(TRIES):
+            verdict = await run_plan(replace(plan, faults=[fault]), drained_within=DRAINED_WITHIN)
+            if rule in {fault.rule for fault in verdict.faults}:
+                return
+            missed.append(verdict.text())
+        raise AssertionError("\n".join(missed))
+
+    await asyncio.gather(is_whole(), *(is_caught(*each) for each in caught_by.items()))
