@@ -74,7 +74,7 @@ async def test_two_workers_under_load_serve_partitions_that_are_added(
         await eventually(lambda: kafka.has_committed(ID, topic, ends))
     assert crew.came_again == []
     told = [line for worker in pair for line in worker.text().splitlines() if " INFO " not in line]
-    # A busy machine may keep the coordinator's answer from a worker for 2 s, which is for it to say, and not our matter.
+    # A busy machine may keep the coordinator's answer from a worker for 2 s: it says so, and that is not our matter.
     assert [line for line in told if "group's coordinator" not in line] == []
 
 
