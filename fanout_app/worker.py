@@ -27,6 +27,8 @@ _CONFIGURATION = (OptionError, StartError, RowError)
 #: Seconds on top of ``--drain`` that a stop may take.
 _STOP_FOR = 15.0
 _SAY_FOR = 1.0
+#: Seconds.
+_CANCELLED_WITHIN = 1.0
 
 
 class FanoutWorker(faust.Worker):
@@ -81,6 +83,12 @@ class FanoutWorker(faust.Worker):
         except Exception as error:
             self._crash(error)
         super()._schedule_shutdown(signal)
+
+    async def _sentinel_task(self) -> None:
+        # mode sleeps for a second here, for what it has cancelled to end; mostly there is nothing.
+        cancelled = asyncio.all_tasks() - {asyncio.current_task()}
+        if cancelled:
+            await asyncio.wait(cancelled, timeout=_CANCELLED_WITHIN)
 
     def _on_sigusr2(self) -> None:
         # mode would start a debugger in the loop, which stands still until somebody at a terminal lets it go on.

@@ -94,6 +94,11 @@ class _Connection(RequestHandler):
         self._server.turned_away.discard(self)
         super().connection_lost(exc)
 
+    def close(self) -> None:
+        # From here on nothing is read. A connection between workers is ended later, see `ProblemRunner.shutdown`.
+        if not self._upgraded:
+            super().close()
+
     # No place for it -------------------------------------------------------------------------------------------------
 
     def _turn_away(self) -> None:
@@ -276,6 +281,21 @@ class ProblemRunner(web.AppRunner):
     def allow(self, connections: int) -> None:
         """How many may be open from now on."""
         self._places.most = connections
+
+    async def shutdown(self) -> None:
+        """Once whoever is asking has been answered, which other workers may be needed for, end the connections to them.
+
+        They would last until they are cut off, and be waited for until then.
+        """
+        await super().shutdown()
+        assert self.server is not None
+        connections = self.server.connections
+        answering = [one._task_handler for one in connections if one._task_handler is not None and not one._upgraded]
+        if answering:
+            await asyncio.wait(answering, timeout=self._shutdown_timeout)
+        for one in connections:
+            if one._upgraded:
+                one.force_close()
 
     async def _make_server(self) -> web.Server:
         return _Server(await super()._make_server(), self._limits, self._places, self._always)
