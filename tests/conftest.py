@@ -12,6 +12,9 @@ import pytest
 import pytest_asyncio
 
 from support.clients import Client, MakeClient
+from support.histories.plan import Plan
+from support.histories.runner import DRAINED_WITHIN, run
+from support.histories.verdict import RunPlan, Verdict, judged
 from support.kafka import Kafka
 from support.stack import Stack, running_stack
 from support.workers import READY_TOGETHER, ShowLogs, Worker, Workers
@@ -36,6 +39,19 @@ def stack() -> Iterator[Stack]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def kafka(stack: Stack) -> AsyncIterator[Kafka]:
     async with Kafka(stack.brokers) as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="module")
+def own_stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A stack that a module has for itself, to break it: as many servers as its ``SERVERS`` says, or one Kafka."""
+    with running_stack(**getattr(request.module, "SERVERS", {"zookeeper": 0})) as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def kafkas(own_stack: Stack) -> AsyncIterator[Kafka]:
+    async with Kafka(own_stack.brokers) as kafka:
         yield kafka
 
 
@@ -92,6 +108,27 @@ def show_logs(request: pytest.FixtureRequest) -> ShowLogs:
         request.node.stash[_WORKERS] = workers.all
 
     return show
+
+
+@pytest.fixture
+def run_plan(
+    own_stack: Stack, session: aiohttp.ClientSession, tmp_path: Path, show_logs: ShowLogs
+) -> Iterator[RunPlan]:
+    """Runs a plan of a history on a stack that the module has for itself, and judges what came of it."""
+    every: list[Workers] = []
+
+    async def run_and_judge(plan: Plan, drained_within: float = DRAINED_WITHIN) -> Verdict:
+        folder = tmp_path / f"run-{len(every) + 1}"
+        folder.mkdir()
+        workers = Workers(own_stack.brokers, folder, session)
+        every.append(workers)
+        show_logs(workers)
+        await run(plan, own_stack, workers, folder / "history.jsonl", drained_within=drained_within)
+        return judged(folder / "history.jsonl")
+
+    yield run_and_judge
+    for workers in every:
+        workers.close()
 
 
 @pytest.fixture

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from time import monotonic
 
 import aiohttp
-import pytest
-import pytest_asyncio
 
 from support.clients import MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.outage import ANSWERED, SOON, Service, hold, is_done, settle_alone
-from support.stack import Stack, running_stack
+from support.stack import Stack
 from support.workers import READY_TOGETHER, Workers
 
+SERVERS = {"kafka": 3}
 PARTITIONS = 6
 EACH = 100
 BROKERS = (1, 2, 3)
@@ -29,26 +27,14 @@ LINES = 12
 GIVES_UP_AFTER = 2.0
 
 
-@pytest.fixture(scope="module")
-def three() -> Iterator[Stack]:
-    with running_stack(kafka=3) as stack:
-        yield stack
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def kafkas(three: Stack) -> AsyncIterator[Kafka]:
-    async with Kafka(three.brokers) as kafka:
-        yield kafka
-
-
 async def test_all_brokers_down_for_half_a_minute_and_back(
-    three: Stack, kafkas: Kafka, workers: Workers, client: MakeClient, session: aiohttp.ClientSession
+    own_stack: Stack, kafkas: Kafka, workers: Workers, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:
     topic = await kafkas.new_topic(PARTITIONS, copies=3, min_insync_replicas="2")
-    launch = partial(workers.launch, brokers=three.brokers, zookeepers=three.zookeepers)
+    launch = partial(workers.launch, brokers=own_stack.brokers, zookeepers=own_stack.zookeepers)
     pair = [launch(topic, session_timeout="6s") for _ in range(2)]
     await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in pair))
-    service = Service(three, kafkas, topic, PARTITIONS, pair)
+    service = Service(own_stack, kafkas, topic, PARTITIONS, pair)
     await eventually(service.shared, SOON)
     holder = client(pair[0], "holder")
     await kafkas.produce(topic, *map(str, range(4)))
@@ -93,22 +79,22 @@ async def test_all_brokers_down_for_half_a_minute_and_back(
 
 
 async def test_rows_are_taken_again_after_their_partition_had_no_leader_for_longer_than_a_producer_waits(
-    three: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
+    own_stack: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     topic = await kafkas.new_topic()  # of one copy each, and so is the changelog
     give_up = f"producer-gives-up={GIVES_UP_AFTER:g}"
-    worker = await workers.start(topic, brokers=three.brokers, faults=[give_up], drain="0s")
+    worker = await workers.start(topic, brokers=own_stack.brokers, faults=[give_up], drain="0s")
     await kafkas.produce(topic, "0", "1")
     one = client(worker, "one")
     first, second = await hold(one, 2)
     assert (await one.ack(first.lease)).acked == 1, "the broker knows the producer"
     lost = f"kafka-{(await kafkas.leaders(f'fanout_{worker.id}_{topic}-ledgers-changelog'))[0]}"
-    await asyncio.to_thread(three.kill, lost)
+    await asyncio.to_thread(own_stack.kill, lost)
     try:
         assert (await one.ack(second.lease)).results == {second.lease: "retry"}
         await asyncio.sleep(3 * GIVES_UP_AFTER)
     finally:
-        await asyncio.to_thread(three.start, lost)
+        await asyncio.to_thread(own_stack.start, lost)
 
     async def is_settled() -> bool:
         return (await one.ack(second.lease)).results == {second.lease: "already_settled"}

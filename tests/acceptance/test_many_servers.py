@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from statistics import median
 from time import monotonic
 
-import pytest
-import pytest_asyncio
 from aiokafka.errors import KafkaError
 
 from support.clients import Client, Delivery, MakeClient
 from support.connections import connected_to
 from support.eventually import eventually
 from support.kafka import Kafka
-from support.stack import Stack, running_stack
+from support.stack import Stack
 from support.workers import READY_TOGETHER, Command, Worker, Workers
 from support.zookeeper import mirrored
 
+SERVERS = {"kafka": 3, "zookeeper": 3}
 ID = "service"
 THREE = {1, 2, 3}
 PARTITIONS = 6
@@ -32,24 +30,12 @@ WAITS_FOR_NOBODY = 3.0
 BUSY = 0.1
 
 
-@pytest.fixture(scope="module")
-def many() -> Iterator[Stack]:
-    with running_stack(kafka=3, zookeeper=3) as stack:
-        yield stack
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def kafkas(many: Stack) -> AsyncIterator[Kafka]:
-    async with Kafka(many.brokers) as kafka:
-        yield kafka
-
-
 async def test_three_of_each_given_by_links_are_all_used_and_one_of_each_may_be_killed(
-    many: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
+    own_stack: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     topic = await kafkas.new_topic(PARTITIONS, copies=3, min_insync_replicas="2")
-    worker = await found_by_links(many, workers, topic, "fanout")
-    brokers, zookeepers = many.brokers.split(","), many.zookeepers.split(",")
+    worker = await found_by_links(own_stack, workers, topic, "fanout")
+    brokers, zookeepers = own_stack.brokers.split(","), own_stack.zookeepers.split(",")
 
     # Each broker leads partitions, and all of them are handed out and acked.
     assert set((await kafkas.leaders(topic)).values()) == THREE
@@ -63,21 +49,23 @@ async def test_three_of_each_given_by_links_are_all_used_and_one_of_each_may_be_
     (used,) = connected_to(worker.pid, zookeepers)
     lost = [f"zookeeper-{zookeepers.index(used) + 1}", "kafka-1"]
     for server in lost:
-        await asyncio.to_thread(many.kill, server)
+        await asyncio.to_thread(own_stack.kill, server)
     try:
         await work_off(kafkas, topic, client(worker, "one"))
         assert connected_to(worker.pid, brokers) == set(brokers[1:])
         await eventually(lambda: len(connected_to(worker.pid, zookeepers) - {used}) == 1, SOON)
-        await eventually(lambda: is_mirrored(many, topic, dict.fromkeys(range(PARTITIONS), (0, 2))), SOON)
+        await eventually(lambda: is_mirrored(own_stack, topic, dict.fromkeys(range(PARTITIONS), (0, 2))), SOON)
     finally:
-        await asyncio.to_thread(many.start_all)
+        await asyncio.to_thread(own_stack.start_all)
 
 
 async def test_what_was_acked_never_comes_again_when_worker_and_changelog_leader_are_killed_at_once(
-    many: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
+    own_stack: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     topic = await kafkas.new_topic(1, copies=3, min_insync_replicas="2")
-    pair = [workers.launch(topic, brokers=many.brokers, zookeepers=many.zookeepers, drain="0s") for _ in range(2)]
+    pair = [
+        workers.launch(topic, brokers=own_stack.brokers, zookeepers=own_stack.zookeepers, drain="0s") for _ in range(2)
+    ]
     await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in pair))
     owner, other = await eventually(lambda: owner_first(pair), SOON)
     written = await kafkas.produce(topic, *map(str, range(20)))
@@ -88,7 +76,7 @@ async def test_what_was_acked_never_comes_again_when_worker_and_changelog_leader
 
     answers = [(await one.ack(message.lease)).acked for message in acked]
     owner.kill9()
-    await asyncio.to_thread(many.kill, f"kafka-{leader}")
+    await asyncio.to_thread(own_stack.kill, f"kafka-{leader}")
     try:
         came: dict[int, Delivery] = {}
 
@@ -104,7 +92,7 @@ async def test_what_was_acked_never_comes_again_when_worker_and_changelog_leader
         await eventually(lambda: is_acked(two, came), SOON)
         assert (await two.pull(wait_ms=500)).messages == []
     finally:
-        await asyncio.to_thread(many.start_all)
+        await asyncio.to_thread(own_stack.start_all)
     await eventually(lambda: is_committed(kafkas, topic, len(written)), SOON)
 
 
@@ -129,33 +117,33 @@ async def is_acked(client: Client, messages: dict[int, Delivery]) -> bool:
 
 
 async def test_zookeeper_hung_or_lost_makes_no_pull_and_no_settle_slower_and_is_caught_up_with_afterwards(
-    many: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
+    own_stack: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     topic = await kafkas.new_topic(1)
-    worker = await found_by_links(many, workers, topic, "faust")
+    worker = await found_by_links(own_stack, workers, topic, "faust")
     one = client(worker, "one")
     await go_round(kafkas, topic, one)  # the first time is for warming up
     before = await go_round(kafkas, topic, one)
-    await eventually(lambda: is_mirrored(many, topic, {0: (0, 2 * ROUNDS)}), SOON)
+    await eventually(lambda: is_mirrored(own_stack, topic, {0: (0, 2 * ROUNDS)}), SOON)
 
     servers = [f"zookeeper-{number}" for number in sorted(THREE)]
     for server in servers:
-        await asyncio.to_thread(many.pause, server)
+        await asyncio.to_thread(own_stack.pause, server)
     hung = await go_round(kafkas, topic, one)
     async with asyncio.timeout(SOON):
         while not_mirrored(worker) == 0:  # its calls hang until then
             hung += await go_round(kafkas, topic, one, 5)
     for server in servers:
-        await asyncio.to_thread(many.kill, server)
+        await asyncio.to_thread(own_stack.kill, server)
     lost = await go_round(kafkas, topic, one)
 
     assert max(hung + lost) < WAITS_FOR_NOBODY
     for during in (hung, lost):
         assert median(during) < max(3 * median(before), BUSY)
     assert not_mirrored(worker) == 1  # and said once
-    await asyncio.to_thread(many.start_all)
+    await asyncio.to_thread(own_stack.start_all)
     rounds = 3 * ROUNDS + len(hung)
-    await eventually(lambda: is_mirrored(many, topic, {0: (0, rounds)}), SOON)
+    await eventually(lambda: is_mirrored(own_stack, topic, {0: (0, rounds)}), SOON)
     assert worker.text().count("floors are mirrored again") == 1
 
 
@@ -164,12 +152,12 @@ async def found_by_links(stack: Stack, workers: Workers, topic: str, command: Co
     worker = workers.launch(topic, command=command, environment=links(stack), brokers="", zookeepers="", drain="0s")
     await worker.ready(READY_TOGETHER)
     assert f"3 Kafka brokers, from variables of container links: {stack.brokers}" in worker.text()
-    assert f"3 ZooKeeper servers, from variables of container links: {stack.zookeepers}" in worker.text()
+    assert f"3 ZooKeeper own_stack, from variables of container links: {stack.zookeepers}" in worker.text()
     return worker
 
 
 def links(stack: Stack) -> dict[str, str]:
-    """What Docker sets in a container that is linked to these servers."""
+    """What Docker sets in a container that is linked to these own_stack."""
     variables: dict[str, str] = {}
     for link, addresses in (("KAFKA_{}_PORT_9092_TCP", stack.brokers), ("ZK_{}_PORT_2181_TCP", stack.zookeepers)):
         for number, address in enumerate(addresses.split(","), 1):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from time import monotonic
 
 import aiohttp
-import pytest
 import pytest_asyncio
 
 from support.clients import MakeClient
@@ -18,10 +16,11 @@ from support.eventually import eventually
 from support.kafka import Kafka
 from support.leaders import Leaders
 from support.outage import SOON, Service
-from support.stack import Stack, running_stack
+from support.stack import Stack
 from support.workers import READY_TOGETHER, Workers
 from support.zookeeper import mirrored
 
+SERVERS = {"zookeeper": 3}
 PARTITIONS = 4
 EACH = 50
 #: Seconds.
@@ -35,42 +34,34 @@ WAITS_FOR_NOBODY = 3.0
 LINES = 8
 
 
-@pytest.fixture(scope="module")
-def three() -> Iterator[Stack]:
-    with running_stack(zookeeper=3) as stack:
-        yield stack
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def kafkas(three: Stack) -> AsyncIterator[Kafka]:
-    async with Kafka(three.brokers) as kafka:
-        yield kafka
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def service(three: Stack, kafkas: Kafka, workers: Workers) -> Service:
+async def service(own_stack: Stack, kafkas: Kafka, workers: Workers) -> Service:
     """Two workers that share the partitions."""
     topic = await kafkas.new_topic(PARTITIONS)
     pair = [
         workers.launch(
-            topic, brokers=three.brokers, zookeepers=three.zookeepers, zookeeper_timeout=f"{SESSION:g}s", drain="0s"
+            topic,
+            brokers=own_stack.brokers,
+            zookeepers=own_stack.zookeepers,
+            zookeeper_timeout=f"{SESSION:g}s",
+            drain="0s",
         )
         for _ in range(2)
     ]
     await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in pair))
-    service = Service(three, kafkas, topic, PARTITIONS, pair)
+    service = Service(own_stack, kafkas, topic, PARTITIONS, pair)
     await eventually(service.shared, SOON)
     return service
 
 
 async def test_all_of_them_killed_for_twenty_seconds_and_back(
-    three: Stack, service: Service, client: MakeClient, session: aiohttp.ClientSession
+    own_stack: Stack, service: Service, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:
     leaders = Leaders(session, service.workers)
     first = await leaders.settled(READY_TOGETHER)
     lines = {worker: len(worker.text().splitlines()) for worker in service.workers}
     async with service.at_work(client, session), leaders.watched():
-        await asyncio.to_thread(three.kill, *three.servers("zookeeper"))
+        await asyncio.to_thread(own_stack.kill, *own_stack.servers("zookeeper"))
         away = monotonic()
         try:
             await eventually(lambda: nobody_acts(leaders), SOON)
@@ -79,7 +70,7 @@ async def test_all_of_them_killed_for_twenty_seconds_and_back(
                 await eventually(partial(service.is_acked, new), SOON)
                 assert await nobody_acts(leaders)
         finally:
-            await asyncio.to_thread(three.start_all)
+            await asyncio.to_thread(own_stack.start_all)
         again = await leaders.settled(SOON)
         assert (again.epoch or 0) >= (first.epoch or 0)
         await service.is_as_before()
@@ -106,15 +97,15 @@ async def is_mirrored(service: Service, floors: dict[int, int]) -> bool:
 
 
 async def test_the_one_that_the_leader_talks_to_hangs_past_its_session(
-    three: Stack, service: Service, client: MakeClient, session: aiohttp.ClientSession
+    own_stack: Stack, service: Service, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:
     leaders = Leaders(session, service.workers)
     first = await leaders.settled(READY_TOGETHER)
-    addresses = three.zookeepers.split(",")
+    addresses = own_stack.zookeepers.split(",")
     (used,) = connected_to(first.by.pid, addresses)
-    hung = three.servers("zookeeper")[addresses.index(used)]
+    hung = own_stack.servers("zookeeper")[addresses.index(used)]
     async with service.at_work(client, session), leaders.watched():
-        await asyncio.to_thread(three.pause, hung)
+        await asyncio.to_thread(own_stack.pause, hung)
         since = monotonic()
         try:
             await eventually(lambda: connected_to(first.by.pid, addresses) - {used}, SOON)
@@ -123,7 +114,7 @@ async def test_the_one_that_the_leader_talks_to_hangs_past_its_session(
             new = await service.produce(EACH)
             await eventually(lambda: service.is_acked(new), SOON)
         finally:
-            await asyncio.to_thread(three.resume, hung)
+            await asyncio.to_thread(own_stack.resume, hung)
         await leaders.settled(SOON)
         await service.is_as_before()
     assert leaders.overlaps() == []
@@ -132,24 +123,29 @@ async def test_the_one_that_the_leader_talks_to_hangs_past_its_session(
 
 
 async def test_away_at_the_start_and_there_later(
-    three: Stack, kafkas: Kafka, workers: Workers, client: MakeClient, session: aiohttp.ClientSession, tmp_path: Path
+    own_stack: Stack,
+    kafkas: Kafka,
+    workers: Workers,
+    client: MakeClient,
+    session: aiohttp.ClientSession,
+    tmp_path: Path,
 ) -> None:
     keys = tmp_path / "keys"
     keys.write_text("0123456789abcdef0123456789abcdef\n")
     topic = await kafkas.new_topic(PARTITIONS)
-    await asyncio.to_thread(three.kill, *three.servers("zookeeper"))
+    await asyncio.to_thread(own_stack.kill, *own_stack.servers("zookeeper"))
     try:
         worker = workers.launch(
-            topic, brokers=three.brokers, zookeepers=three.zookeepers, lease_key_file=str(keys), drain="0s"
+            topic, brokers=own_stack.brokers, zookeepers=own_stack.zookeepers, lease_key_file=str(keys), drain="0s"
         )
         await worker.ready(READY_TOGETHER)
-        service = Service(three, kafkas, topic, PARTITIONS, [worker])
+        service = Service(own_stack, kafkas, topic, PARTITIONS, [worker])
         leaders = Leaders(session, [worker])
         async with service.at_work(client, session):
             new = await service.produce(EACH)
             await eventually(lambda: service.is_acked(new), SOON)
             assert await nobody_acts(leaders)
     finally:
-        await asyncio.to_thread(three.start, *three.servers("zookeeper"))
+        await asyncio.to_thread(own_stack.start, *own_stack.servers("zookeeper"))
     await leaders.settled(SOON)
     await eventually(lambda: is_mirrored(service, dict.fromkeys(range(PARTITIONS), EACH)), SOON)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -10,15 +10,13 @@ import pytest
 
 from support.histories.plan import Plan
 from support.histories.runner import run
-from support.histories.verdict import Verdict, judged
+from support.histories.verdict import RunPlan, Verdict, judged
 from support.network.isolation import inside
 from support.network.network import Network
 from support.stack import Stack, running_stack
 from support.workers import ShowLogs, Workers
 
 REMEDY = "these tests break the network they run in: bin/isolated .venv/bin/pytest tests/faults"
-
-RunPlan = Callable[[Plan], Awaitable[Verdict]]
 
 #: Leases of 9 s may have been handed over, and what waited for a cut to be healed waits for as long again.
 _DRAINED_WITHIN = 60.0

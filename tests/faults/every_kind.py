@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pytest
 
-from faults.conftest import RunPlan
 from faults.short_histories import LONG, at_random, holds, of, was_felt
 from support.histories.events import Trouble
 from support.histories.plan import Strike
 from support.histories.strikes import network
+from support.histories.verdict import RunPlan
 
 
 @pytest.mark.parametrize(

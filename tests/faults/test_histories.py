@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from faults.conftest import RunPlan
 from faults.short_histories import LONG, holds, of
 from support.histories.events import read
 from support.histories.plan import Strike
+from support.histories.verdict import RunPlan
 from support.histories.view import History
 
 

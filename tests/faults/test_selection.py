@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from faults.conftest import RunPlan
 from faults.selection import SELECTION
 from support.histories.plan import Plan
 from support.histories.soak_plan import ALL_KINDS
+from support.histories.verdict import RunPlan
 
 
 @pytest.mark.parametrize("plan", SELECTION.values(), ids=SELECTION.keys())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from histories.conftest import RunPlan
 from support.histories.events import read
 from support.histories.plan import Hand, Plan, Strike, Write
+from support.histories.verdict import RunPlan
 from support.histories.view import History
 
 TEMPERS = ("fast", "slow", "silent", "borrowing", "borrowing", "elsewhere", "elsewhere")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from histories.conftest import RunPlan
 from support.histories.clusters import cluster_plan_of
 from support.histories.plan import Plan, Strike, plan_of
+from support.histories.verdict import RunPlan
 
 KILLED = Strike(after=1.5, trouble="kill -9", lasts=0.2)
 STOPPED = Strike(after=1.0, trouble="SIGSTOP", lasts=0.7)

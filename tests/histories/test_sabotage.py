@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from histories.conftest import RunPlan
 from support.histories.plan import Hand, Plan, Strike, Write
+from support.histories.verdict import RunPlan
 
 PARTITIONS = 3
 #: Where the fault has to meet a moment at which it tells, a busy machine may miss that once.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from time import monotonic
 
 import aiohttp
-import pytest
 import pytest_asyncio
 
 from support.clients import MakeClient
@@ -18,6 +16,7 @@ from support.outage import SOON, Service
 from support.stack import Stack, running_stack
 from support.workers import READY_TOGETHER, Worker, Workers
 
+SERVERS = {"kafka": 3}
 PARTITIONS = 6
 EACH = 100
 BROKERS = (1, 2, 3)
@@ -28,24 +27,12 @@ APART = 8.0
 SHORT = 12.0
 
 
-@pytest.fixture(scope="module")
-def three() -> Iterator[Stack]:
-    with running_stack(kafka=3) as stack:
-        yield stack
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def kafkas(three: Stack) -> AsyncIterator[Kafka]:
-    async with Kafka(three.brokers) as kafka:
-        yield kafka
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def service(three: Stack, kafkas: Kafka, workers: Workers) -> Service:
+async def service(own_stack: Stack, kafkas: Kafka, workers: Workers) -> Service:
     """Two workers on three brokers."""
     topic = await kafkas.new_topic(PARTITIONS, copies=3, min_insync_replicas="2")
-    pair = [launched(workers, topic, three) for _ in range(2)]
-    return await in_service(three, kafkas, topic, pair)
+    pair = [launched(workers, topic, own_stack) for _ in range(2)]
+    return await in_service(own_stack, kafkas, topic, pair)
 
 
 def launched(workers: Workers, topic: str, stack: Stack) -> Worker:
@@ -109,11 +96,11 @@ async def test_all_three_are_away_for_as_long_and_come_back_one_after_the_other(
 
 
 async def test_all_three_go_in_the_middle_of_a_rebalance(
-    service: Service, workers: Workers, three: Stack, client: MakeClient, session: aiohttp.ClientSession
+    service: Service, workers: Workers, own_stack: Stack, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:
     async with service.at_work(client, session):
         await eventually(lambda: len(service.crew.acked) > EACH, SOON)
-        third = launched(workers, service.topic, three)
+        third = launched(workers, service.topic, own_stack)
         await eventually(partial(is_rebalancing, service), READY_TOGETHER, every=0.01)
         await service.kill_brokers(*BROKERS)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,10 @@ class Verdict:
                 lines.append(f"  FAULT ({fault.rule}) {fault.says}: lines {', '.join(map(str, fault.lines))}")
         lines += [f"  and {count - _SHOWN} more of: {rule}" for rule, count in of_rule.items() if count > _SHOWN]
         return lines
+
+
+#: Runs a plan and judges what came of it; ``drained_within``: seconds to drain at most.
+RunPlan = Callable[..., Awaitable[Verdict]]
 
 
 def judged(path: Path) -> Verdict:

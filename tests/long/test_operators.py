@@ -6,10 +6,9 @@ from collections import Counter
 
 import pytest
 
-from histories.conftest import RunPlan
 from support.histories.events import Remade, Rewound, Trimmed, Trouble, read
 from support.histories.plan import Hand, Plan, Strike, Write
-from support.histories.verdict import Verdict
+from support.histories.verdict import RunPlan, Verdict
 from support.histories.view import History
 
 PARTITIONS = 3
