@@ -119,7 +119,8 @@ class Answering:
 
     def give_back(self, peer: Peer, frame: GiveBack) -> None:
         answer = self._has_arrived(peer, frame.number)
-        if answer is not None:
+        # Its client may have come with a token of it meanwhile, though the last of it could not be written.
+        if answer is not None and answer.provisional.set:
             self._pulls.refuse(answer)
             self._news.set()
 

@@ -98,6 +98,12 @@ class Leases:
         """The answer is with its client: its leases last as long as any."""
         answer.provisional.cancel()
 
+    def shown(self, run: LeaseRun) -> None:
+        """Somebody came with a token of this run: the answer is with its client, whether or not word of that comes."""
+        answer = self.answers.get(run.batch)
+        if answer is not None and not run.handed_over:
+            answer.provisional.cancel()
+
     def take_over(self, number: int, handed_over: Iterable[HandedOver], now: float) -> int:
         """Hold back what an earlier owner has left, before the first fetch; answers how many messages clients have."""
         partition = self._partitions[number]

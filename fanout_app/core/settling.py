@@ -131,6 +131,7 @@ class Settling:
     def _do(self, verb: Verb, entry: Entry, run: LeaseRun, messages: list[Message]) -> None:
         """Do it to live leases of one run. Acks of whole runs are the hot path."""
         leases = self._leases
+        leases.shown(run)
         clients = self._dispatcher.clients
         client = clients[run.client]
         if verb is Verb.ACK:

@@ -14,7 +14,7 @@ from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty
 from unit.cluster.conftest import Trio
-from unit.cluster.wire import leases, offsets
+from unit.cluster.wire import in_body, leases, offsets
 from unit.fake_ports import until
 
 
@@ -209,6 +209,18 @@ class TestReturned:
 
         (lease,) = await trio.a.pull("A")  # type: ignore[misc]
         assert (lease.offset, lease.delivery_count) == (0, 1)
+
+    async def test_one_that_its_client_has_shown_to_have_is_not_given_back(self, trio: Trio) -> None:
+        pulling = trio.c.pulling("C")
+        await until(lambda: trio.a.waits())
+        await trio.a.arrive(0)
+        answer = await pulling
+        assert isinstance(answer, Relayed)
+        assert (await trio.a.settle(extend=in_body(answer))).extended == 1
+
+        answer.give_back()
+
+        assert await trio.a.pull("A", wait=0.1) is Empty.NO_MESSAGE
 
     @pytest.mark.parametrize("confirmed", [True, False])
     async def test_a_lost_connection_frees_what_was_not_confirmed(self, trio: Trio, confirmed: bool) -> None:

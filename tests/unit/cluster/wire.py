@@ -128,12 +128,15 @@ class Member:
         assert self.faults == []
 
 
+def in_body(answer: Relayed) -> list[LeaseRef]:
+    return [LeaseRef._make(fields) for fields in msgspec.msgpack.decode(answer.body or b"")]
+
+
 def leases(answer: Answer | Relayed | Empty) -> list[LeaseRef] | Empty:
     """The client has it now."""
     if isinstance(answer, Relayed):
         answer.confirm()
-        body = answer.body or b""
-        return [LeaseRef._make(fields) for fields in msgspec.msgpack.decode(body)]
+        return in_body(answer)
     if isinstance(answer, Answer):
         return refs(answer)
     return answer

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fanout_app.core.lease import Answer
-from fanout_app.core.requests import Pull
-from unit.core.desk import Desk
+from fanout_app.core.requests import Pull, Verb
+from unit.core.desk import Desk, entry, lease, leases
 
 LOAN = 2.0
 
@@ -64,6 +66,33 @@ def test_one_that_is_confirmed_lasts_as_long_as_any_lease() -> None:
     desk.pass_time(29.9)
     assert desk.serve() == []
     desk.pass_time(0.1)
+    assert desk.serve() == [("near", [0])]
+    assert desk[0].ledger.failures == {0: 1}
+
+
+@pytest.mark.parametrize("verb", Verb)
+def test_a_token_shows_that_the_client_has_the_whole_answer(verb: Verb) -> None:
+    """It may have gone to the owner itself, which the worker that wrote the answer does not reach."""
+    desk = Desk()
+    desk.fetch(0, 1)
+    answer = lent(desk, count=2)
+    desk.settle(verb, entry(leases(answer)[0], ack_wait=20.0, delay=20.0))
+    desk.wait("near", 2)
+
+    desk.pass_time(2 * LOAN)
+
+    assert desk.serve() == []
+    assert not answer.provisional.set
+
+
+def test_one_that_is_extended_and_then_let_go_is_counted() -> None:
+    desk = Desk()
+    desk.fetch(0)
+    desk.settle(Verb.EXTEND, entry(lease(lent(desk)), ack_wait=0.5))
+    desk.wait("near")
+
+    desk.pass_time(0.5)
+
     assert desk.serve() == [("near", [0])]
     assert desk[0].ledger.failures == {0: 1}
 
