@@ -152,7 +152,7 @@ async def found_by_links(stack: Stack, workers: Workers, topic: str, command: Co
     worker = workers.launch(topic, command=command, environment=links(stack), brokers="", zookeepers="", drain="0s")
     await worker.ready(READY_TOGETHER)
     assert f"3 Kafka brokers, from variables of container links: {stack.brokers}" in worker.text()
-    assert f"3 ZooKeeper own_stack, from variables of container links: {stack.zookeepers}" in worker.text()
+    assert f"3 ZooKeeper servers, from variables of container links: {stack.zookeepers}" in worker.text()
     return worker
 
 

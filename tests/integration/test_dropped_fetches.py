@@ -136,19 +136,24 @@ async def test_a_rebalance_in_the_middle_of_a_fetch_loses_nothing(
 ) -> None:
     book = Book(log.expected)
     crew = Crew(book)
-    first = await workers.start(log.topic, id="rebalance", faults=["held-up=0.6"])
-    crew.join(first)
-    second = workers.launch(log.topic, id="rebalance", faults=["held-up=0.6"])
+    first, second = (
+        workers.launch(log.topic, id="rebalance", faults=["held-up=0.4"], drain="0s", session_timeout="3s")
+        for _ in range(2)
+    )
+    for worker in (first, second):
+        crew.join(await worker.ready(READY_TOGETHER))
+    await eventually(second.partitions)
     async with (
         watched_commits(kafka, book, id="rebalance", topic=log.topic),
         crew.working([client(first, "one"), client(first, "two")]),
     ):
-        crew.join(await second.ready())
+        # Who begins to read reads for seconds, and who leaves has left within one.
+        await second.terminate()
         await eventually(lambda: len(crew.acked) == len(log.expected), 20.0)
         assert crew.acked.keys() == {(record.partition, record.offset) for record in log.expected}
         await eventually(lambda: kafka.has_committed("rebalance", log.topic, log.ends))
     assert crew.came_again == []
-    assert await second.partitions()
+    assert len(await first.partitions()) == PARTITIONS
     assert sum(fetch["messages"] for fetch in workers.dropped()) > 0, "no fetch was under way in the rebalance"
 
 
