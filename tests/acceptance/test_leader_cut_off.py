@@ -143,4 +143,5 @@ async def test_one_that_kafka_does_not_hear_leads_no_more(
         assert mended.worker == second.worker
         assert leaders.overlaps() == []
         late = stale(await leader_records(kafka, one.worker))
-        assert len(late) <= 1, "what was under way when it was cut"
+        # It is sent again by a client that has had no answer; whoever went on leading would have sent six and more.
+        assert len(late) <= 2, "what was under way when it was cut"
