@@ -102,7 +102,7 @@ class Leases:
         """Somebody came with a token of this run: the answer is with its client, whether or not word of that comes."""
         answer = self.answers.get(run.batch)
         if answer is not None and not run.handed_over:
-            answer.provisional.cancel()
+            self.confirm(answer)
 
     def take_over(self, number: int, handed_over: Iterable[HandedOver], now: float) -> int:
         """Hold back what an earlier owner has left, before the first fetch; answers how many messages clients have."""

@@ -18,6 +18,16 @@ from unit.cluster.wire import in_body, leases, offsets
 from unit.fake_ports import until
 
 
+async def relayed(trio: Trio) -> Relayed:
+    """A message of a is with c, for its client C."""
+    pulling = trio.c.pulling("C")
+    await until(lambda: trio.a.waits())
+    await trio.a.arrive(0)
+    answer = await pulling
+    assert isinstance(answer, Relayed)
+    return answer
+
+
 class TestWaiting:
     async def test_a_client_at_a_spare_gets_what_arrives_at_any_owner(self, trio: Trio) -> None:
         pulling = trio.c.pulling("C")
@@ -199,11 +209,7 @@ class TestReturned:
         assert offsets(await trio.a.pull("A")) == [(0, 0)]
 
     async def test_an_answer_that_cannot_be_written_is_the_next_ones(self, trio: Trio) -> None:
-        pulling = trio.c.pulling("C")
-        await until(lambda: trio.a.waits())
-        await trio.a.arrive(0)
-        answer = await pulling
-        assert isinstance(answer, Relayed)
+        answer = await relayed(trio)
 
         answer.give_back()
 
@@ -211,11 +217,7 @@ class TestReturned:
         assert (lease.offset, lease.delivery_count) == (0, 1)
 
     async def test_one_that_its_client_has_shown_to_have_is_not_given_back(self, trio: Trio) -> None:
-        pulling = trio.c.pulling("C")
-        await until(lambda: trio.a.waits())
-        await trio.a.arrive(0)
-        answer = await pulling
-        assert isinstance(answer, Relayed)
+        answer = await relayed(trio)
         assert (await trio.a.settle(extend=in_body(answer))).extended == 1
 
         answer.give_back()
@@ -224,11 +226,7 @@ class TestReturned:
 
     @pytest.mark.parametrize("confirmed", [True, False])
     async def test_a_lost_connection_frees_what_was_not_confirmed(self, trio: Trio, confirmed: bool) -> None:
-        pulling = trio.c.pulling("C")
-        await until(lambda: trio.a.waits())
-        await trio.a.arrive(0)
-        answer = await pulling
-        assert isinstance(answer, Relayed)
+        answer = await relayed(trio)
         if confirmed:
             answer.confirm()
             await until(lambda: not trio.a.runtime.exchange.answering.on_loan())
@@ -287,11 +285,7 @@ class TestReturned:
     ) -> None:
         for module in ("answering", "relayed"):
             monkeypatch.setattr(f"fanout_app.cluster.{module}.LOAN", 0.08)
-        pulling = trio.c.pulling("C")
-        await until(lambda: trio.a.waits())
-        await trio.a.arrive(0)
-        answer = await pulling
-        assert isinstance(answer, Relayed)
+        answer = await relayed(trio)
         with answer.held():
             held = trio.ends["c", "a"].sent
             await until(lambda: sum(isinstance(frame, Hold) for frame in held) > 8)  # twice as long as the loan
@@ -303,11 +297,7 @@ class TestReturned:
         self, trio: Trio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("fanout_app.cluster.relayed.LOAN", 0.02)
-        pulling = trio.c.pulling("C")
-        await until(lambda: trio.a.waits())
-        await trio.a.arrive(0)
-        answer = await pulling
-        assert isinstance(answer, Relayed)
+        answer = await relayed(trio)
         assert answer.good
 
         await until(lambda: not answer.good)
@@ -328,11 +318,7 @@ async def test_a_worker_alone_serves_its_own_clients(trio: Trio) -> None:
 
 async def test_a_partition_is_not_given_up_before_what_is_under_way_has_arrived(trio: Trio) -> None:
     """Else the lease of a client that has the message by now would not be handed over."""
-    pulling = trio.c.pulling("C")
-    await until(lambda: trio.a.waits())
-    await trio.a.arrive(0)
-    answer = await pulling
-    assert isinstance(answer, Relayed)
+    answer = await relayed(trio)
     giving_up = asyncio.create_task(trio.a.runtime.give_up())
     await asyncio.sleep(0)
 
@@ -343,11 +329,7 @@ async def test_a_partition_is_not_given_up_before_what_is_under_way_has_arrived(
 
 
 async def test_what_does_not_arrive_is_not_waited_for(trio: Trio) -> None:
-    pulling = trio.c.pulling("C")
-    await until(lambda: trio.a.waits())
-    await trio.a.arrive(0)
-    answer = await pulling
-    assert isinstance(answer, Relayed)
+    answer = await relayed(trio)
 
     await trio.a.runtime.give_up()
 
