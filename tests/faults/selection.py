@@ -15,6 +15,7 @@ from support.network.network import Way
 
 #: More than any of them takes: writing ends with the strikes.
 _WRITES_FOR = 240.0
+_AT_LEAST = 1_000
 
 
 def _at(after: float, trouble: Trouble, lasts: float = 0.0, which: int = 0, way: Way = "both") -> Strike:
@@ -39,6 +40,7 @@ def _plan(seed: int, *strikes: Strike) -> Plan:
         zookeepers=3,
         spares_first=True,
         writes_end_with_strikes=True,
+        at_least=_AT_LEAST,
         quiet=1.0,
     )
 

@@ -17,8 +17,9 @@ async def test_nothing_is_in_the_history_that_may_not_be(plan: Plan, run_plan: R
     verdict = await run_plan(plan)
     assert not verdict.faults, verdict.text()
     assert verdict.counts["troubles"] == len(plan.strikes)
+    assert verdict.counts["produced"] >= plan.at_least > 0
     # Operators skip some and delete some.
-    assert verdict.counts["settled"] > verdict.counts["produced"] / 2 > 500
+    assert verdict.counts["settled"] > verdict.counts["produced"] / 2
 
 
 def test_every_kind_is_among_them_once() -> None:

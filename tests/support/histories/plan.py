@@ -80,6 +80,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     zookeepers: int = 0
     #: Nothing more is written after the last strike, whatever is left: so there is work for as long as that takes.
     writes_end_with_strikes: bool = False
+    #: Until so many messages are in the topic it is written on all the same: servers that are away take none.
+    at_least: int = 0
     #: Seconds between the last strike, or the start, and the drain.
     quiet: float = 1.0
     #: The topic keeps the latest message of each key, and loses others while they are worked off.

@@ -83,7 +83,7 @@ async def _work(plan: Plan, scene: Scene, session: aiohttp.ClientSession) -> Non
     """Everything at once, until all strikes are over and all is produced."""
     recorder, crowd, topic = scene.recorder, scene.crowd, scene.topic
     enough = asyncio.Event()
-    producing = asyncio.create_task(topic.produce(plan.writes, enough))
+    producing = asyncio.create_task(topic.produce(plan.writes, enough, plan.at_least))
     pool = Pool()
     hands = [
         work(

@@ -54,6 +54,8 @@ class Topic:
         #: Partitions that were added since; they are written to in turn with the others.
         self._added: list[int] = []
         self._writes = 0
+        #: Messages that Kafka has.
+        self._taken = 0
         #: Partition -> the offsets that were produced to the log as it is now.
         self._produced: dict[int, set[int]] = defaultdict(set)
         #: Held while something is produced.
@@ -114,11 +116,12 @@ class Topic:
             self._make_producers()
             await self._start()
 
-    async def produce(self, writes: Sequence[Write], enough: asyncio.Event) -> None:
-        """Produce all of it, or until there is ``enough``, and return when the outcome of each is known."""
+    async def produce(self, writes: Sequence[Write], enough: asyncio.Event, at_least: int) -> None:
+        """Produce all of it, or until there is ``enough`` and ``at_least`` so many messages were taken, and return when
+        the outcome of each is known."""
         for write in writes:
             await asyncio.sleep(write.after)
-            if enough.is_set():
+            if enough.is_set() and self._taken >= at_least:
                 break
             async with self._producing:
                 await self._produce(replace(write, partition=self._partition(write)))
@@ -160,6 +163,7 @@ class Topic:
             recorder.write(Produced(at=recorder.now(), op=op, outcome="unknown", error=repr(error)))
         else:
             self._produced[partition].add(offset)
+            self._taken += 1
             recorder.write(Produced(at=recorder.now(), op=op, outcome="ok", offset=offset))
 
     async def _in_transaction(self, write: Write) -> None:
@@ -182,6 +186,7 @@ class Topic:
             await self._transactional.start()
         else:
             outcome: Literal["ok", "aborted"] = "ok" if write.end == "commit" else "aborted"
+            self._taken += len(places) if outcome == "ok" else 0
             for op, offset in places:
                 if offset is not None:
                     self._produced[write.partition].add(offset)
