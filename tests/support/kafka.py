@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from support.eventually import eventually
+from support.transactions import start_transactional
 
 #: Bytes; what a topic takes is its own matter.
 _LARGEST = 32 << 20
@@ -45,12 +46,12 @@ class Transaction:
 class Kafka:
     """One broker, as a producer and an operator see it."""
 
+    #: There once it has been started.
+    _transactional: Any
+
     def __init__(self, brokers: str) -> None:
         self.brokers = brokers
         self._producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all", max_request_size=_LARGEST)
-        self._transactional = AIOKafkaProducer(
-            bootstrap_servers=brokers, acks="all", transactional_id=f"tests-{secrets.token_hex(4)}"
-        )
         self._admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
 
     async def __aenter__(self) -> Kafka:
@@ -59,8 +60,8 @@ class Kafka:
             await eventually(self._knows_a_broker)
             started.push_async_callback(self._producer.stop)
             await self._producer.start()
+            self._transactional = await start_transactional(self.brokers)
             started.push_async_callback(self._transactional.stop)
-            await self._transactional.start()
             await eventually(self._has_coordinator)
             self._started = started.pop_all()
         return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from support.histories.events import Committed, Compacted, Produced, Producing
 from support.histories.plan import Plan, Write
 from support.histories.recorder import Recorder, digest
 from support.kafka import Kafka
+from support.transactions import start_transactional
 
 _SAMPLED_EVERY = 0.1
 _KEYS = 20
@@ -40,6 +40,9 @@ def config_of(plan: Plan) -> dict[str, str]:
 
 class Topic:
     """One topic of one broker, which may be away for a while."""
+
+    #: There once it has been started.
+    _transactional: Any
 
     def __init__(self, recorder: Recorder, kafka: Kafka, name: str, plan: Plan) -> None:
         self.name = name
@@ -62,17 +65,13 @@ class Topic:
         self._producing = asyncio.Lock()
         #: Those who wait for the outcome of what was sent.
         self._under_way: set[asyncio.Task[None]] = set()
-        self._make_producers()
+        self._make_producer()
 
-    def _make_producers(self) -> None:
+    def _make_producer(self) -> None:
         # Idempotent: a value is to be at one place only, however often it had to be sent.
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._brokers, enable_idempotence=True, max_request_size=2 << 20
         )
-        self._transactional = self._new_transactional()
-
-    def _new_transactional(self) -> Any:
-        return AIOKafkaProducer(bootstrap_servers=self._brokers, transactional_id=f"history-{secrets.token_hex(4)}")
 
     async def __aenter__(self) -> Self:
         await self._start()
@@ -80,7 +79,7 @@ class Topic:
 
     async def _start(self) -> None:
         await self._producer.start()
-        await self._transactional.start()
+        self._transactional = await start_transactional(self._brokers)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
@@ -113,7 +112,7 @@ class Topic:
             await self._stop()
             yield
             self._produced.clear()
-            self._make_producers()
+            self._make_producer()
             await self._start()
 
     async def produce(self, writes: Sequence[Write], enough: asyncio.Event, at_least: int) -> None:
@@ -182,8 +181,7 @@ class Topic:
             for op, _ in places:
                 recorder.write(Produced(at=recorder.now(), op=op, outcome="unknown", error=repr(error)))
             await producer.stop()
-            self._transactional = self._new_transactional()
-            await self._transactional.start()
+            self._transactional = await start_transactional(self._brokers)
         else:
             outcome: Literal["ok", "aborted"] = "ok" if write.end == "commit" else "aborted"
             self._taken += len(places) if outcome == "ok" else 0
