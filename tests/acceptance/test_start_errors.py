@@ -6,38 +6,21 @@ import asyncio
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from support.eventually import eventually
+from support.failed_start import AT_ONCE, CANNOT_START, last_line, one_line
 from support.kafka import Kafka
-from support.stack import Stack, kafka_tool, running_stack
-from support.workers import BIN, Command, Worker, Workers
+from support.stack import Stack
+from support.workers import BIN, Command, Workers
 
-CANNOT_START = 2
-#: A start that fails at once takes 2 s here, with a busy machine's allowance.
-AT_ONCE = 40.0
 #: What has to be waited for is given up after 15 s (Kafka) or 10 s (ZooKeeper).
 AFTER_A_WHILE = 40.0
 KEY = "0123456789abcdef0123456789abcdef"
-
-
-async def last_line(worker: Worker, deadline: float = AT_ONCE) -> str:
-    """The one line, beside those of the ordinary course of things, that it said before it ended with code 2."""
-    exit = await worker.ended(deadline)
-    return one_line(worker.text(), exit.code)
-
-
-def one_line(text: str, code: int) -> str:
-    assert code == CANNOT_START, text
-    assert "Traceback" not in text, text
-    beyond = [line for line in text.splitlines() if " INFO " not in line]
-    assert len(beyond) == 1, text
-    assert text.splitlines()[-1] == beyond[0], text
-    return beyond[0]
 
 
 def run(*arguments: str, variables: Mapping[str, str] | None = None) -> str:
@@ -116,21 +99,6 @@ async def test_a_dead_letter_topic_must_exist_and_be_none_of_those_in_use(kafka:
 
 
 # Topics of ours that somebody else has made ---------------------------------------------------------------------------
-
-
-async def test_whoever_may_not_raise_the_partitions_of_a_changelog_is_shown_the_command_that_does(
-    guarded: Stack, workers: Workers
-) -> None:
-    async with Kafka(guarded.brokers) as kafka:
-        topic = await kafka.new_topic(3)
-        await kafka.make_topic(f"fanout_few_{topic}-ledgers-changelog", 1, cleanup_policy="compact")
-    allow(guarded, "--topic", "fanout_few", "--resource-pattern-type", "prefixed", "Read", "Write", "Describe")
-    line = await last_line(workers.launch(topic, id="few", brokers=guarded.brokers))
-    assert "no right to" in line
-    assert (
-        f"kafka-topics.sh --bootstrap-server {guarded.brokers} --alter --topic fanout_few_{topic}-ledgers-changelog "
-        "--partitions 3"
-    ) in line
 
 
 async def test_a_changelog_with_too_many_partitions_is_refused(kafka: Kafka, workers: Workers) -> None:
@@ -308,78 +276,6 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while data := await reader.read(65536):
         writer.write(data)
     writer.close()
-
-
-# Rights ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[Stack]:
-    """A broker that makes the topics it is asked about, and that knows rights.
-
-    Where nothing says who may do what, everybody may: a first rule is what takes everything else away.
-    """
-    options = ("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-               "allow.everyone.if.no.acl.found=true", "auto.create.topics.enable=true")  # fmt: skip
-    with running_stack(zookeeper=0, broker_options=options) as stack:
-        # The broker itself is this user too, and goes on with these.
-        allow(stack, "--cluster", "ClusterAction", "Describe", "DescribeConfigs", "Alter", "AlterConfigs")
-        yield stack
-
-
-def allow(stack: Stack, *what: str) -> None:
-    """Allow on this resource these operations, and none but these and those allowed before."""
-    at = next(index for index, word in enumerate(what) if word[0].isupper())
-    operations = [part for name in what[at:] for part in ("--operation", name)]
-    kafka_tool(
-        "AclCommand", "--bootstrap-server", stack.brokers, "--add", "--allow-principal", "User:ANONYMOUS",
-        *operations, *what[:at],
-    )  # fmt: skip
-
-
-async def test_whoever_may_not_create_topics_is_shown_every_command_that_does(guarded: Stack, workers: Workers) -> None:
-    async with Kafka(guarded.brokers) as kafka:
-        topic = await kafka.new_topic(2)
-    allow(guarded, "--topic", "fanout_make", "--resource-pattern-type", "prefixed", "Read", "Write", "Describe")
-    line = await last_line(workers.launch(topic, id="make", brokers=guarded.brokers))
-    assert "no right to" in line
-    for name, partitions in ((f"fanout_make_{topic}-ledgers-changelog", 2), (f"fanout_make_{topic}", 1)):
-        assert (
-            f"kafka-topics.sh --bootstrap-server {guarded.brokers} --create --topic {name} --partitions {partitions} "
-            "--replication-factor 1 --config cleanup.policy=compact"
-        ) in line
-    assert f"--create --topic fanout_make_{topic}-parked --partitions 1" in line
-
-
-async def test_topics_that_somebody_with_the_right_has_made_are_enough(guarded: Stack, workers: Workers) -> None:
-    async with Kafka(guarded.brokers) as kafka:
-        topic = await kafka.new_topic(1)
-        for suffix in ("-ledgers-changelog", "-parked", ""):
-            await kafka.make_topic(f"fanout_made_{topic}{suffix}", 1, cleanup_policy="compact")
-    rights = ("Read", "Write", "Describe", "DescribeConfigs")
-    allow(guarded, "--topic", "fanout_made", "--resource-pattern-type", "prefixed", *rights)
-    worker = workers.launch(topic, id="made", brokers=guarded.brokers, drain="0s")
-    await worker.ready(AT_ONCE)
-    assert (await worker.terminate()).code == 0
-
-
-async def test_whoever_may_not_read_the_topic_or_be_in_the_group_is_shown_the_command_that_allows_it(
-    guarded: Stack, workers: Workers
-) -> None:
-    async with Kafka(guarded.brokers) as kafka:
-        unread, topic = await kafka.new_topic(1), await kafka.new_topic(1)
-    allow(guarded, "--topic", unread, "Describe", "DescribeConfigs")
-    allow(guarded, "--group", f"fanout_service_{topic}", "Describe")
-    not_read = workers.launch(unread, brokers=guarded.brokers)
-    no_member = workers.launch(topic, brokers=guarded.brokers)
-    assert f"--operation Read --operation Describe --topic {unread}" in await last_line(not_read)
-    assert f"--operation Read --operation Describe --group fanout_service_{topic}" in await last_line(no_member)
-
-
-async def test_a_topic_that_was_asked_for_is_not_made_by_asking(guarded: Stack, workers: Workers) -> None:
-    for _ in range(2):
-        line = await last_line(workers.launch("nobody-made-this", brokers=guarded.brokers))
-        assert "--create --topic nobody-made-this" in line
 
 
 # This machine ---------------------------------------------------------------------------------------------------------
