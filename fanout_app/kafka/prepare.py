@@ -8,23 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from fanout_app.core.errors import StartError
 from fanout_app.kafka import reach, rights, switch, topics
 from fanout_app.kafka.board import Board
 from fanout_app.kafka.switch import is_paused
 from fanout_app.kafka.topics import Ours, Source
+from fanout_app.logs import describe
 from fanout_app.options import Options
+
+logger = logging.getLogger("fanout.kafka.prepare")
 
 _LEASE_KEY_BYTES = 32
 #: Seconds for everything after the first contact, ZooKeeper's part included.
 _WHOLE = 30.0
+#: Seconds in which it is begun again where a broker does not do what it is asked: one that was lost a moment ago is
+#: still named to its clients, and those who ask it fail while the others would answer.
+_BEGUN_AGAIN_FOR = reach.REACH_FOR
+_PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,37 +73,59 @@ def prepare(
 async def _prepare(
     options: Options, lease_keys: list[bytes] | None, zookeeper_key: Callable[[bytes], bytes] | None
 ) -> Prepared:
-    admin = await reach.connect(options.brokers_list)
-    try:
-        async with asyncio.timeout(_WHOLE):
-            source = await topics.find_source(admin, options.topic, options.brokers)
-            if options.dead_letter_topic is not None:
-                await topics.check_dead_letters(admin, options.dead_letter_topic, options.brokers)
-            await rights.check_read(admin, source.topic, source.leader, options.brokers)
-            await rights.check_group(admin, options.name, options.brokers)
-            # Whatever can be wrong elsewhere is found out before anything is made.
-            keys = lease_keys or await _kept_in_zookeeper(zookeeper_key)
-            ours = (
-                Ours(
-                    options.changelog,
-                    source.partitions,
-                    topics.changelog_config(source, int(options.max_row_bytes)),
-                    int(options.max_row_bytes),
-                    grows=True,
-                ),
-                Ours(options.parked, 1, topics.parked_config(source)),
-                Ours(options.name, 1, topics.board_config(source)),
-            )
-            await topics.ensure(admin, ours, source, options.brokers)
-            return await _read_board(options, source, keys)
-    except KafkaError as error:
-        raise StartError(reach.refused(admin, error, options.brokers)) from error
-    except TimeoutError as error:
-        raise StartError(
-            f"Kafka at {options.brokers} answered, and then not for {_WHOLE:.0f} s: look at its log, then start again"
-        ) from error
-    finally:
-        await admin.close()
+    until: float | None = None
+    while True:
+        admin = await reach.connect(options.brokers_list)
+        until = until or monotonic() + _BEGUN_AGAIN_FOR
+        try:
+            async with asyncio.timeout(_WHOLE):
+                return await _look_and_make(admin, options, lease_keys, zookeeper_key)
+        except KafkaError as error:
+            if not _may_pass(error) or monotonic() + _PAUSE >= until:
+                raise StartError(reach.refused(admin, error, options.brokers)) from error
+            logger.info("a broker does not do what it is asked, beginning again: %s", describe(error))
+        except TimeoutError as error:
+            raise StartError(
+                f"Kafka at {options.brokers} answered, and then not for {_WHOLE:.0f} s: look at its log, then start "
+                "again"
+            ) from error
+        finally:
+            await admin.close()
+        await asyncio.sleep(_PAUSE)
+
+
+def _may_pass(error: KafkaError) -> bool:
+    """Whether the same may go well with another broker, or a moment later."""
+    return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
+
+
+async def _look_and_make(
+    admin: AIOKafkaAdminClient,
+    options: Options,
+    lease_keys: list[bytes] | None,
+    zookeeper_key: Callable[[bytes], bytes] | None,
+) -> Prepared:
+    """All of it may be done again: what has been made is there then."""
+    source = await topics.find_source(admin, options.topic, options.brokers)
+    if options.dead_letter_topic is not None:
+        await topics.check_dead_letters(admin, options.dead_letter_topic, options.brokers)
+    await rights.check_read(admin, source.topic, source.leader, options.brokers)
+    await rights.check_group(admin, options.name, options.brokers)
+    # Whatever can be wrong elsewhere is found out before anything is made.
+    keys = lease_keys or await _kept_in_zookeeper(zookeeper_key)
+    ours = (
+        Ours(
+            options.changelog,
+            source.partitions,
+            topics.changelog_config(source, int(options.max_row_bytes)),
+            int(options.max_row_bytes),
+            grows=True,
+        ),
+        Ours(options.parked, 1, topics.parked_config(source)),
+        Ours(options.name, 1, topics.board_config(source)),
+    )
+    await topics.ensure(admin, ours, source, options.brokers)
+    return await _read_board(options, source, keys)
 
 
 async def _kept_in_zookeeper(zookeeper_key: Callable[[bytes], bytes] | None) -> list[bytes] | None:

@@ -272,13 +272,19 @@ def _cannot_create(not_made: Mapping[Ours, tuple[type[KafkaError], str | None]],
 
 
 async def _config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str] | None:
-    """The settings of a topic, None if they may not be read: a warning, since most are as fanout made them."""
+    """The settings of a topic, None if they may not be read: a warning, since most are as fanout made them.
+
+    Raises:
+        KafkaError: they could be a moment later.
+    """
     try:
         responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
         code, _, _, _, entries = responses[0].resources[0][:5]
         if code:
             raise for_code(code)
     except KafkaError as error:
+        if error.retriable:
+            raise
         logger.warning("the settings of topic %s cannot be read: %s", topic, type(error).__name__)
         return None
     return {entry[0]: entry[1] for entry in entries}

@@ -59,6 +59,19 @@ async def test_three_of_each_given_by_links_are_all_used_and_one_of_each_may_be_
         await asyncio.to_thread(own_stack.start_all)
 
 
+async def test_workers_start_in_the_moment_in_which_a_broker_is_lost(
+    own_stack: Stack, kafkas: Kafka, workers: Workers
+) -> None:
+    topic = await kafkas.new_topic(PARTITIONS, copies=3, min_insync_replicas="2")
+    await asyncio.to_thread(own_stack.kill, "kafka-1")
+    try:
+        # It is named to them still: each asks it for something.
+        starting = [workers.launch(topic, brokers=own_stack.brokers, drain="0s") for _ in range(3)]
+        await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in starting))
+    finally:
+        await asyncio.to_thread(own_stack.start_all)
+
+
 async def test_what_was_acked_never_comes_again_when_worker_and_changelog_leader_are_killed_at_once(
     own_stack: Stack, kafkas: Kafka, workers: Workers, client: MakeClient
 ) -> None:
