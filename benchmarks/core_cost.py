@@ -49,14 +49,14 @@ def seconds(queue: Dispatcher, batch: int, clients: int, rounds: list[list[Consu
     began, now = perf_counter(), 0.0
     for fetch in rounds:
         queue.offer(0, fetch[0].offset, fetch[-1].offset + 1, fetch)
-        while queue.partitions[0].fresh_count:
+        while queue.partitions[0].fresh:
             now += 1e-5
             for _, answer in queue.serve(now):
                 settling = Settling(queue, now)
                 settling.run(Settle(ack=[Entry(token="t", ref=BatchRef(0, answer.batch))]))
                 queue.add_pull(now, Pull(client=answer.client, max_messages=batch))
     took = perf_counter() - began
-    assert not queue.partitions[0].fresh_count
+    assert not queue.partitions[0].fresh
     return took
 
 

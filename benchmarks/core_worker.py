@@ -103,7 +103,7 @@ class CoreWorker:
         self.pulls.serve()
 
     def waiting(self) -> int:
-        return sum(one.fresh_count + len(one.returned) for one in self.dispatcher.partitions.values())
+        return sum(len(one.fresh) + len(one.returned) for one in self.dispatcher.partitions.values())
 
     def offer(self, number: int, messages: int) -> None:
         """So many more messages of one partition have come."""

@@ -36,7 +36,7 @@ def _buffered(partition: PartitionQueue) -> int:
 def could_serve(dispatcher: Dispatcher, now: float) -> bool:
     """Whether there is something to hand out: held and never handed out, or in Kafka and wanted."""
     return any(
-        partition.fresh_count or (partition.log_end > partition.next_offset and dispatcher.wants(number, now))
+        partition.fresh or (partition.log_end > partition.next_offset and dispatcher.wants(number, now))
         for number, partition in dispatcher.partitions.items()
     )
 

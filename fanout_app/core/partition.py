@@ -11,13 +11,11 @@ can be dropped on the way and a jump between two fetches proves nothing; a hole 
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import deque
 from collections.abc import Collection, Iterable, Sequence
-from itertools import islice
 from operator import attrgetter
 
 from fanout_app.core.ahead import Ahead, still_out
+from fanout_app.core.fresh import Fresh
 from fanout_app.core.lease import HandedOver, LeaseRun
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.limits import Limits
@@ -50,31 +48,23 @@ class PartitionQueue:
         self.returned = Returns()
         #: Given up on: not handed out any more, not settled before they are where such messages go.
         self.spent: dict[int, Spent] = {}
+        self.fresh = Fresh()
         self._candidates = Candidates()
-        self._fresh: deque[Message] = deque()
-        #: No fresh message is larger: while that many of it fit, nobody needs to weigh each of them.
-        self._largest_fresh = 0
-        #: Fresh messages that failed with an earlier owner often enough to be handed out alone.
-        self._suspects: set[int] = set()
         #: Those handed over that no fetch has passed yet.
         self._ahead = Ahead()
         self.bytes_held = 0
 
     def __repr__(self) -> str:
         return (
-            f"<PartitionQueue {self.number} next={self.next_offset} fresh={self.fresh_count} "
+            f"<PartitionQueue {self.number} next={self.next_offset} fresh={len(self.fresh)} "
             f"in_flight={len(self.in_flight)} returned={len(self.returned)} delayed={len(self.delayed)} "
             f"asleep={len(self.sleepers)} spent={len(self.spent)} {self.ledger!r}>"
         )
 
     @property
-    def fresh_count(self) -> int:
-        return len(self._fresh)
-
-    @property
     def held(self) -> int:
         """Unsettled messages in memory."""
-        return len(self._fresh) + len(self.in_flight) + len(self.returned) + len(self.delayed) + len(self.spent)
+        return len(self.fresh) + len(self.in_flight) + len(self.returned) + len(self.delayed) + len(self.spent)
 
     def full(self) -> str | None:
         """Which limit of the partition's own stops its intake, by its option; None if none does."""
@@ -94,7 +84,7 @@ class PartitionQueue:
     def oldest_held(self) -> Message | None:
         """The message in memory with the lowest offset."""
         offset = min((*self.in_flight, *self.returned, *self.delayed, *self.spent), default=None)
-        fresh = self._fresh[0] if self._fresh else None
+        fresh = self.fresh.lowest()
         if offset is None or (fresh is not None and fresh.offset < offset):
             return fresh
         run = self.in_flight.get(offset)
@@ -130,12 +120,10 @@ class PartitionQueue:
         if messages and ledger.any_settled_in(messages[0].offset, messages[-1].offset + 1):
             messages = [message for message in messages if not ledger.is_settled(message.offset)]
         if messages:
-            sizes = list(map(size_of, messages))
-            self.bytes_held += sum(sizes)
             if ledger.failures:
                 messages = self._apart(messages)
-            self._largest_fresh = max(self._largest_fresh if self._fresh else 0, *sizes)
-            self._fresh.extend(messages)
+            if messages:
+                self.bytes_held += self.fresh.add(messages)
         return True
 
     def _apart(self, messages: Sequence[Message]) -> list[Message]:
@@ -145,10 +133,11 @@ class PartitionQueue:
         for message in messages:
             count = failures.get(message.offset, 0)
             if limit is not None and count >= limit:
+                self.bytes_held += size_of(message)
                 self.give_up_on(message, count, "deliveries used up at an earlier owner", "")
                 continue
             if count and self.alone(message.offset):
-                self._suspects.add(message.offset)
+                self.fresh.suspect(message.offset)
             fresh.append(message)
         return fresh
 
@@ -213,38 +202,6 @@ class PartitionQueue:
         """Whether the next delivery of a message is to be the only one of its answer."""
         return self.ledger.delivery_count(offset) >= self._limits.alone_from
 
-    def take_fresh(self, limit: int, room: int, *, first: bool = True) -> list[Message]:
-        """Up to ``limit`` messages of up to ``room`` bytes in all, in order of offset.
-
-        Where these are the ``first`` ones of an answer, one is taken however large it is (nobody could ever take it
-        otherwise), and one that is to be handed out alone is all that is taken.
-        """
-        fresh = self._fresh
-        count = min(limit, len(fresh))
-        if count * self._largest_fresh > room:
-            count = self._fitting(count, room) or int(first and count > 0)
-        if self._suspects:
-            count = self._up_to_suspect(count, first=first)
-        return [fresh.popleft() for _ in range(count)]
-
-    def _fitting(self, count: int, room: int) -> int:
-        fitting = 0
-        for message in islice(self._fresh, count):
-            room -= size_of(message)
-            if room < 0:
-                break
-            fitting += 1
-        return fitting
-
-    def _up_to_suspect(self, count: int, *, first: bool) -> int:
-        for index, message in enumerate(islice(self._fresh, count)):
-            if message.offset in self._suspects:
-                if index or not first:
-                    return index
-                self._suspects.discard(message.offset)
-                return 1
-        return count
-
     def lease(self, run: LeaseRun) -> None:
         """Record that these messages are now under this lease."""
         self.in_flight.update(dict.fromkeys([message.offset for message in run.messages], run))
@@ -284,7 +241,7 @@ class PartitionQueue:
         """A settled message that is not in flight needs no place any more."""
         self.sleepers.discard(offset)
         message = self.returned.discard(offset) or self._discard_delayed(offset) or self._discard_spent(offset)
-        message = message or self._discard_fresh(offset)
+        message = message or self.fresh.discard(offset)
         if message is not None:
             self.bytes_held -= size_of(message)
 
@@ -296,16 +253,6 @@ class PartitionQueue:
         spent = self.spent.pop(offset, None)
         return None if spent is None else spent.message
 
-    def _discard_fresh(self, offset: int) -> Message | None:
-        fresh = self._fresh
-        at = bisect_left(fresh, offset, key=_offset)
-        if at == len(fresh) or fresh[at].offset != offset:
-            return None
-        message = fresh[at]
-        del fresh[at]
-        self._suspects.discard(offset)
-        return message
-
     def clear(self) -> None:
         """Let go of all messages: whoever still refers to a partition that was dropped must not hold its bodies."""
         self.in_flight.clear()
@@ -313,7 +260,6 @@ class PartitionQueue:
         self.sleepers = Sleepers()
         self.returned = Returns()
         self.spent.clear()
-        self._fresh.clear()
-        self._suspects.clear()
+        self.fresh = Fresh()
         self._ahead = Ahead()
         self.bytes_held = 0

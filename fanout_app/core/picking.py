@@ -28,7 +28,7 @@ class Wish(NamedTuple):
 
 
 def has_something(partition: PartitionQueue) -> bool:
-    return not partition.suspended and bool(partition.fresh_count or partition.returned)
+    return not partition.suspended and bool(partition.fresh or partition.returned)
 
 
 def pick(partitions: Mapping[int, PartitionQueue], turn: deque[int], wish: Wish, now: float) -> Picked:
@@ -51,8 +51,8 @@ def pick(partitions: Mapping[int, PartitionQueue], turn: deque[int], wish: Wish,
             break
         partition = partitions[turn[0]]
         turn.rotate(-1)
-        if partition.fresh_count and not partition.suspended:
-            messages = partition.take_fresh(limit, room, first=not picked)
+        if partition.fresh and not partition.suspended:
+            messages = partition.fresh.take(limit, room, first=not picked)
             if messages:
                 picked.append((partition, messages))
                 limit -= len(messages)

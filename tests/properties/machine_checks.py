@@ -38,7 +38,7 @@ class Checks:
             assert partition.next_offset == naive.next_offset
             fetched = {o for o in range(naive.start, naive.next_offset) if not naive.is_settled(o)}
             assert {o for o in naive.held if o < naive.next_offset} == fetched
-            assert partition._suspects == {
+            assert partition.fresh._suspects == {
                 o for o in naive.at(Place.FRESH) if naive.failures.get(o, 0) + 1 >= ALONE_FROM
             }
             in_memory = naive.in_memory()

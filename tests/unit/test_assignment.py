@@ -209,7 +209,7 @@ class TestSeek:
         assert await worker.assignment.seek(0, 1, force=False) == {0: 1}
         partition = worker.dispatcher.partitions[0]
         assert (partition.ledger.era, partition.ledger.floor, partition.next_offset) == (2, 1, 1)
-        assert partition.fresh_count == 0
+        assert len(partition.fresh) == 0
         assert not partition.suspended
         assert worker.kafka.called("seek")[-1][1:] == (0, 1)
         worker.offer(0, 1)
@@ -357,7 +357,7 @@ class TestBeginAgain:
     async def test_a_log_that_is_another_one_is_started_anew(self, worker: Worker) -> None:
         await worker.assignment.begin_again({0})
         partition = worker.dispatcher.partitions[0]
-        assert (partition.ledger.era, partition.next_offset, partition.fresh_count) == (4, 3, 0)
+        assert (partition.ledger.era, partition.next_offset, len(partition.fresh)) == (4, 3, 0)
         assert not partition.suspended
         assert worker.kafka.called("seek")[-1][1:] == (0, 3)
         assert worker.dispatcher.partitions[1].ledger.era == 0

@@ -28,7 +28,7 @@ class Busy:
         desk = self.desk
         served: list[str] = []
         while len(served) < count:
-            if not desk[0].fresh_count:
+            if not desk[0].fresh:
                 first = desk[0].next_offset
                 desk.fetch(*range(first, first + at_once))
             handouts = desk.serve()

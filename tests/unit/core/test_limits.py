@@ -114,8 +114,8 @@ class TestMaxBytes:
         desk.fetch(0, size=900)
         desk.pull("A")
         desk.fetch(1, 2, size=10)
-        assert desk[0].take_fresh(10, 25) != []
-        assert desk[0].fresh_count == 0
+        assert desk[0].fresh.take(10, 25) != []
+        assert len(desk[0].fresh) == 0
 
 
 class TestIntake:
@@ -235,7 +235,7 @@ class TestBytesHeld:
         desk.assign(0, row)
         desk.fetch(0, 1, 2, size=7)
         desk.ack(refs[1], refs[2])
-        assert (desk[0].fresh_count, desk[0].bytes_held) == (1, 7)
+        assert (len(desk[0].fresh), desk[0].bytes_held) == (1, 7)
 
 
 class TestOldestHeld:

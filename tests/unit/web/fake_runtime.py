@@ -181,7 +181,7 @@ class FakeRuntime:
         return START_UNIX_MS + round((at - START) * 1000)
 
     def waiting(self) -> int:
-        return sum(partition.fresh_count for partition in self.dispatcher.partitions.values())
+        return sum(len(partition.fresh) for partition in self.dispatcher.partitions.values())
 
     def healthy(self) -> str | None:
         return self.sick
