@@ -86,7 +86,7 @@ class Pulls:
         finally:
             if handle is not None:
                 handle.cancel()
-        return answer if answer is not None else self._dispatcher.why_empty(pull)
+        return answer if answer is not None else self._dispatcher.why_empty(pull, monotonic())
 
     def add(self, pull: Pull, waiter: Waiter, *, anonymous: bool = False, on_loan: float | None = None) -> int:
         """Let a pull wait until it is handed something or `end` is called. May hand something out at once.

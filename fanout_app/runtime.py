@@ -329,8 +329,12 @@ class Runtime:
         return None
 
     def _could_be_served(self, pull: int) -> bool:
-        waiting = self.dispatcher.waiting_pull(pull)
-        return waiting is not None and self.dispatcher.why_empty(waiting) is Empty.NO_MESSAGE
+        now, waiting = monotonic(), self.dispatcher.waiting_pull(pull)
+        return (
+            waiting is not None
+            and self.dispatcher.why_empty(waiting, now) is Empty.NO_MESSAGE
+            and self.dispatcher.is_turn_of(waiting.group, now)
+        )
 
     def status(self) -> dict[str, Any]:
         """This worker's part of /v1/status."""

@@ -176,7 +176,7 @@ class Answering:
 
     def nothing(self, peer: Peer, demand: Demand) -> None:
         self._waiting.pop((peer, demand.number), None)
-        reason = self._dispatcher.why_empty(Pull(client=demand.client, group=demand.group))
+        reason = self._dispatcher.why_empty(Pull(client=demand.client, group=demand.group), monotonic())
         peer.send(Nothing(demand.number, reason.value))
 
 

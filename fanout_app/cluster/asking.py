@@ -99,7 +99,7 @@ class Asking:
 
     def _why(self, reasons: set[Empty], pull: Pull, *, here: bool) -> Empty:
         if here:
-            own = self._dispatcher.why_empty(pull)
+            own = self._dispatcher.why_empty(pull, monotonic())
             # Having no partitions is no reason while others have them all.
             if own is not Empty.MOVING or self._dispatcher.partitions or not self._routes.known():
                 reasons = {*reasons, own}

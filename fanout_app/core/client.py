@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 
@@ -32,6 +32,19 @@ class Client:
         return bool(self.waiting or self.in_flight or (not self.anonymous and now < self.seen + ttl))
 
 
+@dataclass(slots=True)
+class _Presence:
+    """What keeps some clients alive, all together: nobody has to look at each of them."""
+
+    waiting: int = 0
+    in_flight: int = 0
+    #: When one with a name was heard of last.
+    named_seen: float = float("-inf")
+
+    def alive(self, now: float, ttl: float) -> bool:
+        return bool(self.waiting or self.in_flight or now < self.named_seen + ttl)
+
+
 class Clients:
     """All clients this worker knows. `someone_alive` is asked for every fetch, so it must not look at each of them."""
 
@@ -39,9 +52,8 @@ class Clients:
         self.ttl = ttl
         self._hoarding = hoarding
         self._clients: dict[str, Client] = {}
-        self._named_seen = float("-inf")
-        self.waiting = 0
-        self.in_flight = 0
+        self._all = _Presence()
+        self._groups: dict[str, _Presence] = {}
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -56,37 +68,47 @@ class Clients:
     def get(self, name: str) -> Client | None:
         return self._clients.get(name)
 
+    @property
+    def waiting(self) -> int:
+        """Pulls that wait."""
+        return self._all.waiting
+
+    @property
+    def in_flight(self) -> int:
+        """Messages under leases."""
+        return self._all.in_flight
+
     def seen(self, now: float, name: str, group: str, *, anonymous: bool) -> Client:
         client = self._clients.get(name)
         if client is None:
             client = self._clients[name] = Client(name, group, anonymous, now)
-        client.group = group
+        elif client.group != group:
+            self._move(client, group)
         self._touch(client, now)
         return client
 
     def started_waiting(self, client: Client) -> None:
         client.waiting += 1
-        self.waiting += 1
+        self._change(client, 1, 0)
 
     def stopped_waiting(self, client: Client, now: float) -> None:
         client.waiting -= 1
-        self.waiting -= 1
+        self._change(client, -1, 0)
         self._touch(client, now)
 
     def took(self, client: Client, count: int) -> None:
-        client.in_flight += count
         client.delivered += count
-        self.in_flight += count
+        self.holds(client, count)
 
     def holds(self, client: Client, count: int) -> None:
-        """It has messages that another worker delivered."""
+        """It has so many messages more, whoever delivered them."""
         client.in_flight += count
-        self.in_flight += count
+        self._change(client, 0, count)
 
     def gave_up(self, client: Client, count: int, now: float) -> None:
         """Leases of the client ended, one way or the other."""
         client.in_flight -= count
-        self.in_flight -= count
+        self._change(client, 0, -count)
         self._touch(client, now)
 
     def acked(self, client: Client, count: int) -> None:
@@ -107,14 +129,47 @@ class Clients:
         client.in_vain += count
         client.slowed = client.slowed or client.in_vain >= self._hoarding
 
+    def _move(self, client: Client, group: str) -> None:
+        """It is of another group from now on, with all that it holds."""
+        before = client.group
+        self._change(client, -client.waiting, -client.in_flight)
+        client.group = group
+        self._change(client, client.waiting, client.in_flight)
+        self._of(before).named_seen = self._last_seen(before)
+
+    def _of(self, group: str) -> _Presence:
+        presence = self._groups.get(group)
+        if presence is None:
+            presence = self._groups[group] = _Presence()
+        return presence
+
+    def _change(self, client: Client, waiting: int, in_flight: int) -> None:
+        for presence in (self._all, self._of(client.group)):
+            presence.waiting += waiting
+            presence.in_flight += in_flight
+
+    def _last_seen(self, group: str | None = None) -> float:
+        """When one with a name was heard of last, of this group or of all."""
+        named = (client for client in self._clients.values() if not client.anonymous)
+        return max((client.seen for client in named if group in (None, client.group)), default=float("-inf"))
+
     def _touch(self, client: Client, now: float) -> None:
         # A settle may end with the time at which it began, after something that took a while.
         client.seen = max(client.seen, now)
         if not client.anonymous:
-            self._named_seen = max(self._named_seen, now)
+            for presence in (self._all, self._of(client.group)):
+                presence.named_seen = max(presence.named_seen, now)
 
     def someone_alive(self, now: float) -> bool:
-        return bool(self.waiting or self.in_flight or now < self._named_seen + self.ttl)
+        return self._all.alive(now, self.ttl)
+
+    def groups_alive(self, now: float) -> Collection[str]:
+        """The groups of clients that are alive."""
+        groups = self._groups
+        dead = [group for group, presence in groups.items() if not presence.alive(now, self.ttl)]
+        for group in dead:
+            del groups[group]
+        return groups.keys()
 
     def dead(self, now: float) -> list[Client]:
         """Who is not alive any more and still known."""
@@ -126,5 +181,5 @@ class Clients:
     def leave(self, client: Client) -> None:
         """Forget one that was alive until now: it keeps the intake open no longer."""
         self.forget(client)
-        named = (other.seen for other in self._clients.values() if not other.anonymous)
-        self._named_seen = max(named, default=float("-inf"))
+        self._all.named_seen = self._last_seen()
+        self._of(client.group).named_seen = self._last_seen(client.group)

@@ -9,7 +9,7 @@ at least the ledger's version is in the changelog.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from fanout_app.core.picking import Wish, has_something, pick
 from fanout_app.core.redelivery import Spent
 from fanout_app.core.requests import Empty, Pull
 from fanout_app.core.rotation import Rotation
-from fanout_app.core.shares import Shares
+from fanout_app.core.shares import STABLE, Shares, present
 
 __all__ = ["Counters", "Dispatcher", "Handout", "Limits"]
 
@@ -53,8 +53,10 @@ class Dispatcher:
         self.limits = limits
         self.partitions: dict[int, PartitionQueue] = {}
         self.clients = Clients(limits.client_ttl, limits.hoarding)
-        #: Groups with a share; only these are handed anything.
-        self.weights: dict[str, int] = {"stable": 100}
+        #: The shares of the groups; one that is not named has none.
+        self.weights: dict[str, int] = {STABLE: 100}
+        #: Groups of which clients are alive at other workers.
+        self.alive_elsewhere: Collection[str] = ()
         #: Nothing is handed out or fetched, by an operator's wish; leases go on.
         self.paused = False
         self._shares = Shares()
@@ -73,6 +75,7 @@ class Dispatcher:
             deadlines=self._deadlines,
             jitter=jitter,
             holds_more_or_less=self._reconsider,
+            came_back=self._shares.came_back,
         )
 
     # Partitions ------------------------------------------------------------------------------------------------------
@@ -186,12 +189,12 @@ class Dispatcher:
         waiting = self._waiting.get(number)
         return waiting.pull if waiting is not None else None
 
-    def why_empty(self, pull: Pull) -> Empty:
+    def why_empty(self, pull: Pull, now: float) -> Empty:
         """Why a pull that waited in vain got nothing."""
         client = self.clients.get(pull.client)
         if self.paused:
             return Empty.PAUSED
-        if not self.weights.get(pull.group):
+        if pull.group not in self._present(now, pull.group):
             return Empty.WEIGHT_ZERO
         if client is not None and self._allowance(client) <= 0:
             return Empty.CLIENT_LIMIT
@@ -217,22 +220,34 @@ class Dispatcher:
         return handouts
 
     def _serve_one(self, now: float) -> Handout | None:
+        shares = self._present(now)
+        self._shares.use(shares)
         if not any(map(has_something, self.partitions.values())):
             return None
-        groups = [group for group, rotation in self._rotations.items() if rotation and self.weights.get(group)]
-        for group in self._shares.order(groups, self.weights):
-            handout = self._serve_group(self._rotations[group], now)
+        waiting = [group for group, rotation in self._rotations.items() if rotation]
+        for group in self._shares.turns(waiting):
+            handout = self._serve_group(group, now, stable=group == STABLE or STABLE not in shares)
             if handout is not None:
-                self._shares.served(group, len(handout.answer), groups, self.weights)
+                self._shares.served(group, len(handout.answer), waiting)
                 return handout
         return None
 
-    def _serve_group(self, rotation: Rotation, now: float) -> Handout | None:
+    def is_turn_of(self, group: str, now: float) -> bool:
+        """Whether the next message may be one of this group's."""
+        self._shares.use(self._present(now))
+        return group in self._shares.turns([group])
+
+    def _present(self, now: float, *groups: str) -> dict[str, int]:
+        """The shares at this moment; ``groups`` are alive, whoever else is."""
+        return present(self.weights, {*self.clients.groups_alive(now), *self.alive_elsewhere, *groups})
+
+    def _serve_group(self, group: str, now: float, *, stable: bool) -> Handout | None:
         # Everyone in the rotation can take anything but what it is barred from itself: the second turn ends this.
+        rotation = self._rotations[group]
         for name, number in rotation.turns():
             pull, client, on_loan = self._waiting[number]
-            most = min(pull.max_messages, self._allowance(client))
-            wish = Wish(name, most, pull.max_bytes, self._others_wait(name))
+            most = self._shares.most(group, min(pull.max_messages, self._allowance(client)))
+            wish = Wish(name, most, pull.max_bytes, rotation.others_wait(name), stable)
             picked = pick(self.partitions, self._turn_of_partition, wish, now)
             if picked:
                 del self._waiting[number]
@@ -243,12 +258,6 @@ class Dispatcher:
                     self.leases.lend(answer, now + on_loan)
                 return Handout(number, answer)
         return None
-
-    def _others_wait(self, client: str) -> bool:
-        """Whether anybody else could take a message now, of whatever group."""
-        return any(
-            self.weights.get(group) and rotation.others_wait(client) for group, rotation in self._rotations.items()
-        )
 
     # Leases ----------------------------------------------------------------------------------------------------------
 

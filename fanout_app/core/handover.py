@@ -6,10 +6,13 @@ What is ready for a client needs no word: the next owner reads it, and the ledge
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from itertools import chain
 
 from fanout_app.core.client import Clients
 from fanout_app.core.lease import Answer, HandedOver, LeaseRun
 from fanout_app.core.partition import PartitionQueue
+from fanout_app.core.redelivery import Delayed
+from fanout_app.core.sleepers import Sleeper
 
 #: At most so many bytes of a row go to one run, and to one client beside its names.
 _RUN_BYTES = 32
@@ -54,13 +57,14 @@ def _each(
                     age=max(0.0, now - run.delivered_at),
                 )
             yield offset, same[run]
-    rests = [(offset, delayed.due, delayed.failed_by) for offset, delayed in partition.delayed.items()]
-    rests += [(offset, sleeper.due, sleeper.failed_by or "") for offset, sleeper in partition.sleepers.items()]
-    for offset, due, failed_by in rests:
-        if due > now:
-            rest = (due, failed_by, partition.ledger.delivery_count(offset))
+    resting: Iterable[tuple[int, Delayed | Sleeper]] = chain(partition.delayed.items(), partition.sleepers.items())
+    for offset, one in resting:
+        if one.due > now:
+            rest = (one.due, one.failed_by or "", one.group, partition.ledger.delivery_count(offset))
             if rest not in same:
-                same[rest] = HandedOver(first=0, span=1, left=due - now, client=failed_by, delivery_count=rest[2])
+                same[rest] = HandedOver(
+                    first=0, span=1, left=one.due - now, client=rest[1], group=one.group, delivery_count=rest[3]
+                )
             yield offset, same[rest]
 
 

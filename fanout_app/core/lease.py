@@ -31,7 +31,7 @@ class HandedOver(NamedTuple):
     span: int
     #: Until the lease, or the rest, is over.
     left: float
-    #: Who has them, or has failed those that rest; empty if nobody is known.
+    #: Who has them, or has failed those that rest, and that one's group; empty if nobody is known.
     client: str
     group: str = ""
     anonymous: bool = False

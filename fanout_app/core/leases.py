@@ -35,7 +35,9 @@ class Leases:
         deadlines: Deadlines,
         jitter: Callable[[], float],
         holds_more_or_less: Callable[[Client], None],
+        came_back: Callable[[str, int], None],
     ) -> None:
+        """``came_back`` is told the group and number of messages that were handed out and reached nobody."""
         self.counters = Counters()
         self.answers: dict[int, Answer] = {}
         #: Batches acked whole, latest last, with their partitions: a client whose answer was lost on the way sends its
@@ -47,6 +49,7 @@ class Leases:
         self._deadlines = deadlines
         self._jitter = jitter
         self._holds_more_or_less = holds_more_or_less
+        self._came_back = came_back
         self._waking_at: float | None = None
         #: Told of an answer on loan that has just gone back because nobody confirmed it in time.
         self.on_overdue: Callable[[Answer], None] = lambda answer: None
@@ -113,7 +116,7 @@ class Leases:
             offsets = partition.expect(one)
             if one.batch is None:
                 due = now + one.left
-                self._put_to_sleep(partition, map(Bodiless, offsets), Sleeper(one.client or None, due, due))
+                self._put_to_sleep(partition, map(Bodiless, offsets), Sleeper(one.client or None, due, due, one.group))
             elif offsets:
                 self._take_over_run(partition, one, one.batch, offsets, now)
                 leased += len(offsets)
@@ -159,6 +162,7 @@ class Leases:
             if messages:
                 self._take_back(run, messages, now, barred=False)
                 self.counters.released += len(messages)
+                self._came_back(run.group, len(messages))
 
     def free(self, client: str, now: float) -> None:
         """The client has left: what it holds goes to the next one, uncounted."""
@@ -181,6 +185,7 @@ class Leases:
             # worker that is silent may have more clients waiting.
             self._take_back(run, messages, now, barred=True)
             self.counters.released += len(messages)
+            self._came_back(run.group, len(messages))
             return
         self._clients.let_expire(self._clients[run.client], len(messages))
         self.counters.expired += len(messages)
@@ -211,7 +216,7 @@ class Leases:
             if not run.handed_over:
                 partition.give_up_on(message, run.delivery_count, reason, run.client)
         if run.handed_over:
-            self._put_to_sleep(partition, messages, Sleeper(run.client, now, now, given_up=reason))
+            self._put_to_sleep(partition, messages, Sleeper(run.client, now, now, run.group, given_up=reason))
         self._end(run, len(messages), now)
 
     def _delay(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float) -> None:
@@ -220,10 +225,12 @@ class Leases:
         for message in messages:
             del partition.in_flight[message.offset]
         if delay > self._limits.long_delay or run.handed_over:
-            self._put_to_sleep(partition, messages, Sleeper(run.client, due, due))
+            self._put_to_sleep(partition, messages, Sleeper(run.client, due, due, run.group))
         else:
             offsets = [message.offset for message in messages]
-            partition.delayed.update((message.offset, Delayed(message, run.client, due)) for message in messages)
+            partition.delayed.update(
+                (message.offset, Delayed(message, run.client, run.group, due)) for message in messages
+            )
             self._deadlines.set(due, lambda at: self._delay_over(partition, offsets, at))
         self._end(run, len(messages), now)
 
@@ -241,19 +248,19 @@ class Leases:
             delayed = partition.delayed.pop(offset, None)
             if delayed is not None:
                 # Others had the delay to come: who failed it has no longer to wait for them, only to stand back.
-                partition.give_back(delayed.message, barred=delayed.failed_by, until=now)
+                partition.give_back(delayed.message, barred=delayed.failed_by, until=now, group=delayed.group)
 
     def _take_back(self, run: LeaseRun, messages: Sequence[Message], now: float, *, barred: bool) -> None:
         partition = self._partitions[run.partition]
         until = now + self._limits.other_client_wait
-        failed_by = run.client if barred else None
+        failed_by, group = (run.client, run.group) if barred else (None, "")
         for message in messages:
             del partition.in_flight[message.offset]
             if not run.handed_over:
-                partition.give_back(message, barred=failed_by, until=until)
+                partition.give_back(message, barred=failed_by, until=until, group=group)
         if run.handed_over:
             # Read anew whoever comes first: the fetches may be far from it, or stand still.
-            self._put_to_sleep(partition, messages, Sleeper(failed_by, now, until))
+            self._put_to_sleep(partition, messages, Sleeper(failed_by, now, until, group))
         if barred and self._waking_at != until:
             # Once for all that fail at one time: there is nothing to do then but to look again who may have what.
             self._waking_at = until

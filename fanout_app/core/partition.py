@@ -21,6 +21,7 @@ from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.limits import Limits
 from fanout_app.core.message import Bodiless, Message, size_of
 from fanout_app.core.redelivery import Delayed, Returned, Returns, Spent
+from fanout_app.core.shares import STABLE
 from fanout_app.core.sleepers import Sleeper, Sleepers
 from fanout_app.core.witness import Candidates
 
@@ -208,9 +209,9 @@ class PartitionQueue:
 
     # Coming back -----------------------------------------------------------------------------------------------------
 
-    def give_back(self, message: Message, *, barred: str | None, until: float) -> None:
-        """Make a message ready for the next client."""
-        self.returned.add(Returned(message, barred, until))
+    def give_back(self, message: Message, *, barred: str | None, until: float, group: str = "") -> None:
+        """Make a message ready for the next client. ``group`` is that of the client which failed it."""
+        self.returned.add(Returned(message, barred, until, group not in ("", STABLE)))
 
     def give_up_on(self, message: Message, delivery_count: int, reason: str, client: str) -> None:
         """Nobody is to have this message again."""
@@ -234,7 +235,7 @@ class PartitionQueue:
             count = self.ledger.failures.get(offset, 0)
             self.give_up_on(message, count, sleeper.given_up, sleeper.failed_by or "")
         else:
-            self.give_back(message, barred=sleeper.failed_by, until=max(now, sleeper.barred_until))
+            self.give_back(message, barred=sleeper.failed_by, until=max(now, sleeper.barred_until), group=sleeper.group)
         return True
 
     def forget(self, offset: int) -> None:

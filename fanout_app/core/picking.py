@@ -25,6 +25,8 @@ class Wish(NamedTuple):
     room: int
     #: Another client could take what this one is barred from.
     others_wait: bool
+    #: It may have what is for the baseline.
+    stable: bool
 
 
 def has_something(partition: PartitionQueue) -> bool:
@@ -38,7 +40,14 @@ def pick(partitions: Mapping[int, PartitionQueue], turn: deque[int], wish: Wish,
     for partition in partitions.values():
         if partition.returned and not partition.suspended and limit:
             messages = partition.returned.take(
-                wish.client, now, limit, room, first=not picked, others_wait=wish.others_wait, alone=partition.alone
+                wish.client,
+                now,
+                limit,
+                room,
+                stable=wish.stable,
+                first=not picked,
+                others_wait=wish.others_wait,
+                alone=partition.alone,
             )
             if messages:
                 picked.append((partition, messages))

@@ -1,7 +1,8 @@
 """Redelivery: how long a failed message rests, and who may have it next.
 
 A message goes to another client than the one that failed it as long as one can take it. Only when nobody else can, and
-a while has passed, does the one that failed it get it again: it may be all there is.
+a while has passed, does the one that failed it get it again: it may be all there is. What a canary has failed goes next
+to a client of the baseline, as long as that is served.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 from fanout_app.core.message import Message, size_of
+
+_offset = attrgetter("offset")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +44,17 @@ class Returned:
     barred: str | None
     #: Until then the barred client does not get it even if nobody else waits.
     barred_until: float
+    #: It is for a client of the baseline, if there are any.
+    for_stable: bool = False
 
 
 class Delayed(NamedTuple):
     """A message that is handed out again when its delay is over."""
 
     message: Message
-    #: The client that failed it.
+    #: The client that failed it, and that one's group.
     failed_by: str
+    group: str
     due: float
 
 
@@ -70,8 +78,8 @@ class _Bars:
     earliest: float
 
 
-class Returns:
-    """Messages to be delivered again, lowest offset first. As a collection it is that of their offsets."""
+class _Heap:
+    """Messages that the same clients may have, lowest offset first."""
 
     def __init__(self) -> None:
         self._entries: dict[int, Returned] = {}
@@ -82,9 +90,6 @@ class Returns:
 
     def __len__(self) -> int:
         return len(self._entries)
-
-    def __contains__(self, offset: object) -> bool:
-        return offset in self._entries
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._entries)
@@ -123,16 +128,11 @@ class Returns:
         limit: int,
         room: int,
         *,
-        first: bool = True,
-        others_wait: bool = False,
-        alone: Callable[[int], bool] = lambda offset: False,
+        first: bool,
+        others_wait: bool,
+        alone: Callable[[int], bool],
     ) -> list[Message]:
-        """Up to ``limit`` messages of up to ``room`` bytes in all that this client may have.
-
-        Where these are the ``first`` ones of an answer, one is taken however large it is, and one that is to be handed
-        out ``alone`` is all that is taken. ``others_wait`` says that another client could take what this one is barred
-        from.
-        """
+        """See `Returns.take`."""
         taken: list[Message] = []
         skipped: list[int] = []
         bars = self._bars.get(client)
@@ -162,3 +162,60 @@ class Returns:
         for offset in skipped:
             heapq.heappush(self._heap, offset)
         return taken
+
+
+class Returns:
+    """Messages to be delivered again, lowest offset first. As a collection it is that of their offsets."""
+
+    def __init__(self) -> None:
+        self._for_stable = _Heap()
+        self._for_all = _Heap()
+
+    def __len__(self) -> int:
+        return len(self._for_stable) + len(self._for_all)
+
+    def __contains__(self, offset: object) -> bool:
+        return isinstance(offset, int) and self.get(offset) is not None
+
+    def __iter__(self) -> Iterator[int]:
+        return chain(self._for_stable, self._for_all)
+
+    def get(self, offset: int) -> Returned | None:
+        return self._for_stable.get(offset) or self._for_all.get(offset)
+
+    def add(self, entry: Returned) -> None:
+        (self._for_stable if entry.for_stable else self._for_all).add(entry)
+
+    def discard(self, offset: int) -> Message | None:
+        """Take this one out, if it is there."""
+        return self._for_stable.discard(offset) or self._for_all.discard(offset)
+
+    def take(
+        self,
+        client: str,
+        now: float,
+        limit: int,
+        room: int,
+        *,
+        stable: bool = True,
+        first: bool = True,
+        others_wait: bool = False,
+        alone: Callable[[int], bool] = lambda offset: False,
+    ) -> list[Message]:
+        """Up to ``limit`` messages of up to ``room`` bytes in all that this client may have, ascending by offset.
+
+        ``stable``: it may have those that are for the baseline, too, and is given these first. Where these are the
+        ``first`` ones of an answer, one is taken however large it is, and one that is to be handed out ``alone`` is all
+        that is taken. ``others_wait`` says that another client could take what this one is barred from.
+        """
+        taken: list[Message] = []
+        for heap in (self._for_stable, self._for_all) if stable else (self._for_all,):
+            if len(heap) and len(taken) < limit and not (taken and alone(taken[0].offset)):
+                more = heap.take(
+                    client, now, limit - len(taken), room, first=first, others_wait=others_wait, alone=alone
+                )
+                taken += more
+                room -= sum(map(size_of, more))
+                first = first and not taken
+        # One run of leases is looked up by offset.
+        return sorted(taken, key=_offset)

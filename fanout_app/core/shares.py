@@ -1,31 +1,93 @@
-"""Which group is next: smooth weighted round robin, counted in messages.
+"""Which group is next: each has its share of the messages by its weight, spread evenly, and none has more than that.
 
-Each message raises the claim of every group that could have had it by the group's weight, and lowers that of the group
-that did by the sum of those weights; the highest claim is next. So shares are exact over a round and spread evenly
-inside it: 3 to 1 is A A B A, not A A A B. The method is known from nginx's upstream balancing.
+Every message raises the claims of all groups by their weights, and lowers that of the group that was handed it by the
+sum of the weights: a claim is what a group is owed, in messages times that sum. So shares are exact over a round and
+spread evenly inside it: 3 to 1 is A A B A, not A A A B. The method is known from nginx's upstream balancing (smooth
+weighted round robin). Two things differ, for the sake of those who try a new version on a few messages:
+
+- `STABLE` is the baseline. It takes what is not due to another group, and what is due to one of which nobody waits at
+  the moment; that one is owed it for a while (`CREDIT`). Nobody takes what is due to `STABLE`: messages wait for it, or
+  a canary would be given all of them whenever the rest is busy.
+- A group other than `STABLE` is handed no more at a time than it is owed, whatever it asks for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
+
+STABLE = "stable"
+#: Messages that a group is owed at most of which nobody waits. It is for the moment between an ack and the next pull:
+#: who takes less than its share for long is not given all that it has missed at once.
+CREDIT = 100
+
+
+def present(weights: Mapping[str, int], alive: Collection[str]) -> dict[str, int]:
+    """The weights that count while these groups are ``alive``.
+
+    A group of which no client is alive gives its share to `STABLE`, whose own waits for it; where no group with a
+    weight is alive all of it is that of `STABLE`. Empty where all weights are 0: then nobody is handed anything.
+    """
+    there = {group: weight for group, weight in weights.items() if weight and group in alive and group != STABLE}
+    if not there and STABLE not in alive:
+        return {STABLE: 1} if any(weights.values()) else {}
+    stable = sum(weight for group, weight in weights.items() if group not in there)
+    return {**there, STABLE: stable} if stable else there
 
 
 class Shares:
-    """The claims of all groups. Whoever cannot be served at the moment gathers none."""
+    """The claims of all groups that have a share."""
 
     def __init__(self) -> None:
+        self._weights: dict[str, int] = {}
+        self._total = 0
+        #: Of all but `STABLE`, which needs none.
         self._claims: dict[str, int] = {}
 
-    def order(self, groups: Sequence[str], weights: Mapping[str, int]) -> Sequence[str]:
-        """These groups, the one whose turn it is first."""
-        if len(groups) < 2:
-            return groups
-        return sorted(groups, key=lambda group: self._claims.get(group, 0) + weights[group], reverse=True)
+    def use(self, weights: Mapping[str, int]) -> None:
+        """Share by these weights, all of them above zero, from now on. Others than before begin a new round."""
+        if weights != self._weights:
+            self._weights = dict(weights)
+            self._total = sum(weights.values())
+            self._claims = dict.fromkeys((group for group in weights if group != STABLE), 0)
 
-    def served(self, group: str, messages: int, groups: Sequence[str], weights: Mapping[str, int]) -> None:
-        """One of these groups was handed so many messages."""
-        if len(groups) < 2:
-            return
-        for name in groups:
-            self._claims[name] = self._claims.get(name, 0) + weights[name] * messages
-        self._claims[group] -= sum(weights[name] for name in groups) * messages
+    def turns(self, waiting: Collection[str]) -> list[str]:
+        """Who of those ``waiting`` may be handed a message now, the one whose turn it is first."""
+        weights = self._weights
+        if len(weights) < 2:
+            return [group for group in weights if group in waiting]
+        ranked = sorted(self._claims, key=self._claim, reverse=True)
+        if STABLE not in weights:
+            return ranked[:1] if ranked[0] in waiting else []
+        turns = [group for group in ranked if group in waiting and 2 * self._claim(group) > self._total]
+        if STABLE in waiting:
+            turns.append(STABLE)
+        return turns
+
+    def most(self, group: str, messages: int) -> int:
+        """How many of so ``messages`` many a group whose turn it is may be handed at once."""
+        if group == STABLE or STABLE not in self._weights:
+            return messages
+        return min(messages, max(1, (2 * self._claim(group) + self._total) // (2 * self._total)))
+
+    def served(self, group: str, messages: int, waiting: Collection[str]) -> None:
+        """This group was handed so many messages while these were ``waiting``."""
+        self._count(group, messages)
+        for name, claim in self._claims.items():
+            if claim > CREDIT * self._total and name not in waiting:
+                self._claims[name] = CREDIT * self._total
+
+    def came_back(self, group: str, messages: int) -> None:
+        """So many of them never reached anybody."""
+        if group in self._weights:
+            self._count(group, -messages)
+
+    def _count(self, group: str, messages: int) -> None:
+        claims = self._claims
+        for name in claims:
+            claims[name] += self._weights[name] * messages
+        if group != STABLE:
+            claims[group] -= self._total * messages
+
+    def _claim(self, group: str) -> int:
+        """What it is owed if the next message is counted."""
+        return self._claims[group] + self._weights[group]

@@ -21,6 +21,8 @@ class Sleeper(NamedTuple):
     due: float
     #: Until then, and for as long as another one can take it, who failed it does not get it again.
     barred_until: float
+    #: That of who failed it.
+    group: str = ""
     #: Why nobody is to have it again: it is only read to be put where such messages go. None for all others.
     given_up: str | None = None
 

@@ -86,7 +86,7 @@ class Checks:
     def reasons_agree(self) -> None:
         for client, group in (("A", "stable"), ("B", "canary"), ("nobody", "stable")):
             pull = Pull(client=client, group=group)
-            assert self.queue.why_empty(pull) is self.naive.why_empty(pull)
+            assert self.queue.why_empty(pull, self.now) is self.naive.why_empty(pull, self.now)
 
     @invariant()
     def nothing_is_overslept(self) -> None:

@@ -55,7 +55,7 @@ class Owners:
             leased = held.place is Place.IN_FLIGHT
             named = leased and self.naive.clients[held.client or ""].named
             count = partition.failures.get(offset, 0) + 1
-            one = Left(held.size, held.client, named, held.batch if leased else None, count)
+            one = Left(held.size, held.client, held.group, named, held.batch if leased else None, count)
             left[offset] = one, held.at - self.now
         return left
 
@@ -89,11 +89,13 @@ class Owners:
                 if partition.is_settled(offset) or left.delivery_count != counted:
                     continue
                 at = self.now + seconds
-                held = partition.held[offset] = Held(left.size, client=left.client, at=at, bodiless=True)
+                held = partition.held[offset] = Held(
+                    left.size, client=left.client, group=left.group, at=at, bodiless=True
+                )
                 if left.batch is None:
                     self.naive.fall_asleep(held, at, at)
                     continue
                 known = self.naive.clients.get(left.client or "")
                 if left.client is not None and (known is None or not self.naive.alive(known, self.now)):
-                    self.naive.clients[left.client] = NaiveClient(left.client, left.named, self.now)
+                    self.naive.clients[left.client] = NaiveClient(left.client, left.named, self.now, left.group)
                 held.place, held.batch = Place.IN_FLIGHT, left.batch

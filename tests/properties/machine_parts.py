@@ -20,7 +20,13 @@ from support.messages import FakeMessage
 NUMBERS = (0, 1)
 #: Rows of one generation share a key, so that a late owner cannot shadow its successor's row.
 GENERATIONS = 8
-WEIGHTS = ({"stable": 100}, {"stable": 95, "canary": 5}, {"stable": 0, "canary": 1})
+WEIGHTS = (
+    {"stable": 100},
+    {"stable": 95, "canary": 5},
+    {"stable": 60, "canary": 40},
+    {"stable": 0, "canary": 1},
+    {"stable": 0, "canary": 0},
+)
 
 numbers = st.sampled_from(NUMBERS)
 # Multiples of powers of two, so that sums of times are exact.
@@ -36,8 +42,9 @@ class Left(NamedTuple):
     """A message that an owner leaves to the next one to hold back."""
 
     size: int
-    #: Who has it, or has failed it if it rests, and whether that one has a name.
+    #: Who has it, or has failed it if it rests, in which group, and whether that one has a name.
     client: str | None
+    group: str
     named: bool
     #: None: it rests.
     batch: int | None

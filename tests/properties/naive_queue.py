@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
+from fractions import Fraction
+from math import floor
 
 from fanout_app.core.requests import LeaseRef, Pull
 
 TTL = 10.0
+CREDIT = 100
 CLIENT_LIMIT = 4
 HOARDING = 5
 OTHER_CLIENT_WAIT = 1.0
@@ -42,7 +46,9 @@ class Held:
 
     size: int
     place: Place = Place.FRESH
+    #: Who has it, or has failed it, and in which group.
     client: str | None = None
+    group: str = ""
     batch: int = 0
     at: float = 0.0
     #: Of one that is asleep: its time has come; its body is being read; until when who failed it is barred then.
@@ -107,6 +113,8 @@ class NaiveClient:
     name: str
     named: bool
     seen: float
+    #: The one it came with last.
+    group: str
     joined: dict[str, int] = field(default_factory=dict)
     in_vain: int = 0
     slowed: bool = False
@@ -126,11 +134,11 @@ class NaiveQueue:
         self.clients: dict[str, NaiveClient] = {}
         self.pulls: dict[int, Pull] = {}
         self.weights = {"stable": 100}
+        #: What counts of them, since when, and what each group is owed by it, in messages.
+        self.shares: dict[str, int] = {}
+        self.owed: dict[str, Fraction] = {}
         self.paused = False
         self.last_served: dict[str, int] = {}
-        #: In the order in which they came first.
-        self.groups: list[str] = []
-        self.claims: Counter[str] = Counter()
         self.batches: dict[int, NaiveBatch] = {}
         self.acked_whole: set[int] = set()
         self.counts: Counter[str] = Counter()
@@ -210,22 +218,20 @@ class NaiveQueue:
         """(client, group) of whoever waits and may be given something."""
         return [
             (client, group)
-            for group, weight in self.weights.items()
-            if weight
+            for group in self.shares
             for client in self.clients
             if self.waits(client, group) and self.allowance(client) > 0
         ]
 
-    def others_wait(self, client: str) -> bool:
-        return any(other != client for other, _ in self.servable())
+    def others_wait(self, client: str, group: str) -> bool:
+        """Of its own group: it may be long until another one's turn."""
+        return any(other != client and of == group for other, of in self.servable())
 
     def add_pull(self, now: float, number: int, pull: Pull, *, named: bool) -> None:
         known = self.clients.get(pull.client)
         if known is None or not self.alive(known, now):
-            known = self.clients[pull.client] = NaiveClient(pull.client, named, now)
-        known.seen = now
-        if pull.group not in self.groups:
-            self.groups.append(pull.group)
+            known = self.clients[pull.client] = NaiveClient(pull.client, named, now, pull.group)
+        known.seen, known.group = now, pull.group
         if pull.group not in known.joined:
             known.joined[pull.group] = next(self._joins)
         self.pulls[number] = pull
@@ -233,6 +239,56 @@ class NaiveQueue:
     def cancel_pull(self, number: int, now: float) -> None:
         if number in self.pulls:
             self.clients[self.pulls.pop(number).client].seen = now
+
+    # Shares ----------------------------------------------------------------------------------------------------------
+
+    def present(self, now: float, *also: str) -> dict[str, int]:
+        """A share goes over to stable, and to nobody else."""
+        alive = {client.group for client in self.clients.values() if self.alive(client, now)} | set(also)
+        if not any(self.weights.values()):
+            return {}
+        there = {group: weight for group, weight in self.weights.items() if weight and group in alive}
+        if not there:
+            return {"stable": 1}
+        there.pop("stable", None)
+        gone_over = sum(self.weights.values()) - sum(there.values())
+        return {**there, "stable": gone_over} if gone_over else there
+
+    def look_at_shares(self, now: float) -> None:
+        shares = self.present(now)
+        if shares != self.shares:
+            self.shares, self.owed = shares, {group: Fraction(0) for group in shares}
+
+    def share(self, group: str) -> Fraction:
+        return Fraction(self.shares[group], sum(self.shares.values()))
+
+    def turns(self) -> list[str]:
+        """A message is due to another group than stable when it brings that nearer to what it is owed."""
+        waiting = {group for _, group in self.servable()}
+        if len(self.shares) == 1:
+            return [group for group in self.shares if group in waiting]
+        if "stable" not in self.shares:
+            first = max(self.shares, key=lambda group: self.owed[group] + self.share(group), default="")
+            return [first] if first in waiting else []
+        due = [g for g in self.shares if g != "stable" and self.owed[g] + self.share(g) > Fraction(1, 2)]
+        due.sort(key=lambda group: -self.owed[group] - self.share(group))
+        return [group for group in (*due, "stable") if group in waiting]
+
+    def most(self, group: str) -> int:
+        if group == "stable" or "stable" not in self.shares:
+            return 1_000_000
+        return max(1, floor(self.owed[group] + self.share(group) + Fraction(1, 2)))
+
+    def had(self, group: str, messages: int, waiting: Collection[str]) -> None:
+        for other in self.shares:
+            self.owed[other] += messages * self.share(other) - (messages if other == group else 0)
+            if other not in waiting:
+                self.owed[other] = min(self.owed[other], Fraction(CREDIT))
+
+    def had_not(self, group: str, messages: int) -> None:
+        if group in self.shares:
+            for other in self.shares:
+                self.owed[other] -= messages * self.share(other) - (messages if other == group else 0)
 
     # Handing out -----------------------------------------------------------------------------------------------------
 
@@ -245,15 +301,12 @@ class NaiveQueue:
         return handouts
 
     def _serve_next(self, now: float) -> tuple[int, list[LeaseRef]] | None:
-        """One message raises the claims of all groups that wait by their weights; who had it pays for all of them."""
-        groups = sorted({group for _, group in self.servable()}, key=self.groups.index)
-        for group in sorted(groups, key=lambda group: -self.claims[group] - self.weights[group]):
+        self.look_at_shares(now)
+        waiting = {group for _, group in self.servable()}
+        for group in self.turns():
             handout = self._serve_one(group, now)
             if handout is not None:
-                for _ in handout[1]:
-                    for each in groups if len(groups) > 1 else ():
-                        self.claims[each] += self.weights[each]
-                        self.claims[group] -= self.weights[each]
+                self.had(group, len(handout[1]), waiting)
                 return handout
         return None
 
@@ -272,7 +325,7 @@ class NaiveQueue:
         return None
 
     def _take(self, pull: Pull, now: float) -> list[tuple[int, int]]:
-        limit = min(pull.max_messages, self.allowance(pull.client))
+        limit = min(pull.max_messages, self.allowance(pull.client), self.most(pull.group))
         room = pull.max_bytes
         taken: list[tuple[int, int]] = []
         over = False
@@ -291,7 +344,9 @@ class NaiveQueue:
 
         for number, partition in self.partitions.items():
             if not partition.suspended:
-                take_from(number, [o for o in partition.at(Place.RETURNED) if self._may_have(partition, o, pull, now)])
+                for of_canary in (True, False):
+                    offsets = [o for o in partition.at(Place.RETURNED) if self.is_for_stable(partition, o) == of_canary]
+                    take_from(number, [o for o in offsets if self._may_have(partition, o, pull, now)])
         for number in list(self.turn):
             if over or len(taken) == limit or (taken and room <= 0):
                 break
@@ -303,7 +358,13 @@ class NaiveQueue:
 
     def _may_have(self, partition: NaivePartition, offset: int, pull: Pull, now: float) -> bool:
         held = partition.held[offset]
-        return held.client != pull.client or (now >= held.at and not self.others_wait(pull.client))
+        if self.is_for_stable(partition, offset) and "stable" in self.shares and pull.group != "stable":
+            return False
+        return held.client != pull.client or (now >= held.at and not self.others_wait(pull.client, pull.group))
+
+    @staticmethod
+    def is_for_stable(partition: NaivePartition, offset: int) -> bool:
+        return partition.held[offset].group not in ("", "stable")
 
     def _lease(self, pull: Pull, taken: list[tuple[int, int]], now: float) -> list[LeaseRef]:
         batch = next(self._new_batch)
@@ -312,6 +373,7 @@ class NaiveQueue:
             partition = self.partitions[number]
             held = partition.held[offset]
             held.place, held.client, held.batch, held.at = Place.IN_FLIGHT, pull.client, batch, now + pull.ack_wait
+            held.group = pull.group
             count = partition.failures.get(offset, 0) + 1
             self.counts["delivered"] += 1
             self.counts["redelivered"] += count > 1
@@ -367,7 +429,7 @@ class NaiveQueue:
 
     def take_back(self, held: Held, now: float) -> None:
         """As if it had never been handed out."""
-        held.place, held.client, held.at = Place.RETURNED, None, now
+        held.place, held.client, held.group, held.at = Place.RETURNED, None, "", now
         if held.bodiless:
             self.fall_asleep(held, now, now)
         self.counts["released"] += 1
@@ -377,6 +439,7 @@ class NaiveQueue:
             held = self.held_in_answer(ref)
             if held is not None and held.client is not None:
                 self.clients[held.client].seen = now
+                self.had_not(held.group, 1)
                 self.take_back(held, now)
 
     def held_under(self, ref: LeaseRef) -> Held | None:

@@ -26,12 +26,12 @@ class NaiveWholeQueue(NaiveSettlingQueue):
         shut = self.paused or partition.suspended or partition.full() or self.bytes_held() >= BUFFER_BYTES
         return self.someone_alive(now) and not shut
 
-    def why_empty(self, pull: Pull) -> Empty:
+    def why_empty(self, pull: Pull, now: float) -> Empty:
         partitions = self.partitions.values()
         behind = [partition for partition in partitions if partition.log_end > partition.next_offset]
         if self.paused:
             return Empty.PAUSED
-        if self.weights.get(pull.group, 0) == 0:
+        if pull.group not in self.present(now, pull.group):
             return Empty.WEIGHT_ZERO
         if pull.client in self.clients and self.allowance(pull.client) <= 0:
             return Empty.CLIENT_LIMIT

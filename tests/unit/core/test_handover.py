@@ -221,7 +221,7 @@ def test_the_client_counts_what_it_has_from_others_and_keeps_its_name() -> None:
     fetched(new)
     number = new.wait("A")
     assert new.serve() == []
-    assert new.queue.why_empty(Pull(client="A")) is Empty.CLIENT_LIMIT
+    assert new.queue.why_empty(Pull(client="A"), new.now) is Empty.CLIENT_LIMIT
     new.ack(refs[0])
     assert new.serve() == [("A", [3])]
     new.queue.cancel_pull(number, new.now)

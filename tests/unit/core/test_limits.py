@@ -20,7 +20,7 @@ class TestClientLimit:
         held = desk.pull("A", 10)
         desk.wait("A", 10)
         assert desk.serve() == []
-        assert desk.queue.why_empty(Pull(client="A")) is Empty.CLIENT_LIMIT
+        assert desk.queue.why_empty(Pull(client="A"), desk.now) is Empty.CLIENT_LIMIT
         desk.ack(leases(held)[0])
         assert desk.serve() == [("A", [2])]
 
@@ -39,7 +39,7 @@ class TestClientLimit:
 
     def test_a_new_pull_of_one_at_its_limit_waits_from_the_start(self) -> None:
         desk = Desk(limits=Limits(client_limit=1))
-        desk.queue.weights = {"stable": 95, "canary": 5}
+        desk.queue.weights = {"canary": 1}
         desk.fetch(0, 1)
         held = desk.pull("A")
         desk.wait("A", group="canary")
@@ -183,7 +183,7 @@ class TestIntake:
 
 class TestWhyEmpty:
     def why(self, desk: Desk, group: str = "stable") -> Empty:
-        return desk.queue.why_empty(Pull(client="A", group=group))
+        return desk.queue.why_empty(Pull(client="A", group=group), desk.now)
 
     def test_there_is_nothing(self) -> None:
         assert self.why(Desk()) is Empty.NO_MESSAGE

@@ -152,7 +152,7 @@ class FakeRuntime:
                 self.release(answer)
             raise
         if answer is None:
-            return Empty.PAUSED if self.paused else self.dispatcher.why_empty(pull)
+            return Empty.PAUSED if self.paused else self.dispatcher.why_empty(pull, self.now())
         return answer
 
     def release(self, answer: Answer) -> None:
