@@ -33,14 +33,6 @@ def _buffered(partition: PartitionQueue) -> int:
     return partition.held - len(partition.in_flight)
 
 
-def could_serve(dispatcher: Dispatcher, now: float) -> bool:
-    """Whether there is something to hand out: held and never handed out, or in Kafka and wanted."""
-    return any(
-        partition.fresh or (partition.log_end > partition.next_offset and dispatcher.wants(number, now))
-        for number, partition in dispatcher.partitions.items()
-    )
-
-
 def totals(dispatcher: Dispatcher) -> dict[str, Any]:
     """Over all partitions of this worker."""
     partitions = dispatcher.partitions.values()

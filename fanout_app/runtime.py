@@ -323,7 +323,6 @@ class Runtime:
             stuck_for > STANDSTILL
             and self._terms.holds(self._terms.term(), monotonic())
             and any(self._could_be_served(pull) for pull in self._pulls)
-            and overview.could_serve(self.dispatcher, monotonic())
         ):
             return f"messages and free clients, and nothing was handed out for {stuck_for:.0f} s"
         return None
@@ -333,7 +332,7 @@ class Runtime:
         return (
             waiting is not None
             and self.dispatcher.why_empty(waiting, now) is Empty.NO_MESSAGE
-            and self.dispatcher.is_turn_of(waiting.group, now)
+            and self.dispatcher.could_serve(waiting.group, now)
         )
 
     def status(self) -> dict[str, Any]:

@@ -9,24 +9,25 @@ at least the ledger's version is in the changelog.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from fanout_app.core.client import Client, Clients
 from fanout_app.core.deadlines import Deadlines
 from fanout_app.core.handover import fit, leave
+from fanout_app.core.lanes import By, Lane
 from fanout_app.core.lease import Answer, HandedOver
 from fanout_app.core.leases import Leases
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.limits import Counters, Limits
 from fanout_app.core.message import Message
 from fanout_app.core.partition import PartitionQueue
-from fanout_app.core.picking import Wish, has_something, pick
+from fanout_app.core.picking import Wish, lanes_with_something, pick
 from fanout_app.core.redelivery import Spent
 from fanout_app.core.requests import Empty, Pull
-from fanout_app.core.rotation import Rotation
-from fanout_app.core.shares import STABLE, Shares, present
+from fanout_app.core.rotation import Rotations
+from fanout_app.core.sharing import Sharing, Turn
 
 __all__ = ["Counters", "Dispatcher", "Handout", "Limits"]
 
@@ -53,14 +54,10 @@ class Dispatcher:
         self.limits = limits
         self.partitions: dict[int, PartitionQueue] = {}
         self.clients = Clients(limits.client_ttl, limits.hoarding)
-        #: The shares of the groups; one that is not named has none.
-        self.weights: dict[str, int] = {STABLE: 100}
-        #: Groups of which clients are alive at other workers.
-        self.alive_elsewhere: Collection[str] = ()
+        self.sharing = Sharing(self.clients)
         #: Nothing is handed out or fetched, by an operator's wish; leases go on.
         self.paused = False
-        self._shares = Shares()
-        self._rotations: dict[str, Rotation] = {}
+        self._rotations = Rotations()
         self._waiting: dict[int, _Waiting] = {}
         self._pulls = 0
         self._new_batch = new_batch
@@ -75,14 +72,19 @@ class Dispatcher:
             deadlines=self._deadlines,
             jitter=jitter,
             holds_more_or_less=self._reconsider,
-            came_back=self._shares.came_back,
+            came_back=self.sharing.came_back,
         )
+
+    def set_weights(self, weights: Mapping[str, int], by: By = "message") -> None:
+        """Share by these, from the next `serve` on; a group that is not named has no weight."""
+        self.sharing.set(weights, by)
 
     # Partitions ------------------------------------------------------------------------------------------------------
 
     def assign(self, number: int, snapshot: LedgerSnapshot) -> PartitionQueue:
         """Take a partition on with the ledger it starts from. Nothing of it is in memory before."""
-        partition = self.partitions[number] = PartitionQueue(number, PartitionLedger(snapshot), self.limits)
+        partition = PartitionQueue(number, PartitionLedger(snapshot), self.limits, self.sharing.lanes)
+        self.partitions[number] = partition
         self._turn_of_partition.append(number)
         return partition
 
@@ -170,7 +172,7 @@ class Dispatcher:
         client = self.clients.seen(now, pull.client, pull.group, anonymous=anonymous)
         self.clients.started_waiting(client)
         self._waiting[self._pulls] = _Waiting(pull, client, on_loan)
-        rotation = self._rotation(pull.group)
+        rotation = self._rotations.of(pull.group)
         if client.benched:
             rotation.bench(client.name)
         rotation.wait(client.name, self._pulls)
@@ -182,7 +184,7 @@ class Dispatcher:
         """The pull's time is up or its connection closed. Cancelling one that was served or cancelled is no fault."""
         waiting = self._waiting.pop(number, None)
         if waiting is not None:
-            self._rotation(waiting.pull.group).stop_waiting(waiting.pull.client, number)
+            self._rotations.of(waiting.pull.group).stop_waiting(waiting.pull.client, number)
             self.clients.stopped_waiting(waiting.client, now)
 
     def waiting_pull(self, number: int) -> Pull | None:
@@ -194,7 +196,7 @@ class Dispatcher:
         client = self.clients.get(pull.client)
         if self.paused:
             return Empty.PAUSED
-        if pull.group not in self._present(now, pull.group):
+        if pull.group not in self.sharing.present(now, pull.group):
             return Empty.WEIGHT_ZERO
         if client is not None and self._allowance(client) <= 0:
             return Empty.CLIENT_LIMIT
@@ -220,40 +222,46 @@ class Dispatcher:
         return handouts
 
     def _serve_one(self, now: float) -> Handout | None:
-        shares = self._present(now)
-        self._shares.use(shares)
-        if not any(map(has_something, self.partitions.values())):
-            return None
-        waiting = [group for group, rotation in self._rotations.items() if rotation]
-        for group in self._shares.turns(waiting):
-            handout = self._serve_group(group, now, stable=group == STABLE or STABLE not in shares)
+        waiting, turns = self._turns(now)
+        for turn in turns:
+            handout = self._serve_group(turn, now)
             if handout is not None:
-                self._shares.served(group, len(handout.answer), waiting)
+                self.sharing.served(turn, len(handout.answer), waiting)
                 return handout
         return None
 
-    def is_turn_of(self, group: str, now: float) -> bool:
-        """Whether the next message may be one of this group's."""
-        self._shares.use(self._present(now))
-        return group in self._shares.turns([group])
+    def _turns(self, now: float) -> tuple[list[str], Iterable[Turn]]:
+        """The groups of which clients wait, and who of them may be handed what is there."""
+        there = self._there(now)
+        waiting = self._rotations.waiting() if there else []
+        return waiting, self.sharing.turns(waiting, there)
 
-    def _present(self, now: float, *groups: str) -> dict[str, int]:
-        """The shares at this moment; ``groups`` are alive, whoever else is."""
-        return present(self.weights, {*self.clients.groups_alive(now), *self.alive_elsewhere, *groups})
+    def _there(self, now: float) -> set[Lane]:
+        if self.sharing.look(now):
+            for partition in self.partitions.values():
+                partition.lay(self.sharing.lanes)
+        return lanes_with_something(self.partitions.values())
 
-    def _serve_group(self, group: str, now: float, *, stable: bool) -> Handout | None:
+    def could_serve(self, group: str, now: float) -> bool:
+        """Whether there is something for a client of this group that waits: held, or in Kafka and wanted."""
+        there = self._there(now)
+        if any(one.log_end > one.next_offset and self.wants(number, now) for number, one in self.partitions.items()):
+            there.add(None)
+        return any(self.sharing.turns([group], there))
+
+    def _serve_group(self, turn: Turn, now: float) -> Handout | None:
         # Everyone in the rotation can take anything but what it is barred from itself: the second turn ends this.
-        rotation = self._rotations[group]
+        rotation = self._rotations.of(turn.group)
         for name, number in rotation.turns():
             pull, client, on_loan = self._waiting[number]
-            most = self._shares.most(group, min(pull.max_messages, self._allowance(client)))
-            wish = Wish(name, most, pull.max_bytes, rotation.others_wait(name), stable)
+            most = self.sharing.most(turn, min(pull.max_messages, self._allowance(client)))
+            wish = Wish(name, most, pull.max_bytes, rotation.others_wait(name), turn.lanes)
             picked = pick(self.partitions, self._turn_of_partition, wish, now)
             if picked:
                 del self._waiting[number]
                 rotation.served(name, number)
                 self.clients.stopped_waiting(client, now)
-                answer = self.leases.hand_out(self._new_batch(), pull, client, picked, now)
+                answer = self.leases.hand_out(self._new_batch(), pull, client, picked, now, counted=turn.counted)
                 if on_loan is not None:
                     self.leases.lend(answer, now + on_loan)
                 return Handout(number, answer)
@@ -281,7 +289,7 @@ class Dispatcher:
         anybody.
         """
         self.release(answer, now)
-        self._rotation(answer.group).jump(self._jitter())
+        self._rotations.of(answer.group).jump(self._jitter())
 
     def expire(self, now: float) -> None:
         """End the leases whose time is up, and do whatever else is due."""
@@ -357,14 +365,8 @@ class Dispatcher:
             self.cancel_pull(number, now)
         self.leases.free(name, now)
         self.clients.leave(client)
-        self._no_place_for(client)
+        self._rotations.leave(client.name)
         return pulls
-
-    def _rotation(self, group: str) -> Rotation:
-        rotation = self._rotations.get(group)
-        if rotation is None:
-            rotation = self._rotations[group] = Rotation()
-        return rotation
 
     def _allowance(self, client: Client) -> int:
         """How many messages more it may hold."""
@@ -375,11 +377,7 @@ class Dispatcher:
         at_limit = self._allowance(client) <= 0
         if at_limit != client.benched:
             client.benched = at_limit
-            for rotation in self._rotations.values():
-                if at_limit:
-                    rotation.bench(client.name)
-                else:
-                    rotation.unbench(client.name)
+            self._rotations.bench(client.name, at_limit)
 
     def _forget_later(self, now: float) -> None:
         self._forgetting = True
@@ -395,8 +393,4 @@ class Dispatcher:
 
     def _forget(self, client: Client) -> None:
         self.clients.forget(client)
-        self._no_place_for(client)
-
-    def _no_place_for(self, client: Client) -> None:
-        for rotation in self._rotations.values():
-            rotation.leave(client.name)
+        self._rotations.leave(client.name)

@@ -1,13 +1,15 @@
-"""The messages of one partition that nobody has been handed yet, in the order of their offsets."""
+"""The messages of one partition that nobody has been handed yet, in the order of their offsets, lane by lane."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from heapq import merge
 from itertools import islice
 from operator import attrgetter
 
+from fanout_app.core.lanes import BY_MESSAGE, Lane, Lanes
 from fanout_app.core.message import Message, size_of
 
 _offset = attrgetter("offset")
@@ -16,22 +18,29 @@ _offset = attrgetter("offset")
 class Fresh:
     """As a collection it is that of the messages, ascending by offset."""
 
-    def __init__(self) -> None:
-        self._messages: deque[Message] = deque()
+    def __init__(self, lanes: Lanes = BY_MESSAGE) -> None:
+        self._rules = lanes
+        #: None of them is empty.
+        self._lanes: dict[Lane, deque[Message]] = {}
         #: No message is larger: while that many of it fit, nobody needs to weigh each of them.
         self._largest = 0
         #: Messages that failed with an earlier owner often enough to be handed out alone.
         self._suspects: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return sum(map(len, self._lanes.values()))
 
     def __iter__(self) -> Iterator[Message]:
-        return iter(self._messages)
+        return merge(*self._lanes.values(), key=_offset)
+
+    @property
+    def lanes(self) -> Collection[Lane]:
+        """Those in which something waits."""
+        return self._lanes.keys()
 
     def lowest(self) -> Message | None:
         """The message with the lowest offset."""
-        return self._messages[0] if self._messages else None
+        return min((messages[0] for messages in self._lanes.values()), key=_offset, default=None)
 
     def add(self, messages: Sequence[Message]) -> int:
         """Add messages, each with a higher offset than all that are there; one at least.
@@ -40,39 +49,51 @@ class Fresh:
             Their size in bytes.
         """
         sizes = list(map(size_of, messages))
-        self._largest = max(self._largest if self._messages else 0, *sizes)
-        self._messages.extend(messages)
+        self._largest = max(self._largest if self._lanes else 0, *sizes)
+        self._fill(messages)
         return sum(sizes)
+
+    def _fill(self, messages: Sequence[Message]) -> None:
+        if not self._rules.by_key:
+            self._lanes.setdefault(None, deque()).extend(messages)
+            return
+        for message in messages:
+            self._lanes.setdefault(self._rules.of(message), deque()).append(message)
+
+    def lay(self, lanes: Lanes) -> None:
+        """Let messages wait in these lanes from now on."""
+        if lanes.by_key or self._rules.by_key:
+            messages = list(self)
+            self._rules = lanes
+            self._lanes.clear()
+            if messages:
+                self._fill(messages)
+        self._rules = lanes
 
     def suspect(self, offset: int) -> None:
         """The message of this offset is to be handed out alone."""
         self._suspects.add(offset)
 
-    def take(self, limit: int, room: int, *, first: bool = True) -> list[Message]:
-        """Up to ``limit`` messages of up to ``room`` bytes in all, in order of offset.
+    def take(self, limit: int, room: int, *, lane: Lane = None, first: bool = True) -> list[Message]:
+        """Up to ``limit`` messages of a lane, of up to ``room`` bytes in all, in order of offset.
 
         Where these are the ``first`` ones of an answer, one is taken however large it is (nobody could ever take it
         otherwise), and one that is to be handed out alone is all that is taken.
         """
-        messages = self._messages
+        messages = self._lanes.get(lane)
+        if messages is None:
+            return []
         count = min(limit, len(messages))
         if count * self._largest > room:
-            count = self._fitting(count, room) or int(first and count > 0)
+            count = _fitting(islice(messages, count), room) or int(first and count > 0)
         if self._suspects:
-            count = self._up_to_suspect(count, first=first)
+            count = self._up_to_suspect(messages, count, first=first)
+        if count == len(messages):
+            return list(self._lanes.pop(lane))
         return [messages.popleft() for _ in range(count)]
 
-    def _fitting(self, count: int, room: int) -> int:
-        fitting = 0
-        for message in islice(self._messages, count):
-            room -= size_of(message)
-            if room < 0:
-                break
-            fitting += 1
-        return fitting
-
-    def _up_to_suspect(self, count: int, *, first: bool) -> int:
-        for index, message in enumerate(islice(self._messages, count)):
+    def _up_to_suspect(self, messages: deque[Message], count: int, *, first: bool) -> int:
+        for index, message in enumerate(islice(messages, count)):
             if message.offset in self._suspects:
                 if index or not first:
                     return index
@@ -82,11 +103,23 @@ class Fresh:
 
     def discard(self, offset: int) -> Message | None:
         """Take this one out, if it is there."""
-        messages = self._messages
-        at = bisect_left(messages, offset, key=_offset)
-        if at == len(messages) or messages[at].offset != offset:
-            return None
-        message = messages[at]
-        del messages[at]
-        self._suspects.discard(offset)
-        return message
+        for lane, messages in self._lanes.items():
+            at = bisect_left(messages, offset, key=_offset)
+            if at < len(messages) and messages[at].offset == offset:
+                message = messages[at]
+                del messages[at]
+                if not messages:
+                    del self._lanes[lane]
+                self._suspects.discard(offset)
+                return message
+        return None
+
+
+def _fitting(messages: Iterator[Message], room: int) -> int:
+    fitting = 0
+    for message in messages:
+        room -= size_of(message)
+        if room < 0:
+            break
+        fitting += 1
+    return fitting

@@ -104,13 +104,15 @@ class LeaseRun:
 class Answer:
     """What one pull was handed: the runs of leases, under one batch number."""
 
-    __slots__ = ("batch", "being_written", "client", "group", "live", "provisional", "runs", "splits")
+    __slots__ = ("batch", "being_written", "client", "counted", "group", "live", "provisional", "runs", "splits")
 
-    def __init__(self, *, batch: int, client: str, group: str, runs: list[LeaseRun]) -> None:
+    def __init__(self, *, batch: int, client: str, group: str, runs: list[LeaseRun], counted: bool = True) -> None:
         self.batch = batch
         self.client = client
         self.group = group
         self.runs = runs
+        #: It came by its group's turn, and is counted as part of its share.
+        self.counted = counted
         #: Leases that were given an end of their own since.
         self.splits: list[LeaseRun] = []
         #: How many of its messages are still under a lease of it.

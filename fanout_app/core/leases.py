@@ -55,9 +55,16 @@ class Leases:
         self.on_overdue: Callable[[Answer], None] = lambda answer: None
 
     def hand_out(
-        self, batch: int, pull: Pull, client: Client, taken: list[tuple[PartitionQueue, list[Message]]], now: float
+        self,
+        batch: int,
+        pull: Pull,
+        client: Client,
+        taken: list[tuple[PartitionQueue, list[Message]]],
+        now: float,
+        *,
+        counted: bool = True,
     ) -> Answer:
-        """Lease what was taken to who waited for it."""
+        """Lease what was taken to who waited for it; ``counted`` as part of its group's share."""
         runs: list[LeaseRun] = []
         for partition, messages in taken:
             for count, part in _by_delivery_count(partition.ledger, messages):
@@ -80,7 +87,8 @@ class Leases:
                     self.counters.redelivered += len(part)
                 runs.append(run)
         self._holds_more_or_less(client)
-        answer = self.answers[batch] = Answer(batch=batch, client=pull.client, group=pull.group, runs=runs)
+        answer = Answer(batch=batch, client=pull.client, group=pull.group, runs=runs, counted=counted)
+        self.answers[batch] = answer
         return answer
 
     def lend(self, answer: Answer, until: float, *, being_written: bool = False) -> None:
@@ -161,8 +169,12 @@ class Leases:
             messages = self.live_messages(run)
             if messages:
                 self._take_back(run, messages, now, barred=False)
-                self.counters.released += len(messages)
-                self._came_back(run.group, len(messages))
+                self._uncount(answer, messages)
+
+    def _uncount(self, answer: Answer, messages: Sequence[Message]) -> None:
+        self.counters.released += len(messages)
+        if answer.counted:
+            self._came_back(answer.group, len(messages))
 
     def free(self, client: str, now: float) -> None:
         """The client has left: what it holds goes to the next one, uncounted."""
@@ -184,8 +196,7 @@ class Leases:
             # Shorter than the loan, and nobody has said that its client has seen it. Others first, all the same: the
             # worker that is silent may have more clients waiting.
             self._take_back(run, messages, now, barred=True)
-            self.counters.released += len(messages)
-            self._came_back(run.group, len(messages))
+            self._uncount(answer, messages)
             return
         self._clients.let_expire(self._clients[run.client], len(messages))
         self.counters.expired += len(messages)

@@ -16,12 +16,12 @@ from operator import attrgetter
 
 from fanout_app.core.ahead import Ahead, still_out
 from fanout_app.core.fresh import Fresh
+from fanout_app.core.lanes import BY_MESSAGE, Lanes
 from fanout_app.core.lease import HandedOver, LeaseRun
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.limits import Limits
 from fanout_app.core.message import Bodiless, Message, size_of
 from fanout_app.core.redelivery import Delayed, Returned, Returns, Spent
-from fanout_app.core.shares import STABLE
 from fanout_app.core.sleepers import Sleeper, Sleepers
 from fanout_app.core.witness import Candidates
 
@@ -31,10 +31,11 @@ _offset = attrgetter("offset")
 class PartitionQueue:
     """Everything this worker knows of one partition."""
 
-    def __init__(self, number: int, ledger: PartitionLedger, limits: Limits) -> None:
+    def __init__(self, number: int, ledger: PartitionLedger, limits: Limits, lanes: Lanes = BY_MESSAGE) -> None:
         self.number = number
         self.ledger = ledger
         self._limits = limits
+        self._lanes = lanes
         #: The offset that the next fetch must have been asked at.
         self.next_offset = ledger.floor
         #: Lowest offset the log still has, as far as we know.
@@ -49,7 +50,7 @@ class PartitionQueue:
         self.returned = Returns()
         #: Given up on: not handed out any more, not settled before they are where such messages go.
         self.spent: dict[int, Spent] = {}
-        self.fresh = Fresh()
+        self.fresh = Fresh(lanes)
         self._candidates = Candidates()
         #: Those handed over that no fetch has passed yet.
         self._ahead = Ahead()
@@ -199,6 +200,12 @@ class PartitionQueue:
 
     # Handing out -----------------------------------------------------------------------------------------------------
 
+    def lay(self, lanes: Lanes) -> None:
+        """Let messages that wait do so in these lanes from now on."""
+        self._lanes = lanes
+        self.fresh.lay(lanes)
+        self.returned.lay(lanes)
+
     def alone(self, offset: int) -> bool:
         """Whether the next delivery of a message is to be the only one of its answer."""
         return self.ledger.delivery_count(offset) >= self._limits.alone_from
@@ -211,7 +218,7 @@ class PartitionQueue:
 
     def give_back(self, message: Message, *, barred: str | None, until: float, group: str = "") -> None:
         """Make a message ready for the next client. ``group`` is that of the client which failed it."""
-        self.returned.add(Returned(message, barred, until, group not in ("", STABLE)))
+        self.returned.add(Returned(message, barred, until, group), self._lanes.of_failed(message, group))
 
     def give_up_on(self, message: Message, delivery_count: int, reason: str, client: str) -> None:
         """Nobody is to have this message again."""
@@ -261,6 +268,6 @@ class PartitionQueue:
         self.sleepers = Sleepers()
         self.returned = Returns()
         self.spent.clear()
-        self.fresh = Fresh()
+        self.fresh = Fresh(self._lanes)
         self._ahead = Ahead()
         self.bytes_held = 0

@@ -7,9 +7,10 @@ to be handed out alone is the first thing or it waits for the next pull.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from fanout_app.core.lanes import Lane
 from fanout_app.core.message import Message, size_of
 from fanout_app.core.partition import PartitionQueue
 
@@ -25,12 +26,17 @@ class Wish(NamedTuple):
     room: int
     #: Another client could take what this one is barred from.
     others_wait: bool
-    #: It may have what is for the baseline.
-    stable: bool
+    #: Those it may take from. What nobody has failed yet is taken from the last one only.
+    lanes: tuple[Lane, ...]
 
 
-def has_something(partition: PartitionQueue) -> bool:
-    return not partition.suspended and bool(partition.fresh or partition.returned)
+def lanes_with_something(partitions: Iterable[PartitionQueue]) -> set[Lane]:
+    """The lanes in which something waits that could be handed out."""
+    there: set[Lane] = set()
+    for partition in partitions:
+        if not partition.suspended:
+            there.update(partition.fresh.lanes, partition.returned.lanes)
+    return there
 
 
 def pick(partitions: Mapping[int, PartitionQueue], turn: deque[int], wish: Wish, now: float) -> Picked:
@@ -44,7 +50,7 @@ def pick(partitions: Mapping[int, PartitionQueue], turn: deque[int], wish: Wish,
                 now,
                 limit,
                 room,
-                stable=wish.stable,
+                lanes=wish.lanes,
                 first=not picked,
                 others_wait=wish.others_wait,
                 alone=partition.alone,
@@ -61,7 +67,7 @@ def pick(partitions: Mapping[int, PartitionQueue], turn: deque[int], wish: Wish,
         partition = partitions[turn[0]]
         turn.rotate(-1)
         if partition.fresh and not partition.suspended:
-            messages = partition.fresh.take(limit, room, first=not picked)
+            messages = partition.fresh.take(limit, room, lane=wish.lanes[-1], first=not picked)
             if messages:
                 picked.append((partition, messages))
                 limit -= len(messages)

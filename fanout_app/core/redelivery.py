@@ -8,12 +8,12 @@ to a client of the baseline, as long as that is served.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
+from fanout_app.core.lanes import Lane, Lanes
 from fanout_app.core.message import Message, size_of
 
 _offset = attrgetter("offset")
@@ -44,8 +44,8 @@ class Returned:
     barred: str | None
     #: Until then the barred client does not get it even if nobody else waits.
     barred_until: float
-    #: It is for a client of the baseline, if there are any.
-    for_stable: bool = False
+    #: That of the client which failed it; empty if nobody did.
+    group: str = ""
 
 
 class Delayed(NamedTuple):
@@ -165,30 +165,54 @@ class _Heap:
 
 
 class Returns:
-    """Messages to be delivered again, lowest offset first. As a collection it is that of their offsets."""
+    """Messages to be delivered again, lowest offset first in a lane. As a collection it is that of their offsets."""
 
     def __init__(self) -> None:
-        self._for_stable = _Heap()
-        self._for_all = _Heap()
+        #: None of them is empty.
+        self._heaps: dict[Lane, _Heap] = {}
+        self._lane_of: dict[int, Lane] = {}
 
     def __len__(self) -> int:
-        return len(self._for_stable) + len(self._for_all)
+        return len(self._lane_of)
 
     def __contains__(self, offset: object) -> bool:
-        return isinstance(offset, int) and self.get(offset) is not None
+        return offset in self._lane_of
 
     def __iter__(self) -> Iterator[int]:
-        return chain(self._for_stable, self._for_all)
+        return iter(self._lane_of)
+
+    @property
+    def lanes(self) -> Collection[Lane]:
+        """Those in which something waits."""
+        return self._heaps.keys()
 
     def get(self, offset: int) -> Returned | None:
-        return self._for_stable.get(offset) or self._for_all.get(offset)
+        return self._heaps[self._lane_of[offset]].get(offset) if offset in self._lane_of else None
 
-    def add(self, entry: Returned) -> None:
-        (self._for_stable if entry.for_stable else self._for_all).add(entry)
+    def add(self, entry: Returned, lane: Lane = None) -> None:
+        self._lane_of[entry.message.offset] = lane
+        heap = self._heaps.get(lane)
+        if heap is None:
+            heap = self._heaps[lane] = _Heap()
+        heap.add(entry)
+
+    def lay(self, lanes: Lanes) -> None:
+        """Let messages wait in these lanes from now on."""
+        entries = [heap.get(offset) for heap in self._heaps.values() for offset in heap]
+        self._heaps.clear()
+        for entry in entries:
+            if entry is not None:
+                self.add(entry, lanes.of_failed(entry.message, entry.group))
 
     def discard(self, offset: int) -> Message | None:
         """Take this one out, if it is there."""
-        return self._for_stable.discard(offset) or self._for_all.discard(offset)
+        if offset not in self._lane_of:
+            return None
+        lane = self._lane_of.pop(offset)
+        message = self._heaps[lane].discard(offset)
+        if not self._heaps[lane]:
+            del self._heaps[lane]
+        return message
 
     def take(
         self,
@@ -197,25 +221,29 @@ class Returns:
         limit: int,
         room: int,
         *,
-        stable: bool = True,
+        lanes: Collection[Lane] = (None,),
         first: bool = True,
         others_wait: bool = False,
         alone: Callable[[int], bool] = lambda offset: False,
     ) -> list[Message]:
         """Up to ``limit`` messages of up to ``room`` bytes in all that this client may have, ascending by offset.
 
-        ``stable``: it may have those that are for the baseline, too, and is given these first. Where these are the
-        ``first`` ones of an answer, one is taken however large it is, and one that is to be handed out ``alone`` is all
-        that is taken. ``others_wait`` says that another client could take what this one is barred from.
+        They come from these lanes, first those of the first one. Where they are the ``first`` ones of an answer, one is
+        taken however large it is, and one that is to be handed out ``alone`` is all that is taken. ``others_wait`` says
+        that another client could take what this one is barred from.
         """
         taken: list[Message] = []
-        for heap in (self._for_stable, self._for_all) if stable else (self._for_all,):
-            if len(heap) and len(taken) < limit and not (taken and alone(taken[0].offset)):
-                more = heap.take(
-                    client, now, limit - len(taken), room, first=first, others_wait=others_wait, alone=alone
-                )
-                taken += more
-                room -= sum(map(size_of, more))
-                first = first and not taken
+        for lane in lanes:
+            heap = self._heaps.get(lane)
+            if heap is None or len(taken) == limit or (taken and alone(taken[0].offset)):
+                continue
+            more = heap.take(client, now, limit - len(taken), room, first=first, others_wait=others_wait, alone=alone)
+            for message in more:
+                del self._lane_of[message.offset]
+            if not heap:
+                del self._heaps[lane]
+            taken += more
+            room -= sum(map(size_of, more))
+            first = first and not taken
         # One run of leases is looked up by offset.
         return sorted(taken, key=_offset)

@@ -94,3 +94,31 @@ class Rotation:
 
     def _out_of_ring(self, client: str) -> None:
         del self._ring[bisect_left(self._ring, self._joined[client])]
+
+
+class Rotations:
+    """One rotation a group."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, Rotation] = {}
+
+    def of(self, group: str) -> Rotation:
+        rotation = self._of.get(group)
+        if rotation is None:
+            rotation = self._of[group] = Rotation()
+        return rotation
+
+    def waiting(self) -> list[str]:
+        """The groups in which somebody can be served."""
+        return [group for group, rotation in self._of.items() if rotation]
+
+    def bench(self, client: str, benched: bool) -> None:
+        for rotation in self._of.values():
+            if benched:
+                rotation.bench(client)
+            else:
+                rotation.unbench(client)
+
+    def leave(self, client: str) -> None:
+        for rotation in self._of.values():
+            rotation.leave(client)

@@ -15,6 +15,7 @@ from fanout_app.core.requests import LeaseRef, SettleOutcome
 from fanout_app.core.settling import Settling
 from properties.naive_queue import NaivePartition, Place
 from properties.naive_settling import Outcome
+from properties.naive_shares import key_of
 from support.messages import FakeMessage
 
 NUMBERS = (0, 1)
@@ -26,6 +27,8 @@ WEIGHTS = (
     {"stable": 60, "canary": 40},
     {"stable": 0, "canary": 1},
     {"stable": 0, "canary": 0},
+    {"stable": 50, "canary": 30, "other": 20},
+    {"canary": 1, "other": 1},
 )
 
 numbers = st.sampled_from(NUMBERS)
@@ -102,7 +105,12 @@ class Log:
 
     def read(self, asked: int, after: int) -> tuple[list[FakeMessage], dict[int, int]]:
         sizes = {o: size for o in range(asked, after) if (size := self.sizes[o]) is not None}
-        return [FakeMessage(offset, b"x" * size) for offset, size in sizes.items()], sizes
+        return [message(offset, size) for offset, size in sizes.items()], sizes
+
+
+def message(offset: int, size: int) -> FakeMessage:
+    key = key_of(offset, size)
+    return FakeMessage(offset, b"x" * (size - len(key or b"")), key)
 
 
 def places_of(partition: PartitionQueue) -> dict[int, tuple[Place, str | None, int]]:

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
-from fractions import Fraction
-from math import floor
 
 from fanout_app.core.requests import LeaseRef, Pull
+from properties.naive_shares import LanesTaken, NaiveShares, key_of
 
 TTL = 10.0
-CREDIT = 100
 CLIENT_LIMIT = 4
 HOARDING = 5
 OTHER_CLIENT_WAIT = 1.0
@@ -104,8 +101,8 @@ class NaivePartition:
         below = [offset for offset in self.last_of_fetches if offset < self.floor()]
         return max([*below, *([] if self.witness is None else [self.witness])], default=None)
 
-    def at(self, place: Place) -> list[int]:
-        return sorted(offset for offset, held in self.held.items() if held.place is place)
+    def at(self, *places: Place) -> list[int]:
+        return sorted(offset for offset, held in self.held.items() if held.place in places)
 
 
 @dataclass(slots=True)
@@ -125,18 +122,19 @@ class NaiveClient:
 class NaiveBatch:
     client: str
     refs: list[LeaseRef]
+    #: It came by its group's turn.
+    counted: bool = False
 
 
-class NaiveQueue:
+class NaiveQueue(NaiveShares):
     def __init__(self, batches: itertools.count[int]) -> None:
+        super().__init__()
         self.partitions: dict[int, NaivePartition] = {}
         self.turn: list[int] = []
         self.clients: dict[str, NaiveClient] = {}
         self.pulls: dict[int, Pull] = {}
-        self.weights = {"stable": 100}
-        #: What counts of them, since when, and what each group is owed by it, in messages.
-        self.shares: dict[str, int] = {}
-        self.owed: dict[str, Fraction] = {}
+        #: The groups, in the order in which they came first.
+        self.came: list[str] = []
         self.paused = False
         self.last_served: dict[str, int] = {}
         self.batches: dict[int, NaiveBatch] = {}
@@ -214,6 +212,13 @@ class NaiveQueue:
     def allowance(self, client: str) -> int:
         return (1 if self.clients[client].slowed else CLIENT_LIMIT) - self.held_by(client)
 
+    def groups_alive(self, now: float) -> set[str]:
+        return {client.group for client in self.clients.values() if self.alive(client, now)}
+
+    def lane_at(self, partition: NaivePartition, offset: int) -> str | None:
+        held = partition.held[offset]
+        return self.lane_of(key_of(offset, held.size), held.group)
+
     def servable(self) -> list[tuple[str, str]]:
         """(client, group) of whoever waits and may be given something."""
         return [
@@ -235,60 +240,12 @@ class NaiveQueue:
         if pull.group not in known.joined:
             known.joined[pull.group] = next(self._joins)
         self.pulls[number] = pull
+        if pull.group not in self.came:
+            self.came.append(pull.group)
 
     def cancel_pull(self, number: int, now: float) -> None:
         if number in self.pulls:
             self.clients[self.pulls.pop(number).client].seen = now
-
-    # Shares ----------------------------------------------------------------------------------------------------------
-
-    def present(self, now: float, *also: str) -> dict[str, int]:
-        """A share goes over to stable, and to nobody else."""
-        alive = {client.group for client in self.clients.values() if self.alive(client, now)} | set(also)
-        if not any(self.weights.values()):
-            return {}
-        there = {group: weight for group, weight in self.weights.items() if weight and group in alive}
-        if not there:
-            return {"stable": 1}
-        there.pop("stable", None)
-        gone_over = sum(self.weights.values()) - sum(there.values())
-        return {**there, "stable": gone_over} if gone_over else there
-
-    def look_at_shares(self, now: float) -> None:
-        shares = self.present(now)
-        if shares != self.shares:
-            self.shares, self.owed = shares, {group: Fraction(0) for group in shares}
-
-    def share(self, group: str) -> Fraction:
-        return Fraction(self.shares[group], sum(self.shares.values()))
-
-    def turns(self) -> list[str]:
-        """A message is due to another group than stable when it brings that nearer to what it is owed."""
-        waiting = {group for _, group in self.servable()}
-        if len(self.shares) == 1:
-            return [group for group in self.shares if group in waiting]
-        if "stable" not in self.shares:
-            first = max(self.shares, key=lambda group: self.owed[group] + self.share(group), default="")
-            return [first] if first in waiting else []
-        due = [g for g in self.shares if g != "stable" and self.owed[g] + self.share(g) > Fraction(1, 2)]
-        due.sort(key=lambda group: -self.owed[group] - self.share(group))
-        return [group for group in (*due, "stable") if group in waiting]
-
-    def most(self, group: str) -> int:
-        if group == "stable" or "stable" not in self.shares:
-            return 1_000_000
-        return max(1, floor(self.owed[group] + self.share(group) + Fraction(1, 2)))
-
-    def had(self, group: str, messages: int, waiting: Collection[str]) -> None:
-        for other in self.shares:
-            self.owed[other] += messages * self.share(other) - (messages if other == group else 0)
-            if other not in waiting:
-                self.owed[other] = min(self.owed[other], Fraction(CREDIT))
-
-    def had_not(self, group: str, messages: int) -> None:
-        if group in self.shares:
-            for other in self.shares:
-                self.owed[other] -= messages * self.share(other) - (messages if other == group else 0)
 
     # Handing out -----------------------------------------------------------------------------------------------------
 
@@ -302,21 +259,27 @@ class NaiveQueue:
 
     def _serve_next(self, now: float) -> tuple[int, list[LeaseRef]] | None:
         self.look_at_shares(now)
-        waiting = {group for _, group in self.servable()}
-        for group in self.turns():
-            handout = self._serve_one(group, now)
+        waiting = sorted({group for _, group in self.servable()}, key=self.came.index)
+        for group in waiting if self.by == "key" else ():
+            handout = self._serve_one(group, (group,), 1_000_000, now)
             if handout is not None:
+                return handout
+        for group in self.turns():
+            lanes = ("stable", None) if self.by == "message" and group == "stable" else (None,)
+            handout = self._serve_one(group, lanes, self.most(group), now)
+            if handout is not None:
+                self.batches[handout[1][0].batch].counted = True
                 self.had(group, len(handout[1]), waiting)
                 return handout
         return None
 
-    def _serve_one(self, group: str, now: float) -> tuple[int, list[LeaseRef]] | None:
+    def _serve_one(self, group: str, lanes: LanesTaken, most: int, now: float) -> tuple[int, list[LeaseRef]] | None:
         last = self.last_served.get(group, 0)
         waiting = [self.clients[name] for name, wanted in self.servable() if wanted == group]
         for client in sorted(waiting, key=lambda c: (c.joined[group] <= last, c.joined[group])):
             number = min(self.waits(client.name, group))
             pull = self.pulls[number]
-            taken = self._take(pull, now)
+            taken = self._take(pull, lanes, most, now)
             if taken:
                 del self.pulls[number]
                 client.seen = now
@@ -324,8 +287,8 @@ class NaiveQueue:
                 return number, self._lease(pull, taken, now)
         return None
 
-    def _take(self, pull: Pull, now: float) -> list[tuple[int, int]]:
-        limit = min(pull.max_messages, self.allowance(pull.client), self.most(pull.group))
+    def _take(self, pull: Pull, lanes: LanesTaken, most: int, now: float) -> list[tuple[int, int]]:
+        limit = min(pull.max_messages, self.allowance(pull.client), most)
         room = pull.max_bytes
         taken: list[tuple[int, int]] = []
         over = False
@@ -344,27 +307,23 @@ class NaiveQueue:
 
         for number, partition in self.partitions.items():
             if not partition.suspended:
-                for of_canary in (True, False):
-                    offsets = [o for o in partition.at(Place.RETURNED) if self.is_for_stable(partition, o) == of_canary]
+                for lane in lanes:
+                    offsets = [o for o in partition.at(Place.RETURNED) if self.lane_at(partition, o) == lane]
                     take_from(number, [o for o in offsets if self._may_have(partition, o, pull, now)])
         for number in list(self.turn):
             if over or len(taken) == limit or (taken and room <= 0):
                 break
             self.turn.remove(number)
             self.turn.append(number)
-            if not self.partitions[number].suspended:
-                take_from(number, self.partitions[number].at(Place.FRESH))
+            partition = self.partitions[number]
+            if not partition.suspended:
+                fresh = partition.at(Place.FRESH)
+                take_from(number, [offset for offset in fresh if self.lane_at(partition, offset) in lanes])
         return taken
 
     def _may_have(self, partition: NaivePartition, offset: int, pull: Pull, now: float) -> bool:
         held = partition.held[offset]
-        if self.is_for_stable(partition, offset) and "stable" in self.shares and pull.group != "stable":
-            return False
         return held.client != pull.client or (now >= held.at and not self.others_wait(pull.client, pull.group))
-
-    @staticmethod
-    def is_for_stable(partition: NaivePartition, offset: int) -> bool:
-        return partition.held[offset].group not in ("", "stable")
 
     def _lease(self, pull: Pull, taken: list[tuple[int, int]], now: float) -> list[LeaseRef]:
         batch = next(self._new_batch)
@@ -439,7 +398,8 @@ class NaiveQueue:
             held = self.held_in_answer(ref)
             if held is not None and held.client is not None:
                 self.clients[held.client].seen = now
-                self.had_not(held.group, 1)
+                if self.batches[batch].counted:
+                    self.had_not(held.group, 1)
                 self.take_back(held, now)
 
     def held_under(self, ref: LeaseRef) -> Held | None:

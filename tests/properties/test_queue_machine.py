@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from fanout_app.core.dispatcher import Dispatcher, Limits
+from fanout_app.core.lanes import By
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger, join
 from fanout_app.core.ledger_row import decode_row, encode_row
@@ -32,6 +33,7 @@ from properties.machine_parts import (
     delays,
     described,
     described_naively,
+    message,
     numbers,
     recent,
     records,
@@ -55,7 +57,6 @@ from properties.naive_queue import (
     Place,
 )
 from properties.naive_resting import Given, NaiveWholeQueue
-from support.messages import FakeMessage
 
 LIMITS = Limits(
     max_ack_pending=MAX_ACK_PENDING,
@@ -149,7 +150,7 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
 
     @rule(
         client=st.sampled_from(("A", "B", "C", "D", None)),
-        group=st.sampled_from(("stable", "stable", "canary")),
+        group=st.sampled_from(("stable", "stable", "canary", "other")),
         max_messages=st.sampled_from((1, 1, 2, 5)),
         max_bytes=st.sampled_from((0, 5, 1000)),
         ack_wait=waits,
@@ -178,10 +179,17 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
         self.queue.cancel_pull(number, self.now)
         self.naive.cancel_pull(number, self.now)
 
-    @rule(weights=st.sampled_from(WEIGHTS))
-    def set_weights(self, weights: dict[str, int]) -> None:
-        self.queue.weights = dict(weights)
-        self.naive.weights = dict(weights)
+    @rule(weights=st.sampled_from(WEIGHTS), by=st.sampled_from(("message", "key")))
+    def set_weights(self, weights: dict[str, int], by: By) -> None:
+        self.set_these(weights, by)
+
+    def set_these(self, weights: dict[str, int], by: By) -> None:
+        self.queue.set_weights(weights, by)
+        self.naive.weights, self.naive.by = weights, by
+
+    @rule(groups=st.sets(st.sampled_from(("stable", "canary", "other"))))
+    def others_tell_who_is_alive(self, groups: set[str]) -> None:
+        self.queue.sharing.alive_elsewhere = self.naive.alive_elsewhere = groups
 
     @rule()
     def serve(self) -> None:
@@ -197,18 +205,15 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
 
     def nothing_is_kept_from_who_waits(self) -> None:
         """The promise about redelivery, without a word about how turns are taken."""
-        turns = [] if self.naive.paused else self.naive.turns()
-        waiting = {(client, group) for client, group in self.naive.servable() if group in turns}
-        for partition in self.naive.partitions.values():
-            if partition.suspended:
-                continue
-            assert not waiting or not partition.at(Place.FRESH)
-            for offset in partition.at(Place.RETURNED):
+        naive = self.naive
+        turns = [] if naive.paused else naive.turns()
+        for partition in naive.partitions.values():
+            for offset in () if partition.suspended or naive.paused else partition.at(Place.FRESH, Place.RETURNED):
                 held = partition.held[offset]
-                may = waiting
-                if "stable" in self.naive.shares and self.naive.is_for_stable(partition, offset):
-                    may = {(client, group) for client, group in waiting if group == "stable"}
-                assert {client for client, _ in may} <= {held.client}, "another client waits for what one has failed"
+                lane = naive.lane_at(partition, offset)
+                groups = [lane] if lane and (naive.by == "key" or lane in turns) else [] if lane else turns
+                may = {client for client, group in naive.servable() if group in groups}
+                assert may <= {held.client}, "another client waits for what is there"
                 assert not may or self.now < held.at, "nobody else came, and the time is over"
 
     @rule(wish=rounds)
@@ -317,7 +322,7 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
             return
         log = self.logs[number]
         there = {"all": offsets, "first": offsets[:1], "none": []}[found]
-        bodies = {offset: FakeMessage(offset, b"x" * (log.sizes[offset] or 0)) for offset in there}
+        bodies = {offset: message(offset, log.sizes[offset] or 0) for offset in there}
         self.read_at.add(self.now)
         lost = self.queue.awake(number, era, offsets, bodies, self.now)
         assert lost == self.naive.awake(number, era, offsets, there, self.now)

@@ -16,7 +16,7 @@ class Busy:
 
     def __init__(self, weights: dict[str, int]) -> None:
         self.desk = Desk()
-        self.desk.queue.weights = weights
+        self.desk.queue.set_weights(weights)
         self.pulls = {client: self.desk.wait(client, group=group) for client, group in GROUPS.items()}
         self.held: list[LeaseRef] = []
 
@@ -48,13 +48,13 @@ def test_d08_weight_zero_gets_nothing_one_gets_its_share_and_zero_again_may_stil
     busy = Busy({"stable": 100, "canary": 0})
     assert Counter(busy.run(MESSAGES, at_once=5)) == {"A": 100, "B": 100}
 
-    busy.desk.queue.weights = {"stable": 100, "canary": 1}
+    busy.desk.queue.set_weights({"stable": 100, "canary": 1})
     served = busy.run(MESSAGES)
     assert served[:101].count("C") == 1, "its share within one round"
     assert served[101:].count("C") == 1
     assert abs(served.count("A") - served.count("B")) <= 1
 
-    busy.desk.queue.weights = {"stable": 100, "canary": 0}
+    busy.desk.queue.set_weights({"stable": 100, "canary": 0})
     assert Counter(busy.run(MESSAGES, at_once=5)) == {"A": 100, "B": 100}
     assert busy.desk.ack(*busy.held) == [Status.DONE, Status.DONE]
     assert busy.desk[0].ledger.floor == 3 * MESSAGES

@@ -26,7 +26,7 @@ class TestClientLimit:
 
     def test_it_holds_for_all_pulls_of_a_name_in_whatever_group(self) -> None:
         desk = Desk(limits=Limits(client_limit=2))
-        desk.queue.weights = {"stable": 95, "canary": 5}
+        desk.queue.set_weights({"stable": 95, "canary": 5})
         desk.fetch(*range(10))
         for group in ("stable", "stable", "canary"):
             desk.wait("A", 2, group=group)
@@ -39,7 +39,7 @@ class TestClientLimit:
 
     def test_a_new_pull_of_one_at_its_limit_waits_from_the_start(self) -> None:
         desk = Desk(limits=Limits(client_limit=1))
-        desk.queue.weights = {"canary": 1}
+        desk.queue.set_weights({"canary": 1})
         desk.fetch(0, 1)
         held = desk.pull("A")
         desk.wait("A", group="canary")

@@ -106,12 +106,12 @@ def test_dead_clients_are_forgotten() -> None:
 
 def test_only_groups_with_a_weight_are_served() -> None:
     desk = Desk()
-    desk.queue.weights = {"stable": 95, "canary": 0}
+    desk.queue.set_weights({"stable": 95, "canary": 0})
     desk.wait("C", group="canary")
     desk.wait("elsewhere", group="unheard of")
     desk.fetch(0)
     assert desk.serve() == []
-    desk.queue.weights = {"stable": 0, "canary": 5}
+    desk.queue.set_weights({"stable": 0, "canary": 5})
     assert desk.serve() == [("C", [0])]
 
 
