@@ -14,6 +14,8 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from fanout_app import canary
+from fanout_app.canary import Canary
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.redelivery import Backoff
 from fanout_app.departure import Departure
@@ -100,6 +102,7 @@ class Fanout(faust.App):
         self.membership = Membership(options.session_timeout, lambda: self.consumer.confirmed_at)
         self._zookeeper = Session(options.zookeepers, options.zookeeper_timeout) if options.zookeepers else None
         self.leading = self.runtime.leading = self._new_leading()
+        self.canary = self.runtime.canary = self._new_canary()
         super().__init__(options.name, **settings(options, prepared))
         self.source_topic = self.topic(options.topic, key_type=bytes, value_type=bytes, value_serializer="raw")
         self.changelog_topic = self.topic(
@@ -161,6 +164,20 @@ class Fanout(faust.App):
         self.cluster.epochs = leading.epochs
         return leading
 
+    def _new_canary(self) -> Canary:
+        shares = Canary(
+            self.options.id,
+            self.options.topic,
+            self.leading,
+            # As what is paused, it has to outlast the lease keys of the day.
+            partial(self.cluster.writer.write, sealed=False),
+            apply=self.runtime.share,
+            on_fault=self._on_fault,
+        )
+        self.cluster.feed.on(canary.KEY, lambda record: shares.hear(record.value), sealed=False)
+        self.leading.on_heard = lambda leader, me: shares.hear_leader(leader, me=me)
+        return shares
+
     # Life ------------------------------------------------------------------------------------------------------------
 
     async def on_start(self) -> None:
@@ -200,6 +217,7 @@ class Fanout(faust.App):
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
         self.cluster.start()
         self.leading.start()
+        self.canary.start()
 
     async def depart(self) -> None:
         """The stop that was asked for, up to where nothing but stopping is left. Not before the first start."""
@@ -219,6 +237,7 @@ class Fanout(faust.App):
         await self.cluster.leave()
         await super().on_stop()
         await self._tasks.stop()
+        await self.canary.stop()
         await self.runtime.stop()
         await self.cluster.stop()
         await self._log.stop()

@@ -67,6 +67,8 @@ class Leading:
         self._unheard_since: float | None = None
         #: Whom the log named as the leader last.
         self._announced = ""
+        #: Told of every record of the leader that counts, and whether it is this worker's own.
+        self.on_heard: Callable[[Leader, bool], None] = lambda leader, me: None
 
     # What others ask -------------------------------------------------------------------------------------------------
 
@@ -95,6 +97,11 @@ class Leading:
         if epoch is None or address is None or not self.may_act():
             return None
         return Leader(worker=self._me, address=address, epoch=epoch)
+
+    @property
+    def acting_in(self) -> int | None:
+        """The epoch in which this worker may act as the leader at this moment."""
+        return self._leadership.epoch if self.may_act() else None
 
     @property
     def changes(self) -> int:
@@ -135,7 +142,9 @@ class Leading:
             return
         if not self._following.heard(received, leader):
             logger.debug("a record of epoch %d, which is over", leader.epoch)
-        elif leader.worker != self._announced:
+            return
+        self.on_heard(leader, leader.worker == self._me)
+        if leader.worker != self._announced:
             self._announced = leader.worker
             whose = "this worker" if leader.worker == self._me else f"worker {leader.worker} at {leader.address}"
             logger.info("%s leads, epoch %d", whose, leader.epoch)

@@ -16,11 +16,15 @@ from typing import Any
 
 from fanout_app import overview
 from fanout_app.assignment import Assignment
+from fanout_app.canary import Canary
+from fanout_app.cluster import leader_only
 from fanout_app.cluster.exchange import Exchange
 from fanout_app.cluster.frames import Wish
+from fanout_app.cluster.leader_only import LeaderOnly
 from fanout_app.cluster.overall import Overall, answerers
 from fanout_app.cluster.ports import Render
 from fanout_app.cluster.relayed import Relayed
+from fanout_app.core.canary import CanaryState
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.parked import Parked
@@ -57,6 +61,9 @@ class Runtime:
     commit: GroupCommit
     #: Who leads; there before anybody asks.
     leading: Leading
+    #: What shares the groups have; there before anybody asks.
+    canary: Canary
+    leader_only: LeaderOnly
     parked: Parked
     _assignment: Assignment
     _fetches: Fetches
@@ -122,8 +129,15 @@ class Runtime:
             generation=lambda: self.generation,
             waiting=self.waiting,
             render=render,
-            answerers=answerers(self),
+            answerers={**answerers(self), leader_only.QUESTION: leader_only.answerer(self.canary)},
             tasks=self._tasks,
+        )
+        self.leader_only = LeaderOnly(
+            self.worker,
+            self.canary,
+            self.exchange.gathering,
+            leader=self.leading.leader,
+            peers=lambda: self.exchange.peers,
         )
         self.overall = Overall(self, self.exchange.gathering, self.exchange.routes)
         self._tasks.start(self.exchange.keep_telling(), "telling")
@@ -279,6 +293,14 @@ class Runtime:
         """Before the first partition: somebody paused this id and topic, and nobody has resumed it."""
         self.dispatcher.paused = True
         logger.warning("paused since before this start: nothing is handed out until it is resumed")
+
+    def share(self, state: CanaryState) -> None:
+        """These are the shares of the groups from now on, whoever has set them."""
+        shares = ", ".join(f"{group} {weight}" for group, weight in state.weights.items())
+        logger.info("shares by %s: %s", state.by, shares)
+        self.dispatcher.set_weights(state.weights, state.by)
+        self._take_more()
+        self._serve()
 
     async def seek(self, partition: int | None, to: SeekTo, *, force: bool) -> dict[int, int]:
         """See `Assignment.seek`."""

@@ -14,7 +14,14 @@ import msgspec
 from fanout_app.cluster.frames import Question, Reply
 from fanout_app.cluster.pending import Pending
 from fanout_app.cluster.ports import Peer
-from fanout_app.core.errors import FanoutError, LeasesLiveError, NotOwnedError, UnavailableError
+from fanout_app.core.errors import (
+    FanoutError,
+    LeasesLiveError,
+    NotOwnedError,
+    OutdatedError,
+    RefusedError,
+    UnavailableError,
+)
 from fanout_app.tasks import Tasks
 
 #: Seconds that a worker has to answer a question about itself.
@@ -23,6 +30,8 @@ _ANSWER_IN = 2.0
 _ERRORS: dict[str, type[FanoutError]] = {
     "leases-live": LeasesLiveError,
     "not-owned": NotOwnedError,
+    "outdated": OutdatedError,
+    "refused": RefusedError,
     "unavailable": UnavailableError,
 }
 
@@ -54,7 +63,7 @@ class Gathering:
 
         Raises:
             UnavailableError: none came in time.
-            LeasesLiveError, NotOwnedError: as that worker says.
+            LeasesLiveError, NotOwnedError, OutdatedError, RefusedError: as that worker says.
         """
         asked = msgspec.msgpack.encode(how)
         told = await self._pending.ask(peer, lambda number: Question(number, what, asked), within)

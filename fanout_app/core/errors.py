@@ -29,3 +29,11 @@ class NotOwnedError(FanoutError):
 
 class UnavailableError(FanoutError):
     """Kafka does not take or does not answer what this needs; the same may go well a moment later."""
+
+
+class RefusedError(FanoutError):
+    """A wish that makes no sense as things are. The text begins with the field that is at fault and a colon."""
+
+
+class OutdatedError(FanoutError):
+    """Somebody else has changed it since it was read."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from fanout_app.cluster.frames import Wish
+from fanout_app.cluster.leader_only import LeaderOnly
 from fanout_app.cluster.overall import Overall
 from fanout_app.cluster.relayed import Relayed
+from fanout_app.core.canary import CanaryState
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.following import Leader
 from fanout_app.core.lease import Answer
@@ -27,6 +29,13 @@ class Leading(Protocol):
 
     def may_act(self) -> bool:
         """Whether this worker may act as the leader at this moment."""
+
+
+class Canary(Protocol):
+    """What shares the groups have."""
+
+    @property
+    def state(self) -> CanaryState: ...
 
 
 class Runtime(Protocol):
@@ -90,6 +99,12 @@ class Runtime(Protocol):
 
     async def resume(self) -> None:
         """Raises UnavailableError as `pause` does."""
+
+    @property
+    def canary(self) -> Canary: ...
+    @property
+    def leader_only(self) -> LeaderOnly:
+        """For what no worker but the leader changes."""
 
     @property
     def overall(self) -> Overall:

@@ -30,6 +30,7 @@ class Kind(Enum):
     LEASES_LIVE = ("leases-live", 409, "Leases are live")
     GONE = ("gone", 410, "The message is gone")
     PRECONDITION_FAILED = ("precondition-failed", 412, "Somebody else changed it first")
+    PRECONDITION_REQUIRED = ("precondition-failed", 428, "Say which version this is a change of")
     TOO_LARGE = ("too-large", 413, "The request is too large")
     TOO_MANY_WAITING = ("too-many-waiting", 429, "Too many pulls wait")
     MOVING = ("moving", 503, "The partition is moving to another worker")

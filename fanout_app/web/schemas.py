@@ -126,3 +126,42 @@ class SeekBody(Struct, forbid_unknown_fields=True):
     to: Literal["earliest", "latest"] | Offset | SeekTime
     partition: Annotated[int, Meta(ge=0, le=(1 << 31) - 1)] | UnsetType = UNSET
     force: bool = False
+
+
+Weight = Annotated[int, Meta(ge=0, le=1_000_000)]
+#: An hour at most: what is kept of it is in memory.
+WindowMs = Annotated[int, Meta(ge=1000, le=3_600_000)]
+HoldMs = Annotated[int, Meta(ge=0, le=30 * 86_400_000)]
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+#: So many times as much.
+Times = Annotated[float, Meta(ge=1, le=1_000_000)]
+
+
+class GuardBody(Struct, forbid_unknown_fields=True):
+    """Its defaults are those of `fanout_app.core.canary.Guard`; a limit that is null is none."""
+
+    window_ms: WindowMs | UnsetType = UNSET
+    min_samples: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
+    max_failure_ratio: Ratio | UnsetType | None = UNSET
+    max_ratio_over_stable: Times | UnsetType | None = UNSET
+    max_p99_over_stable: Times | UnsetType | None = UNSET
+
+
+class StepBody(Struct, forbid_unknown_fields=True):
+    weight: Weight
+    hold_ms: HoldMs
+
+
+class CanaryBody(Struct, forbid_unknown_fields=True):
+    """All that is to hold; what is left out has its default."""
+
+    weights: dict[str, Weight] | UnsetType = UNSET
+    by: Literal["message", "key"] = "message"
+    group: str | None = None
+    guard: GuardBody | None = None
+    steps: Annotated[list[StepBody], Meta(max_length=100)] = []
+
+
+class GroupBody(Struct, forbid_unknown_fields=True):
+    #: None: the only one beside ``stable``.
+    group: str | None = None

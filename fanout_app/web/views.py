@@ -13,6 +13,7 @@ from fanout_app.web.ports import Runtime
 from fanout_app.web.problems import Kind, Problem
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.unbroken import Unbroken
+from fanout_app.web.views_canary import CanaryViews
 from fanout_app.web.views_control import ControlViews
 from fanout_app.web.views_leases import LeaseViews
 from fanout_app.web.views_messages import MessageViews
@@ -62,8 +63,9 @@ def install(
     operations = OperationViews(runtime, render_metrics)
     control = ControlViews(runtime, unbroken)
     parked = ParkedViews(runtime, unbroken)
+    canary = CanaryViews(runtime, unbroken)
     for_clients = tuple(_of_clients(messages, leases))
-    for_operators = tuple(_of_operators(operations, leases, control, parked))
+    for_operators = tuple(_of_operators(operations, leases, control, parked, canary))
     for_workers = tuple(_of_workers(link))
     for_all = (*_of_health(operations), Row("*", rf"/{_REST}", unserved, Access.TOKEN))
     gate = gate or Gate(None)
@@ -106,7 +108,7 @@ def _of_clients(messages: MessageViews, leases: LeaseViews) -> Iterable[Row]:
 
 
 def _of_operators(
-    operations: OperationViews, leases: LeaseViews, control: ControlViews, parked: ParkedViews
+    operations: OperationViews, leases: LeaseViews, control: ControlViews, parked: ParkedViews, canary: CanaryViews
 ) -> Iterable[Row]:
     """What tells how the work goes is of role metrics; what shows messages or leases, or changes anything, of admin."""
     return (
@@ -119,6 +121,10 @@ def _of_operators(
         Row("POST", "/v1/pause", control.pause, Access.ADMIN),
         Row("POST", "/v1/resume", control.resume, Access.ADMIN),
         Row("POST", "/v1/seek", control.seek, Access.ADMIN),
+        Row("GET", "/v1/canary", canary.show, Access.METRICS),
+        Row("PUT", "/v1/canary", canary.put, Access.ADMIN),
+        Row("POST", "/v1/canary/promote", canary.promote, Access.ADMIN),
+        Row("POST", "/v1/canary/rollback", canary.rollback, Access.ADMIN),
         Row("GET", "/v1/status", operations.status, Access.METRICS),
         Row("GET", "/v1/partitions", operations.partitions, Access.METRICS),
         Row("GET", "/v1/workers", operations.workers, Access.METRICS),

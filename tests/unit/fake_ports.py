@@ -7,15 +7,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 from fanout_app.assignment import Assignment
+from fanout_app.canary import Canary
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.ledger import LedgerSnapshot, join
 from fanout_app.core.message import Message
 from fanout_app.core.requests import Pull, SeekTo
 from fanout_app.core.start import Start
 from fanout_app.group_commit import GroupCommit
+from fanout_app.runtime import Runtime
 from fanout_app.tasks import Tasks
 from support.eventually import eventually
 from support.messages import messages
@@ -256,3 +259,16 @@ class Worker:
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop turn until this is so."""
     await eventually(condition, LONG, 0.002)
+
+
+def without_leader(runtime: Runtime) -> None:
+    """Of this worker's cluster nobody leads, and the shares of groups are those of the beginning."""
+    runtime.leading = cast(Any, SimpleNamespace(leader=lambda: None, acting_in=None))
+
+    async def write(key: str, value: bytes) -> None:
+        raise AssertionError("who does not lead writes nothing")
+
+    def fail(error: BaseException) -> None:
+        raise error
+
+    runtime.canary = Canary(runtime.id, runtime.topic, runtime.leading, write, apply=runtime.share, on_fault=fail)

@@ -11,7 +11,7 @@ from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty, Entry, LeaseRef, Pull, Settle, SettleOutcome
 from fanout_app.options import from_environment
 from fanout_app.runtime import Runtime
-from unit.fake_ports import LONG, FakeKafka, FakeTerms, fetch
+from unit.fake_ports import LONG, FakeKafka, FakeTerms, fetch, without_leader
 
 
 class Scene:
@@ -22,6 +22,7 @@ class Scene:
         self.terms = FakeTerms()
         self.faults: list[BaseException] = []
         self.runtime = Runtime(from_environment(), worker="w", limits=limits)
+        without_leader(self.runtime)
         self.runtime.connect(
             source=self.kafka,
             starts=self.kafka,

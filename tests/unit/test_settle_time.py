@@ -17,6 +17,7 @@ from fanout_app.core.start import Start
 from fanout_app.options import from_environment
 from fanout_app.runtime import Runtime
 from support.messages import messages
+from unit.fake_ports import without_leader
 
 PARTITIONS = 4
 #: Instead of the 5 s. One wait for each thing that hangs would be five times that.
@@ -66,6 +67,7 @@ async def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
     monkeypatch.setenv("FANOUT_TOPIC", "t")
     monkeypatch.setattr("fanout_app.settles.MOVING", AT_MOST)
     runtime, kafka = Runtime(from_environment(), worker="w", limits=Limits()), Hanging()
+    without_leader(runtime)
     unused: Any = Mock()
     connected: Any = kafka
     runtime.connect(

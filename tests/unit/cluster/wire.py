@@ -16,7 +16,7 @@ from fanout_app.core.lease import Answer
 from fanout_app.core.requests import BatchRef, Empty, Entry, LeaseRef, Pull, Settle, SettleOutcome
 from fanout_app.options import from_environment
 from fanout_app.runtime import Runtime
-from unit.fake_ports import LONG, FakeKafka, FakeTerms, fetch
+from unit.fake_ports import LONG, FakeKafka, FakeTerms, fetch, without_leader
 
 _codec: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(Frame)
 
@@ -77,6 +77,7 @@ class Member:
         self.terms = FakeTerms()
         self.faults: list[BaseException] = []
         self.runtime = Runtime(from_environment(), worker=name, limits=limits or Limits())
+        without_leader(self.runtime)
         self.runtime.connect(
             source=self.kafka, starts=self.kafka, terms=self.terms, store=self.kafka, bodies=self.kafka,
             dead_letters=self.kafka, switch=self.kafka, render=_rendered, on_fault=self.faults.append,

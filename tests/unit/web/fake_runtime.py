@@ -11,11 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from fanout_app import overview
+from fanout_app.canary import Canary
 from fanout_app.cluster.frames import Wish
 from fanout_app.cluster.gathering import Gathering
+from fanout_app.cluster.leader_only import LeaderOnly
 from fanout_app.cluster.overall import Overall
 from fanout_app.cluster.relayed import Relayed
 from fanout_app.cluster.routes import Routes
+from fanout_app.core.canary import CanaryState
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.errors import LeasesLiveError, NotOwnedError
 from fanout_app.core.following import Leader
@@ -61,6 +64,16 @@ class FakeLeading:
     def may_act(self) -> bool:
         return self.acting
 
+    @property
+    def acting_in(self) -> int | None:
+        return self.epoch if self.acting else None
+
+    def lead(self, canary: Canary) -> None:
+        """The worker of the test leads, in epoch 7, and has read all that there is."""
+        self.led_by = Leader(worker=FakeRuntime.worker, address="http://127.0.0.1:1", epoch=7)
+        self.acting, self.epoch = True, 7
+        canary.hear_leader(self.led_by, me=True)
+
 
 class FakeRuntime:
     """A runtime whose time stands still until it is moved; a pull that is to wait does so until it is woken."""
@@ -91,6 +104,10 @@ class FakeRuntime:
         alone = Gathering(lambda: [], {}, Tasks(_raise))
         self.exchange: Any = SimpleNamespace(peers=[], asking=SimpleNamespace(relayed=0, returned=0))
         self.overall = Overall(self, alone, Routes(self.dispatcher, lambda: 1))
+        self.canary = Canary(self.id, self.topic, self.leading, self._write, apply=self.share, on_fault=_raise)
+        self.leader_only = LeaderOnly(
+            self.worker, self.canary, alone, leader=self.leading.leader, peers=lambda: self.exchange.peers
+        )
 
     # What a test does ------------------------------------------------------------------------------------------------
 
@@ -250,6 +267,14 @@ class FakeRuntime:
             and run.delivered_at <= self.clock - min_age
         ]
         return sorted(leases, key=lambda lease: lease.delivered_at)[:limit]
+
+    def share(self, state: CanaryState) -> None:
+        self.dispatcher.set_weights(state.weights, state.by)
+        self._serve()
+
+    async def _write(self, key: str, value: bytes) -> None:
+        await self._asked_kafka()
+        self.canary.hear(value)
 
     async def _asked_kafka(self) -> None:
         if self.kafka is not None:

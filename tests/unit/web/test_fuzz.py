@@ -41,6 +41,7 @@ class Hasty(FakeRuntime):
 async def prepared(there: Served) -> dict[str, str]:
     """Messages in every state; the tokens by their places."""
     runtime = there.runtime
+    runtime.leading.lead(runtime.canary)
     runtime.offer(*[b"%d" % number for number in range(40)])
     runtime.parked.put(0)
     runtime.parked.put(3)
@@ -69,6 +70,7 @@ def state(there: Served) -> object:
         overview.totals(dispatcher),
         runtime.pulls(),
         runtime.paused,
+        runtime.canary.state,
         list(runtime.parked.messages),
         list(runtime.parked.redrives),
         [seek for seek in runtime.seeks if seek[0] != 99],  # which nobody owns
@@ -83,7 +85,7 @@ def test_every_route_is_asked_for() -> None:
 
 
 _many = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "90")),
     deadline=None,
     derandomize="FUZZ_EXAMPLES" not in os.environ,
     database=None,

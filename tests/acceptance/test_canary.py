@@ -1,0 +1,121 @@
+"""Shares of groups, set at one worker and in effect at all of them: by version, durably, by the leader alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from support.clients import MakeClient
+from support.eventually import eventually
+from support.kafka import Kafka
+from support.leaders import Leaders
+from support.stack import Stack
+from support.workers import READY_TOGETHER, ShowLogs, Worker, Workers
+
+#: What is promised for a change to be in effect at all workers.
+EVERYWHERE_IN = 2.0
+
+
+async def ask(session: aiohttp.ClientSession, worker: Worker, method: str, path: str = "", **options: Any) -> Any:
+    """Status, ETag and body."""
+    async with session.request(method, f"{worker.url}/v1/canary{path}", **options) as answer:
+        return answer.status, answer.headers.get("ETag"), await answer.json(content_type=None)
+
+
+async def put(session: aiohttp.ClientSession, worker: Worker, weights: dict[str, int], tag: str = "*") -> Any:
+    return await ask(session, worker, "PUT", json={"weights": weights}, headers={"If-Match": tag})
+
+
+async def shown(session: aiohttp.ClientSession, worker: Worker) -> dict[str, int]:
+    """The weights, as this worker has them."""
+    _, _, body = await ask(session, worker, "GET")
+    weights: dict[str, int] = body["weights"]
+    return weights
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def three(
+    stack: Stack, kafka: Kafka, session: aiohttp.ClientSession, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Leaders]:
+    workers = Workers(stack.brokers, tmp_path_factory.mktemp("canary"), session)
+    try:
+        topic = await kafka.new_topic(6)
+        started = [workers.launch(topic, zookeepers=stack.zookeepers) for _ in range(3)]
+        await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in started))
+        yield Leaders(session, started)
+    finally:
+        workers.close()
+
+
+async def test_a_change_holds_at_all_workers_within_two_seconds_whichever_was_asked(
+    three: Leaders, session: aiohttp.ClientSession, kafka: Kafka, client: MakeClient
+) -> None:
+    await three.settled(READY_TOGETHER)
+    for number, asked in enumerate(three.workers):
+        weights = {"stable": 90 - number, "canary": 10 + number}
+        status, tag, body = await put(session, asked, weights)
+        began = monotonic()
+        assert (status, body["weights"]) == (200, weights)
+        assert await shown(session, asked) == weights, "who was asked knows it when it answers"
+        for worker in three.workers:
+            await eventually(lambda worker=worker: _has(session, worker, weights), EVERYWHERE_IN, every=0.02)
+            assert (await ask(session, worker, "GET"))[1] == tag
+        assert monotonic() - began < EVERYWHERE_IN
+
+
+async def _has(session: aiohttp.ClientSession, worker: Worker, weights: dict[str, int]) -> bool:
+    return await shown(session, worker) == weights
+
+
+async def test_of_two_changes_of_one_version_at_two_workers_one_is_refused(
+    three: Leaders, session: aiohttp.ClientSession
+) -> None:
+    await three.settled(READY_TOGETHER)
+    for _ in range(5):
+        _, tag, _ = await put(session, three.workers[0], {"stable": 1})
+        a, b = await asyncio.gather(
+            put(session, three.workers[1], {"stable": 60, "a": 40}, tag),
+            put(session, three.workers[2], {"stable": 70, "b": 30}, tag),
+        )
+        assert sorted([a[0], b[0]]) == [200, 412]
+        won, lost = (a, b) if a[0] == 200 else (b, a)
+        assert lost[2]["type"] == "urn:fanout:problem:precondition-failed"
+        assert (await ask(session, three.workers[0], "PUT", json={}, headers={"If-Match": tag}))[0] == 412
+        assert won[2]["weights"] == await shown(session, three.workers[0 if won is a else 1]) or await eventually(
+            lambda won=won: _has(session, three.workers[0], won[2]["weights"]), EVERYWHERE_IN
+        )
+
+
+async def test_what_was_answered_holds_when_the_leader_is_killed_in_the_next_moment(
+    three: Leaders, session: aiohttp.ClientSession, show_logs: ShowLogs
+) -> None:
+    said = await three.settled(READY_TOGETHER)
+    weights = {"stable": 77, "canary": 23}
+    status, tag, _ = await put(session, said.by, weights)
+    assert status == 200
+    said.by.kill9()
+    left = [worker for worker in three.workers if worker is not said.by]
+    status, _, problem = await put(session, left[0], {"stable": 1})
+    if status == 503:  # nobody leads yet, as far as it knows
+        assert problem["detail"]
+    await three.settled(20.0, said.by)
+    if status == 503:
+        for worker in left:
+            assert (await ask(session, worker, "GET"))[1:] != (None, None)
+            assert await shown(session, worker) == weights
+            assert (await ask(session, worker, "GET"))[1] == tag
+
+    async def taken() -> bool:
+        return bool((await put(session, left[1], {"stable": 50, "canary": 50}))[0] == 200)
+
+    await eventually(taken, 20.0, every=0.2)
+    for worker in left:
+        await eventually(
+            lambda worker=worker: _has(session, worker, {"stable": 50, "canary": 50}), EVERYWHERE_IN, every=0.02
+        )
