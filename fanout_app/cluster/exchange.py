@@ -56,6 +56,7 @@ class Exchange:
     ) -> None:
         """``generation`` is that of this worker's partitions, ``waiting`` counts the messages nobody was handed."""
         self._dispatcher = dispatcher
+        self._pulls = pulls
         self._generation = generation
         self._waiting = waiting
         self._peers: list[Peer] = []
@@ -88,13 +89,22 @@ class Exchange:
 
     def tell(self) -> None:
         """What this worker has may have changed."""
-        state = State(tuple(sorted(self._dispatcher.partitions)), self._generation(), self._waiting())
-        if state != self._told:
-            if state.partitions != self._told.partitions:
+        groups = tuple(sorted(self._dispatcher.clients.groups_alive(monotonic())))
+        state = State(tuple(sorted(self._dispatcher.partitions)), self._generation(), self._waiting(), groups)
+        before, self._told = self._told, state
+        if state != before:
+            if state.partitions != before.partitions:
                 self.routes.here_changed()
-            self._told = state
             for peer in self._peers:
                 peer.send(state)
+        self._look_at_groups(groups != before.groups)
+
+    def _look_at_groups(self, other_here: bool = False) -> None:
+        """Where a group has come or gone, other clients than before may be handed what is there."""
+        elsewhere = self.routes.groups()
+        if other_here or elsewhere != self._dispatcher.sharing.alive_elsewhere:
+            self._dispatcher.sharing.alive_elsewhere = elsewhere
+            self._pulls.serve()
 
     # Connections -----------------------------------------------------------------------------------------------------
 
@@ -153,5 +163,6 @@ class Exchange:
 
     def _state(self, peer: Peer, state: State) -> None:
         self.routes.told(peer, state)
+        self._look_at_groups()
         if state.partitions:
             self.asking.owner_came(peer)

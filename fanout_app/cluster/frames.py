@@ -134,6 +134,8 @@ class State(_Frame, tag="state", frozen=True):
     generation: int
     #: Messages that nobody has been handed.
     waiting: int
+    #: The groups of which clients are alive there.
+    groups: tuple[str, ...] = ()
 
 
 class Question(_Frame, tag="ask", frozen=True):

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from math import log
+from time import monotonic
 
 from fanout_app.cluster.frames import State
 from fanout_app.cluster.ports import Peer
@@ -28,6 +29,8 @@ class Routes:
         self._chance = chance
         self._states: dict[Peer, State] = {}
         self._waiting: dict[Peer, int] = {}
+        #: Groups that were alive at a worker when the connection to it was lost, and until when they count as such.
+        self._groups_lost: dict[str, float] = {}
         self._owners: dict[int, Peer] = {}
         self._changed: asyncio.Event = asyncio.Event()
 
@@ -44,8 +47,17 @@ class Routes:
 
     def lost(self, peer: Peer) -> None:
         self._waiting.pop(peer, None)
-        if self._states.pop(peer, None) is not None:
+        state = self._states.pop(peer, None)
+        if state is not None:
+            until = monotonic() + self._dispatcher.limits.client_ttl
+            self._groups_lost.update(dict.fromkeys(state.groups, until))
             self._sort()
+
+    def groups(self) -> set[str]:
+        """The groups of which clients are alive at other workers; those of a lost one have a while to come back."""
+        now = monotonic()
+        self._groups_lost = {group: until for group, until in self._groups_lost.items() if now < until}
+        return set(self._groups_lost).union(*(state.groups for state in self._states.values()))
 
     def _sort(self) -> None:
         self._owners = {

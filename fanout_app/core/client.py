@@ -40,6 +40,9 @@ class _Presence:
     in_flight: int = 0
     #: When one with a name was heard of last.
     named_seen: float = float("-inf")
+    #: When one without was, in its group: such a one ends with its lease, and is the next one a moment later. The group
+    #: does not come and go with each of them.
+    nameless_seen: float = float("-inf")
 
     def alive(self, now: float, ttl: float) -> bool:
         return bool(self.waiting or self.in_flight or now < self.named_seen + ttl)
@@ -156,7 +159,10 @@ class Clients:
     def _touch(self, client: Client, now: float) -> None:
         # A settle may end with the time at which it began, after something that took a while.
         client.seen = max(client.seen, now)
-        if not client.anonymous:
+        if client.anonymous:
+            presence = self._of(client.group)
+            presence.nameless_seen = max(presence.nameless_seen, now)
+        else:
             for presence in (self._all, self._of(client.group)):
                 presence.named_seen = max(presence.named_seen, now)
 
@@ -164,9 +170,13 @@ class Clients:
         return self._all.alive(now, self.ttl)
 
     def groups_alive(self, now: float) -> Collection[str]:
-        """The groups of clients that are alive."""
-        groups = self._groups
-        dead = [group for group, presence in groups.items() if not presence.alive(now, self.ttl)]
+        """The groups of which somebody is there, or was less than a ttl ago, with a name or without."""
+        groups, since = self._groups, now - self.ttl
+        dead = [
+            group
+            for group, presence in groups.items()
+            if presence.nameless_seen <= since and not presence.alive(now, self.ttl)
+        ]
         for group in dead:
             del groups[group]
         return groups.keys()

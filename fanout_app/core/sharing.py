@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import NamedTuple
 
 from fanout_app.core.client import Clients
@@ -26,7 +26,7 @@ class Sharing:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         #: Groups of which clients are alive at other workers.
-        self.alive_elsewhere: Collection[str] = ()
+        self.alive_elsewhere: Set[str] = frozenset()
         self.weights: Mapping[str, int] = {STABLE: 100}
         self.by: By = "message"
         self.lanes = Lanes(self.weights, ())

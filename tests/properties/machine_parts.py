@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from fanout_app.core.lanes import By
 from fanout_app.core.lease import Answer
 from fanout_app.core.message import Message, size_of
 from fanout_app.core.partition import PartitionQueue
@@ -86,11 +87,21 @@ class Round(NamedTuple):
     number: int
     new: list[int | None]
     client: str
+    group: str
     max_messages: int
     ack_wait: float
 
 
-rounds = st.builds(Round, numbers, records, st.sampled_from("ABC"), st.integers(1, 4), waits)
+groups = st.sampled_from(("stable", "stable", "stable", "canary"))
+rounds = st.builds(Round, numbers, records, st.sampled_from("ABC"), groups, st.integers(1, 4), waits)
+
+
+class Sharing(NamedTuple):
+    weights: dict[str, int]
+    by: By
+
+
+sharings = st.builds(Sharing, st.sampled_from(WEIGHTS), st.sampled_from(("message", "key")))
 
 
 class Log:

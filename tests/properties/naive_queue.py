@@ -213,7 +213,8 @@ class NaiveQueue(NaiveShares):
         return (1 if self.clients[client].slowed else CLIENT_LIMIT) - self.held_by(client)
 
     def groups_alive(self, now: float) -> set[str]:
-        return {client.group for client in self.clients.values() if self.alive(client, now)}
+        """A client without a name is not alive after its lease, but its group is for as long as others'."""
+        return {c.group for c in self.clients.values() if self.alive(c, now) or (not c.named and now < c.seen + TTL)}
 
     def lane_at(self, partition: NaivePartition, offset: int) -> str | None:
         held = partition.held[offset]

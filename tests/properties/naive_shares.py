@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from fractions import Fraction
 from math import floor
 
@@ -22,7 +22,7 @@ class NaiveShares(ABC):
     def __init__(self) -> None:
         self.weights = {"stable": 100}
         self.by: By = "message"
-        self.alive_elsewhere: Collection[str] = ()
+        self.alive_elsewhere: Set[str] = frozenset()
         #: What counts of them, since when, and what each group is owed by it, in messages.
         self.shares: dict[str, int] = {}
         self.owed: dict[str, Fraction] = {}

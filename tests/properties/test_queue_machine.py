@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from fanout_app.core.dispatcher import Dispatcher, Limits
-from fanout_app.core.lanes import By
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger, join
 from fanout_app.core.ledger_row import decode_row, encode_row
@@ -25,10 +24,10 @@ from properties.machine_owners import Owners
 from properties.machine_parts import (
     GENERATIONS,
     NUMBERS,
-    WEIGHTS,
     Durable,
     Log,
     Round,
+    Sharing,
     Written,
     delays,
     described,
@@ -40,6 +39,7 @@ from properties.machine_parts import (
     refs,
     refs_of,
     rounds,
+    sharings,
     waits,
 )
 from properties.naive_queue import (
@@ -179,13 +179,22 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
         self.queue.cancel_pull(number, self.now)
         self.naive.cancel_pull(number, self.now)
 
-    @rule(weights=st.sampled_from(WEIGHTS), by=st.sampled_from(("message", "key")))
-    def set_weights(self, weights: dict[str, int], by: By) -> None:
-        self.set_these(weights, by)
+    @rule(sharing=sharings)
+    def set_weights(self, sharing: Sharing) -> None:
+        self.queue.set_weights(*sharing)
+        self.naive.weights, self.naive.by = sharing
 
-    def set_these(self, weights: dict[str, int], by: By) -> None:
-        self.queue.set_weights(weights, by)
-        self.naive.weights, self.naive.by = weights, by
+    @precondition(lambda self: self.handed)
+    @rule(verb=st.sampled_from((Verb.NACK, None)), sharing=sharings, wishes=st.lists(rounds, min_size=1, max_size=4))
+    def set_weights_while_messages_come_back(self, verb: Verb | None, sharing: Sharing, wishes: list[Round]) -> None:
+        """They lie there when the lanes are laid anew, and those wait who may have them by the old ones or the new."""
+        if verb is None and self.answers:
+            self.release(0)
+        elif verb is not None:
+            self._settle({verb: [Entry(token="nack", ref=self._ref("live lease", 0), delay=0.0)]})
+        self.set_weights(sharing)
+        for wish in wishes:
+            self.pull(wish.client, wish.group, wish.max_messages, 1000, wish.ack_wait, True)
 
     @rule(groups=st.sets(st.sampled_from(("stable", "canary", "other"))))
     def others_tell_who_is_alive(self, groups: set[str]) -> None:
@@ -220,18 +229,22 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
     def round(self, wish: Round) -> None:
         """What goes on most of the time, so that the other rules find something to disturb."""
         self.fetch(wish.number, wish.new, len(wish.new))
-        self.pull(wish.client, "stable", wish.max_messages, 1000, wish.ack_wait, True)
+        self.pull(wish.client, wish.group, wish.max_messages, 1000, wish.ack_wait, True)
 
-    @initialize(wishes=st.lists(rounds, min_size=1, max_size=6))
-    def first_rounds(self, wishes: list[Round]) -> None:
+    @initialize(sharing=sharings, wishes=st.lists(rounds, min_size=1, max_size=6))
+    def first_rounds(self, sharing: Sharing, wishes: list[Round]) -> None:
         """Hypothesis leaves each rule out of some runs: these have something to do all the same."""
+        self.set_weights(sharing)
+        self.go_on(wishes)
+
+    def go_on(self, wishes: list[Round]) -> None:
         for wish in wishes:
             self.round(wish)
 
     @rule(wishes=st.lists(rounds, min_size=1, max_size=2), seconds=st.sampled_from((0.25, 0.5, 30.0)))
     def a_while_later(self, wishes: list[Round], seconds: float) -> None:
         self.time_passes(seconds, False)
-        self.first_rounds(wishes)
+        self.go_on(wishes)
 
     # Settling --------------------------------------------------------------------------------------------------------
 

@@ -106,8 +106,10 @@ class Member:
     async def arrive(self, *offsets: int, number: int = 0) -> None:
         await self.runtime.take(fetch(number, self.queue.partitions[number].next_offset, *offsets))
 
-    def pulling(self, client: str, count: int = 1, *, wait: float = LONG) -> asyncio.Task[Answer | Relayed | Empty]:
-        pull = Pull(client=client, max_messages=count)
+    def pulling(
+        self, client: str, count: int = 1, *, wait: float = LONG, group: str = "stable"
+    ) -> asyncio.Task[Answer | Relayed | Empty]:
+        pull = Pull(client=client, group=group, max_messages=count)
         return asyncio.create_task(self.runtime.pull(pull, wait=wait, wish=Wish(utf8=True)))
 
     async def pull(self, client: str, count: int = 1, *, wait: float = LONG) -> list[LeaseRef] | Empty:

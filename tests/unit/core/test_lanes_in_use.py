@@ -65,7 +65,7 @@ def test_its_messages_wait_for_a_group_for_as_long_as_it_is_alive_anywhere() -> 
     assert desk.serve() == [("S", stables)]
     desk.wait("S", 100)
     assert desk.serve() == []
-    desk.queue.sharing.alive_elsewhere = ()
+    desk.queue.sharing.alive_elsewhere = set()
     assert desk.serve() == [("S", mine(desk, "canary", 8, of=40))]
 
 
