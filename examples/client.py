@@ -52,12 +52,14 @@ class Client:
         workers: Sequence[str],
         moved: Callable[[Client, str], None] = lambda client, gone: None,
         back_after: float = 10.0,
+        group: str = "stable",
     ) -> None:
         """``workers`` are addresses as ``http://127.0.0.1:6066``, its own first. ``moved`` is told which one was given
         up for the next; after ``back_after`` seconds its own is tried again, so that one that was restarted does not
         stay without clients.
         """
         self.name = name
+        self._group = group
         self._http = http
         self._workers = list(workers)
         self._at = 0
@@ -74,6 +76,7 @@ class Client:
         """Up to ``most`` messages, or none if none came within ``wait`` seconds."""
         body = {
             "client": self.name,
+            "group": self._group,
             "max_messages": most,
             "wait_ms": int(wait * 1000),
             "ack_wait_ms": int(ack_wait * 1000),
@@ -86,17 +89,24 @@ class Client:
 
     async def ack(self, messages: Sequence[Message]) -> list[Message]:
         """Say that these are done, until that counts; answers those that will not come again."""
+        return await self._settle(messages, lambda leases: {"ack": leases})
+
+    async def nack(self, messages: Sequence[Message], reason: str) -> None:
+        """Say that these did not work out: others get them."""
+        await self._settle(messages, lambda leases: {"nack": [{"lease": lease, "reason": reason} for lease in leases]})
+
+    async def _settle(self, messages: Sequence[Message], body: Callable[[list[str]], dict[str, Any]]) -> list[Message]:
         left = {message.lease: message for message in messages}
-        acked: list[Message] = []
+        done: list[Message] = []
         while left:
-            answer = await self._post("/v1/settle", {"ack": list(left)}, GRACE + GRACE)
+            answer = await self._post("/v1/settle", body(list(left)), GRACE + GRACE)
             said = {row["lease"]: row["status"] for row in answer["results"]}
-            acked += [message for lease, message in left.items() if said.get(lease) in _DONE]
+            done += [message for lease, message in left.items() if said.get(lease) in _DONE]
             # Their partition is moving: as likely as not it is settled, and sent again it does no harm.
             left = {lease: message for lease, message in left.items() if said.get(lease) == "retry"}
             if left:
                 await asyncio.sleep(PAUSE)
-        return acked
+        return done
 
     async def _post(self, path: str, body: dict[str, Any], within: float) -> dict[str, Any]:
         """The answer of the first worker that gives one.

@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
-from time import monotonic
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -71,14 +70,10 @@ class Canary:
         self._write_to_board = write
         self._apply = apply
         self._read = CanaryBoard()
-        #: When the version that holds was first heard of here, monotonic.
-        self.heard_at = monotonic()
         #: The latest epoch of our own of which everybody can have read that it has begun.
         self._announced_in: int | None = None
         #: The highest version ever written by this worker: one that was not heard of again may come late.
         self._highest = 0
-        #: What is to be decided at each look of the leader, see `fanout_app.core.canary_steps`.
-        self.decide: Callable[[], Change | None] = lambda: None
         self._tasks = Tasks(on_fault)
         self._changing = asyncio.Lock()
         self._to_look = asyncio.Event()
@@ -129,7 +124,6 @@ class Canary:
 
     def _hold(self, *, changed: bool) -> None:
         if changed:
-            self.heard_at = monotonic()
             self._apply(self.state)
         self._has_read.set()
         self._has_read = asyncio.Event()
@@ -163,9 +157,14 @@ class Canary:
                 raise UnavailableError("another worker leads now: whether the change holds is unknown, read and ask")
             return record
 
+    def may_change(self) -> bool:
+        """Whether this worker leads, and knows what holds."""
+        epoch = self._leading.acting_in
+        return epoch is not None and epoch == self._announced_in
+
     def _acting(self) -> int:
         epoch = self._leading.acting_in
-        if epoch is None or epoch != self._announced_in:
+        if epoch is None or not self.may_change():
             raise UnavailableError("this worker does not lead, or has not read yet what holds: ask again")
         return epoch
 
@@ -184,11 +183,8 @@ class Canary:
     async def _look_on(self) -> None:
         while True:
             self._to_look.clear()
-            with suppress(UnavailableError, OutdatedError):  # somebody else leads, or Kafka is away: both are said
+            with suppress(UnavailableError):  # somebody else leads, or Kafka is away: both are said
                 await self._see_that_it_stands()
-                change = self.decide()
-                if change is not None:
-                    await self.change(change, [self.state.tag])
             with suppress(TimeoutError):
                 async with asyncio.timeout(_EVERY):
                     await self._to_look.wait()

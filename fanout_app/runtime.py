@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
-from fanout_app import overview
+from fanout_app import guarding, overview
 from fanout_app.assignment import Assignment
 from fanout_app.canary import Canary
 from fanout_app.cluster import leader_only
@@ -26,6 +26,7 @@ from fanout_app.cluster.ports import Render
 from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.canary import CanaryState
 from fanout_app.core.dispatcher import Dispatcher, Limits
+from fanout_app.core.lanes import By
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.parked import Parked
 from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
@@ -34,6 +35,7 @@ from fanout_app.core.settling import Case, case_of
 from fanout_app.dead_lettering import DeadLettering
 from fanout_app.fetches import Fetches
 from fanout_app.group_commit import GroupCommit
+from fanout_app.guarding import Guarding
 from fanout_app.leading import Leading
 from fanout_app.options import Options
 from fanout_app.ports import Bodies, DeadLetterSink, Fetch, LedgerStore, Source, Starts, Switch, Terms
@@ -64,6 +66,7 @@ class Runtime:
     #: What shares the groups have; there before anybody asks.
     canary: Canary
     leader_only: LeaderOnly
+    guarding: Guarding
     parked: Parked
     _assignment: Assignment
     _fetches: Fetches
@@ -129,7 +132,11 @@ class Runtime:
             generation=lambda: self.generation,
             waiting=self.waiting,
             render=render,
-            answerers={**answerers(self), leader_only.QUESTION: leader_only.answerer(self.canary)},
+            answerers={
+                **answerers(self),
+                leader_only.QUESTION: leader_only.answerer(self.canary),
+                guarding.QUESTION: guarding.answerer(lambda: self.guarding),
+            },
             tasks=self._tasks,
         )
         self.leader_only = LeaderOnly(
@@ -138,6 +145,14 @@ class Runtime:
             self.exchange.gathering,
             leader=self.leading.leader,
             peers=lambda: self.exchange.peers,
+        )
+        self.guarding = Guarding(
+            self.canary,
+            self.leading,
+            self.dispatcher.leases.windows,
+            self.exchange.gathering,
+            self._tasks,
+            share=lambda weights: self._reshare(weights, self.canary.state.by),
         )
         self.overall = Overall(self, self.exchange.gathering, self.exchange.routes)
         self._tasks.start(self.exchange.keep_telling(), "telling")
@@ -298,7 +313,11 @@ class Runtime:
         """These are the shares of the groups from now on, whoever has set them."""
         shares = ", ".join(f"{group} {weight}" for group, weight in state.weights.items())
         logger.info("shares by %s: %s", state.by, shares)
-        self.dispatcher.set_weights(state.weights, state.by)
+        self._reshare(state.weights, state.by)
+        self.guarding.heard(state)
+
+    def _reshare(self, weights: Mapping[str, int], by: By) -> None:
+        self.dispatcher.set_weights(weights, by)
         self._take_more()
         self._serve()
 

@@ -13,13 +13,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from fanout_app.core.errors import RefusedError
-from fanout_app.core.shares import STABLE
+from fanout_app.core.shares import STABLE, WHOLE
 
 By = Literal["message", "key"]
 #: Groups that may have a weight or a guard: more of them are somebody's mistake.
 MOST_GROUPS = 100
-#: What the weights of two groups add up to as long as nobody says otherwise, so that weights are percents.
-WHOLE = 100
 
 
 class Guard(Struct, frozen=True, kw_only=True):

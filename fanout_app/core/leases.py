@@ -19,6 +19,7 @@ from fanout_app.core.partition import PartitionQueue
 from fanout_app.core.redelivery import Delayed
 from fanout_app.core.requests import Pull
 from fanout_app.core.sleepers import Sleeper
+from fanout_app.core.windows import Windows
 
 _REMEMBERED_BATCHES = 10_000
 
@@ -39,6 +40,8 @@ class Leases:
     ) -> None:
         """``came_back`` is told the group and number of messages that were handed out and reached nobody."""
         self.counters = Counters()
+        #: What the guards of groups look at.
+        self.windows = Windows()
         self.answers: dict[int, Answer] = {}
         #: Batches acked whole, latest last, with their partitions: a client whose answer was lost on the way sends its
         #: ack again, and is answered when all of these are in the changelog.
@@ -87,6 +90,7 @@ class Leases:
                     self.counters.redelivered += len(part)
                 runs.append(run)
         self._holds_more_or_less(client)
+        self.windows.delivered(pull.group, sum(len(run.messages) for run in runs), now)
         answer = Answer(batch=batch, client=pull.client, group=pull.group, runs=runs, counted=counted)
         self.answers[batch] = answer
         return answer
@@ -169,10 +173,11 @@ class Leases:
             messages = self.live_messages(run)
             if messages:
                 self._take_back(run, messages, now, barred=False)
-                self._uncount(answer, messages)
+                self._uncount(answer, messages, now)
 
-    def _uncount(self, answer: Answer, messages: Sequence[Message]) -> None:
+    def _uncount(self, answer: Answer, messages: Sequence[Message], now: float) -> None:
         self.counters.released += len(messages)
+        self.windows.delivered(answer.group, -len(messages), now)
         if answer.counted:
             self._came_back(answer.group, len(messages))
 
@@ -196,14 +201,16 @@ class Leases:
             # Shorter than the loan, and nobody has said that its client has seen it. Others first, all the same: the
             # worker that is silent may have more clients waiting.
             self._take_back(run, messages, now, barred=True)
-            self._uncount(answer, messages)
+            self._uncount(answer, messages, now)
             return
         self._clients.let_expire(self._clients[run.client], len(messages))
         self.counters.expired += len(messages)
+        self.windows.expired(run.group, len(messages), now)
         self._fail(run, messages, now, 0.0, "lease expired")
 
     def fail(self, run: LeaseRun, messages: Sequence[Message], now: float, delay: float | None, reason: str) -> None:
         """Nacked: the next client gets them after ``delay`` seconds, by default those of the backoff."""
+        self.windows.nacked(run.group, len(messages), now)
         if delay is None:
             delay = self._limits.backoff.delay(run.delivery_count, self._jitter())
         self._fail(run, messages, now, delay, reason or "nacked")

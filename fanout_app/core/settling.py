@@ -136,6 +136,7 @@ class Settling:
         client = clients[run.client]
         if verb is Verb.ACK:
             clients.acked(client, len(messages))
+            leases.windows.acked(run.group, self._now - run.delivered_at, len(messages), self._now)
             leases.settle_leased(run, messages, self._now)
             self._acked(entry, run.partition, len(messages))
         elif verb is Verb.NACK:
@@ -148,6 +149,7 @@ class Settling:
             self.outcome.extended += len(messages)
         else:
             clients.worked(client)
+            leases.windows.nacked(run.group, len(messages), self._now)
             for message in messages:
                 ends = run.deadline
                 single = leases.split(run, message.offset, REJECT_WAIT, self._now)

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 STABLE = "stable"
+#: What the weights add up to as long as nobody says otherwise, so that they are percents.
+WHOLE = 100
 #: Messages that a group is owed at most of which nobody waits. It is for the moment between an ack and the next pull:
 #: who takes less than its share for long is not given all that it has missed at once.
 CREDIT = 100

@@ -15,6 +15,7 @@ from fanout_app.core.lease import Answer
 from fanout_app.core.parked import Parked
 from fanout_app.core.requests import Empty, Pull, Settle, SettleOutcome
 from fanout_app.core.roster import Roster
+from fanout_app.guarding import Part
 
 
 class Leading(Protocol):
@@ -36,6 +37,13 @@ class Canary(Protocol):
 
     @property
     def state(self) -> CanaryState: ...
+
+
+class Guarding(Protocol):
+    """How the groups do."""
+
+    async def parts(self) -> list[Part]:
+        """What each worker has counted; one that does not answer is left out."""
 
 
 class Runtime(Protocol):
@@ -102,6 +110,8 @@ class Runtime(Protocol):
 
     @property
     def canary(self) -> Canary: ...
+    @property
+    def guarding(self) -> Guarding: ...
     @property
     def leader_only(self) -> LeaderOnly:
         """For what no worker but the leader changes."""

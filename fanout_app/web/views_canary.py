@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from aiohttp import web
@@ -10,9 +11,12 @@ from aiohttp.hdrs import ETAG, IF_MATCH
 from msgspec import UnsetType, structs
 
 from fanout_app.cluster.leader_only import Wish
-from fanout_app.core.canary import MOST_GROUPS, CanaryState, Guard, Step, Wanted
+from fanout_app.core.canary import MOST_GROUPS, CanaryState, Guard, Plan, Step, Wanted
+from fanout_app.core.canary_steps import verdicts
 from fanout_app.core.errors import OutdatedError, RefusedError
 from fanout_app.core.shares import STABLE
+from fanout_app.core.windows import Tally
+from fanout_app.guarding import Part, summed
 from fanout_app.web.codecs import Form, asked_in_msgpack, form_of
 from fanout_app.web.handlers import read_body, refuse_query
 from fanout_app.web.ports import Runtime
@@ -78,7 +82,7 @@ class CanaryViews:
 
     async def _shown(self, form: Form) -> web.StreamResponse:
         state = self._runtime.canary.state
-        response = form.response(_body(state))
+        response = form.response(_body(state, await self._runtime.guarding.parts()))
         response.headers[ETAG] = f'"{state.tag}"'
         return response
 
@@ -125,26 +129,63 @@ def _guard(body: GuardBody) -> Guard:
     return Guard(**said)
 
 
-def _body(state: CanaryState) -> dict[str, Any]:
+def _body(state: CanaryState, parts: Sequence[Part]) -> dict[str, Any]:
+    tallies = summed(parts)
+    rates = {group: tally.delivered / tally.seconds for group, tally in tallies.items() if tally.seconds}
     return {
         "version": state.version,
         "by": state.by,
         "weights": state.weights,
-        "groups": {name: _group(state, name) for name in {**state.weights, **state.plans}},
+        "groups": {
+            group: {
+                **_wanted_of(state, group),
+                "share_measured": rates.get(group, 0.0) / sum(rates.values()) if any(rates.values()) else 0.0,
+                **_counted(group, tallies.get(group, Tally()), parts),
+                **_judged(state, group, tallies),
+                "local_hold": any(group in part.held for part in parts),
+            }
+            for group in {**state.weights, **state.plans, **tallies}
+        },
     }
 
 
-def _group(state: CanaryState, name: str) -> dict[str, Any]:
-    plan = state.plans.get(name)
-    total = sum(state.weights.values())
-    weight = state.weights.get(name, 0)
-    shown: dict[str, Any] = {"weight": weight, "share_wanted": weight / total if total else 0.0}
-    if plan is not None:
-        shown |= {
-            "verdict": plan.outcome or "undecided",
-            "reason": plan.reason,
-            "guard": plan.guard,
-            "steps": plan.steps,
-            "step": plan.step,
-        }
-    return shown
+def _wanted_of(state: CanaryState, group: str) -> dict[str, Any]:
+    total, weight = sum(state.weights.values()), state.weights.get(group, 0)
+    return {"weight": weight, "share_wanted": weight / total if total else 0.0}
+
+
+def _counted(group: str, tally: Tally, parts: Sequence[Part]) -> dict[str, Any]:
+    """What happened since the workers began, and in the window."""
+    totals = [sum(part.totals[group][column] for part in parts if group in part.totals) for column in range(4)]
+    return {
+        **dict(zip(("delivered", "acked", "nacked", "expired"), totals, strict=True)),
+        "ack_p50_ms": _milliseconds(tally.latency(0.50)),
+        "ack_p99_ms": _milliseconds(tally.latency(0.99)),
+        "window": {
+            "seconds": round(tally.seconds, 3),
+            "delivered": tally.delivered,
+            "acked": tally.acked,
+            "nacked": tally.nacked,
+            "expired": tally.expired,
+        },
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * seconds, 1)
+
+
+def _judged(state: CanaryState, group: str, tallies: Mapping[str, Tally]) -> dict[str, Any]:
+    """What was decided of a group, else what its guard thinks of it; nothing of one that nobody guards."""
+    plan = state.plans.get(group, Plan())
+    verdict = verdicts(state, tallies).get(group)
+    kind, reason = (verdict.kind, verdict.reason) if verdict is not None else ("", "")
+    if plan.outcome and kind != "failing":
+        kind, reason = plan.outcome, plan.reason
+    return {
+        "verdict": kind or None,
+        "reason": reason or None,
+        "guard": plan.guard,
+        "steps": plan.steps,
+        "step": plan.step if plan.steps else None,
+    }

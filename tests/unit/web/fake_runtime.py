@@ -27,6 +27,7 @@ from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
 from fanout_app.core.roster import Roster
 from fanout_app.core.settling import Case, Settling, case_of
+from fanout_app.guarding import Part
 from fanout_app.tasks import Tasks
 from unit.web.fake_parked import FakeParked
 
@@ -105,6 +106,7 @@ class FakeRuntime:
         self.exchange: Any = SimpleNamespace(peers=[], asking=SimpleNamespace(relayed=0, returned=0))
         self.overall = Overall(self, alone, Routes(self.dispatcher, lambda: 1))
         self.canary = Canary(self.id, self.topic, self.leading, self._write, apply=self.share, on_fault=_raise)
+        self.guarding = SimpleNamespace(parts=self._parts)
         self.leader_only = LeaderOnly(
             self.worker, self.canary, alone, leader=self.leading.leader, peers=lambda: self.exchange.peers
         )
@@ -271,6 +273,10 @@ class FakeRuntime:
     def share(self, state: CanaryState) -> None:
         self.dispatcher.set_weights(state.weights, state.by)
         self._serve()
+
+    async def _parts(self) -> list[Part]:
+        windows = self.dispatcher.leases.windows
+        return [Part(windows.tallies(self.clock), windows.totals, {})]
 
     async def _write(self, key: str, value: bytes) -> None:
         await self._asked_kafka()

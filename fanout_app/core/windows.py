@@ -1,0 +1,162 @@
+"""How deliveries to each group have ended lately: counts, and how long an ack took, over a window that moves.
+
+What moves is a ring of slices, so a window is up to a twentieth longer than it is said to be. Everything is told by
+runs of messages, not by single ones, so it costs an ack of 500 messages as much as one of one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from math import ceil, log
+
+from msgspec import Struct
+
+#: Slices of a window.
+_SLICES = 20
+#: Seconds where nobody has said otherwise.
+LENGTH = 60.0
+#: Bounds of the latencies that are told apart: the first, in seconds, and how many times as much each next one is. So
+#: a quantile is at most 5 % too high, and what is below a millisecond is one.
+_FIRST = 0.001
+_TIMES = 1.05
+_LOG_TIMES = log(_TIMES)
+_DELIVERED, _ACKED, _NACKED, _EXPIRED = range(4)
+
+
+class Tally(Struct, kw_only=True):
+    """What was counted of one group."""
+
+    delivered: int = 0
+    acked: int = 0
+    #: Rejects are among them: both say that the message could not be handled.
+    nacked: int = 0
+    expired: int = 0
+    #: How many acks took up to the bound of this number, and longer than the one before.
+    latencies: dict[int, int] = {}
+    #: For how many seconds it was counted.
+    seconds: float = 0.0
+
+    @property
+    def ended(self) -> int:
+        """Deliveries of which it is known how they ended."""
+        return self.acked + self.nacked + self.expired
+
+    @property
+    def failures(self) -> int:
+        return self.nacked + self.expired
+
+    @property
+    def failure_ratio(self) -> float:
+        """Of those that ended; 0 where none did."""
+        return self.failures / self.ended if self.ended else 0.0
+
+    def latency(self, share: float) -> float | None:
+        """Seconds within which this share of the acks came; None where none did."""
+        left = share * sum(self.latencies.values())
+        for number in sorted(self.latencies):
+            left -= self.latencies[number]
+            if left <= 0:
+                return float(_FIRST * _TIMES**number)
+        return None
+
+    def add(self, other: Tally) -> None:
+        """What was counted at the same time elsewhere."""
+        self.delivered += other.delivered
+        self.acked += other.acked
+        self.nacked += other.nacked
+        self.expired += other.expired
+        self.seconds = max(self.seconds, other.seconds)
+        for number, count in other.latencies.items():
+            self.latencies[number] = self.latencies.get(number, 0) + count
+
+
+def together(tallies: Iterable[Tally]) -> Tally:
+    """The sum of what was counted at several places."""
+    total = Tally(latencies={})
+    for tally in tallies:
+        total.add(tally)
+    return total
+
+
+class _Window:
+    def __init__(self, length: float, now: float) -> None:
+        self.length = length
+        self._slice = length / _SLICES
+        self._since = now
+        self._slices: deque[tuple[int, Tally]] = deque()
+
+    def at(self, now: float) -> Tally:
+        """Where to count what happens now."""
+        number = int(now / self._slice)
+        slices = self._slices
+        # What comes with a time from before the last slice, after something that took a while, is counted in that.
+        if not slices or slices[-1][0] < number:
+            slices.append((number, Tally(latencies={})))
+            self._drop(number)
+        return slices[-1][1]
+
+    def _drop(self, number: int) -> None:
+        while self._slices and self._slices[0][0] < number - _SLICES:
+            self._slices.popleft()
+
+    def tally(self, now: float) -> Tally:
+        self._drop(int(now / self._slice))
+        total = together(tally for _, tally in self._slices)
+        total.seconds = min(self.length, max(0.0, now - self._since))
+        return total
+
+
+class Windows:
+    """Those of all groups at one worker. Times are seconds of its monotonic clock."""
+
+    def __init__(self) -> None:
+        self._windows: dict[str, _Window] = {}
+        self._lengths: Mapping[str, float] = {}
+        #: By group: delivered, acked, nacked and expired since this worker began.
+        self.totals: dict[str, list[int]] = {}
+
+    def use(self, lengths: Mapping[str, float], begin: Iterable[str], now: float) -> None:
+        """The windows are so long, in seconds, and of some groups what was counted before does not matter any more."""
+        self._lengths = lengths
+        for group in [*begin, *(name for name, one in self._windows.items() if one.length != self._length(name))]:
+            if group in self._windows:
+                self._windows[group] = _Window(self._length(group), now)
+
+    def _length(self, group: str) -> float:
+        return self._lengths.get(group, LENGTH)
+
+    def _at(self, group: str, now: float) -> tuple[Tally, list[int]]:
+        window = self._windows.get(group)
+        if window is None:
+            window = self._windows[group] = _Window(self._length(group), now)
+            self.totals.setdefault(group, [0, 0, 0, 0])
+        return window.at(now), self.totals[group]
+
+    def delivered(self, group: str, count: int, now: float) -> None:
+        """Below zero: so many of them did not reach anybody."""
+        tally, total = self._at(group, now)
+        tally.delivered += count
+        total[_DELIVERED] += count
+
+    def acked(self, group: str, seconds: float, count: int, now: float) -> None:
+        """So many acks, each so long after the delivery."""
+        tally, total = self._at(group, now)
+        tally.acked += count
+        total[_ACKED] += count
+        number = ceil(log(seconds / _FIRST) / _LOG_TIMES) if seconds > _FIRST else 0
+        tally.latencies[number] = tally.latencies.get(number, 0) + count
+
+    def nacked(self, group: str, count: int, now: float) -> None:
+        tally, total = self._at(group, now)
+        tally.nacked += count
+        total[_NACKED] += count
+
+    def expired(self, group: str, count: int, now: float) -> None:
+        tally, total = self._at(group, now)
+        tally.expired += count
+        total[_EXPIRED] += count
+
+    def tallies(self, now: float) -> dict[str, Tally]:
+        """What the windows hold, of all groups of which anything was ever counted."""
+        return {group: window.tally(now) for group, window in self._windows.items()}
