@@ -1,0 +1,80 @@
+"""What is counted of groups, for how long, and the quantiles of it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanout_app.core.windows import Tally, Windows, together
+
+
+def test_what_is_older_than_the_window_is_forgotten() -> None:
+    windows = Windows()
+    windows.use({"canary": 10.0}, [], 0.0)
+    windows.nacked("canary", 3, 1.0)
+    windows.acked("canary", 0.01, 5, 6.0)
+    assert windows.tallies(10.9)["canary"].nacked == 3
+    assert windows.tallies(11.6)["canary"].nacked == 0, "a twentieth of the window later at most"
+    assert windows.tallies(11.6)["canary"].acked == 5
+    assert windows.tallies(100.0)["canary"].ended == 0
+    assert windows.totals["canary"] == [0, 5, 3, 0]
+
+
+def test_a_group_that_begins_anew_is_not_judged_by_what_was() -> None:
+    windows = Windows()
+    windows.expired("canary", 4, 1.0)
+    windows.expired("other", 4, 1.0)
+    windows.use({}, ["canary"], 2.0)
+    tallies = windows.tallies(2.0)
+    assert (tallies["canary"].expired, tallies["other"].expired) == (0, 4)
+    windows.use({"other": 5.0}, [], 2.0)
+    assert windows.tallies(2.0)["other"].expired == 0, "another length is another window"
+
+
+def test_what_did_not_reach_anybody_was_not_delivered() -> None:
+    windows = Windows()
+    windows.delivered("stable", 5, 1.0)
+    windows.delivered("stable", -2, 1.1)
+    assert windows.tallies(1.1)["stable"].delivered == 3
+
+
+def test_the_seconds_are_those_since_it_began_up_to_the_window() -> None:
+    windows = Windows()
+    windows.use({"a": 10.0}, [], 0.0)
+    windows.delivered("a", 1, 5.0)
+    assert windows.tallies(8.0)["a"].seconds == 3.0
+    assert windows.tallies(80.0)["a"].seconds == 10.0
+
+
+@given(st.lists(st.floats(0.0011, 5000.0), min_size=1, max_size=60), st.sampled_from([0.01, 0.5, 0.9, 0.99, 1.0]))
+def test_a_quantile_is_at_most_five_percent_too_high(times: list[float], share: float) -> None:
+    windows = Windows()
+    for seconds in times:
+        windows.acked("a", seconds, 1, 0.0)
+    found = windows.tallies(0.0)["a"].latency(share)
+    exact = min(limit for limit in times if sum(one <= limit for one in times) >= share * len(times) - 1e-9)
+    assert found is not None
+    assert exact * 0.999 <= found <= exact * 1.051
+
+
+def test_no_acks_have_no_quantile() -> None:
+    assert Tally().latency(0.5) is None
+
+
+def test_a_run_counts_as_its_messages_do() -> None:
+    windows, singly = Windows(), Windows()
+    windows.acked("a", 0.5, 500, 1.0)
+    for _ in range(500):
+        singly.acked("a", 0.5, 1, 1.0)
+    assert windows.tallies(1.0) == singly.tallies(1.0)
+
+
+def test_workers_are_added_up() -> None:
+    one = Tally(delivered=1, acked=2, nacked=3, expired=4, latencies={3: 2}, seconds=5.0)
+    other = Tally(delivered=10, acked=20, nacked=30, expired=40, latencies={3: 10, 7: 10}, seconds=7.0)
+    total = together([one, other])
+    assert total == Tally(delivered=11, acked=22, nacked=33, expired=44, latencies={3: 12, 7: 10}, seconds=7.0)
+    assert total.failures == 77
+    assert total.failure_ratio == pytest.approx(77 / 99)
+    assert one.latencies == {3: 2}, "what was counted is not changed by being added"
