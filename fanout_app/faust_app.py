@@ -174,7 +174,7 @@ class Fanout(faust.App):
             apply=self.runtime.share,
             on_fault=self._on_fault,
         )
-        self.cluster.feed.on(canary.KEY, lambda record: shares.hear(record.value), sealed=False)
+        self.cluster.feed.on(canary.KEY, lambda record: shares.hear(record.value), sealed=False, every=True)
         self.leading.on_heard = lambda leader, me: shares.hear_leader(leader, me=me)
         return shares
 

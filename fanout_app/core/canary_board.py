@@ -60,7 +60,5 @@ class CanaryBoard:
 
         It must have read all that stood on the board when it began to lead.
         """
-        if self.latest is None and self.state.version == 0:
-            return None  # nobody has ever wished for anything
         due = CanaryRecord(epoch, self.state)
         return None if self.latest == due else due

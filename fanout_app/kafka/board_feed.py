@@ -48,6 +48,7 @@ class _Listener(NamedTuple):
     prefix: str
     tell: Callable[[BoardRecord], None]
     sealed: bool
+    every: bool
 
 
 class BoardFeed:
@@ -63,13 +64,15 @@ class BoardFeed:
         #: All that stood on the board when this worker began to read has been told.
         self.caught_up = asyncio.Event()
 
-    def on(self, prefix: str, tell: Callable[[BoardRecord], None], *, sealed: bool = True) -> None:
+    def on(self, prefix: str, tell: Callable[[BoardRecord], None], *, sealed: bool = True, every: bool = False) -> None:
         """Tell of records whose key begins so. ``tell`` must neither block nor raise.
 
         Args:
             sealed: only of records that somebody with our keys has written; the others are dropped.
+            every: of what stood there at the beginning too, not only of the last record of each key. For who cannot
+                be sure that the last one is the one that counts.
         """
-        self._listeners.append(_Listener(prefix, tell, sealed))
+        self._listeners.append(_Listener(prefix, tell, sealed, every))
 
     async def stop(self) -> None:
         await self._client.stop()
@@ -90,14 +93,18 @@ class BoardFeed:
 
     async def _read_up(self, at: int, end: int) -> int | None:
         """What stands there, told as compaction would leave it. Returns the place to go on at; None: begin again."""
-        standing: dict[bytes | None, Any] = {}
+        standing: dict[object, Any] = {}
         newer: list[Any] = []
+        in_full = tuple(listener.prefix.encode() for listener in self._listeners if listener.every)
         while at < end:
             records, reached = await self._read(at)
             if reached is None:
                 return None
             at = reached
-            standing |= {record.key: record for record in records if record.offset < end}
+            for record in records:
+                if record.offset < end:
+                    each = (record.key or b"").startswith(in_full)
+                    standing[record.offset if each else record.key] = record
             newer += [record for record in records if record.offset >= end]
         self._tell_all(sorted(standing.values(), key=lambda record: int(record.offset)), live=False)
         self.caught_up.set()
