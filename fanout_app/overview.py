@@ -12,7 +12,9 @@ from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.lease import LeaseRun
 from fanout_app.core.message import Message
 from fanout_app.core.partition import PartitionQueue
+from fanout_app.core.picking import lanes_with_something
 from fanout_app.core.requests import LeaseRef, LiveLease
+from fanout_app.core.shares import STABLE
 
 
 def unix_ms(at: float) -> int:
@@ -80,6 +82,21 @@ def full(dispatcher: Dispatcher) -> dict[str, list[int]]:
         if limit is not None and partition.log_end > partition.next_offset:
             stopped.setdefault(limit, []).append(number)
     return stopped
+
+
+def unserved(dispatcher: Dispatcher, now: float) -> list[str]:
+    """Why messages wait that the shares of the groups keep from who is there, in words for an operator."""
+    sharing = dispatcher.sharing
+    shares, alive = sharing.present(now), sharing.alive(now)
+    if not shares:
+        return ["all weights are 0: nobody is handed anything"]
+    if alive and STABLE in shares and STABLE not in alive:
+        there = lanes_with_something(dispatcher.partitions.values())
+        if not there.isdisjoint((STABLE, None)):
+            return [
+                f"messages wait for the group {STABLE}, of which no client is alive; nobody else is given its share"
+            ]
+    return []
 
 
 def live_leases(dispatcher: Dispatcher, given_before: float, limit: int) -> list[LiveLease]:

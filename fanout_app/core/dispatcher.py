@@ -77,7 +77,7 @@ class Dispatcher:
 
     def set_weights(self, weights: Mapping[str, int], by: By = "message") -> None:
         """Share by these, from the next `serve` on; a group that is not named has no weight."""
-        self.sharing.set(weights, by)
+        self.sharing.use(weights, by)
 
     # Partitions ------------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ class Sharing:
         self._shares = Shares()
         self.came_back = self._shares.came_back
 
-    def set(self, weights: Mapping[str, int], by: By) -> None:
+    def use(self, weights: Mapping[str, int], by: By) -> None:
         """Share by these from the next `look` on; a group that is not named has no weight."""
         if (weights, by) != (self.weights, self.by):
             self.weights, self.by = dict(weights), by
@@ -42,7 +42,11 @@ class Sharing:
 
     def present(self, now: float, *groups: str) -> dict[str, int]:
         """The shares at this moment; ``groups`` are alive, whoever else is."""
-        return present(self.weights, {*self._clients.groups_alive(now), *self.alive_elsewhere, *groups})
+        return present(self.weights, {*self.alive(now), *groups})
+
+    def alive(self, now: float) -> set[str]:
+        """The groups of which clients are alive, here or at other workers."""
+        return {*self._clients.groups_alive(now), *self.alive_elsewhere}
 
     def look(self, now: float) -> bool:
         """Share by what is so now.
