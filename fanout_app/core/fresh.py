@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 
 from fanout_app.core.lanes import BY_MESSAGE, Lane, Lanes
@@ -63,7 +63,7 @@ class Fresh:
     def lay(self, lanes: Lanes) -> None:
         """Let messages wait in these lanes from now on."""
         if lanes.by_key or self._rules.by_key:
-            messages = list(self)
+            messages = sorted(chain(*self._lanes.values()), key=_offset)
             self._rules = lanes
             self._lanes.clear()
             if messages:

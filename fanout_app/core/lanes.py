@@ -3,17 +3,20 @@
 Lane None is for whoever's turn it is. By message all wait there, but for what a canary has failed, which is for
 `STABLE`. By key each key has a group, whose lane its messages wait in; those without a key wait in None.
 
-The group of a key is found by weighted rendezvous: each group draws a number for the key, the same one every time,
-larger ones with more weight, and the largest wins. So a group has its share of the keys, all workers agree without
-a word, and where one weight is raised keys only go over to that group: no other draws anything new.
+The group of a key is found by weighted rendezvous: each group draws a number for it, the same one every time, larger
+ones with more weight, and the largest wins. So a group has its share of the keys, all workers agree without a word, and
+where one weight is raised keys only go over to that group: no other draws anything new. What is drawn for is not the
+key but its slot, one of 65,536, so that a message costs one look at a table however many groups there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from math import log
 from typing import Literal
+from zlib import crc32
 
 from fanout_app.core.message import Message
 from fanout_app.core.shares import STABLE
@@ -21,8 +24,7 @@ from fanout_app.core.shares import STABLE
 By = Literal["message", "key"]
 Lane = str | None
 
-_HALF = 0.5
-_ALL = 2.0**64
+_SLOTS = 1 << 16
 
 
 class Lanes:
@@ -31,9 +33,7 @@ class Lanes:
     def __init__(self, weights: Mapping[str, int], present: Collection[str], by: By = "message") -> None:
         self.by_key = by == "key"
         self._present = frozenset(present)
-        self._weights = [
-            (group, blake2b(group.encode()), weight) for group, weight in sorted(weights.items()) if weight
-        ]
+        self._owners = _owners(tuple(sorted((group, weight) for group, weight in weights.items() if weight)))
 
     def of(self, message: Message) -> Lane:
         """That of a message which nobody has failed."""
@@ -50,23 +50,37 @@ class Lanes:
 
     def group_of(self, key: bytes) -> str | None:
         """The group of a key, whether or not anybody of it is there; None if no group has a weight."""
-        weights = self._weights
-        if len(weights) < 2:
-            return weights[0][0] if weights else None
-        best, least = None, float("inf")
-        for group, seeded, weight in weights:
-            drawn = seeded.copy()
-            drawn.update(key)
-            # u ** (1 / weight) of an even u, on the scale of its negated logarithm.
-            wait = -log((int.from_bytes(drawn.digest()[:8]) + _HALF) / _ALL) / weight
-            if wait < least:
-                best, least = group, wait
-        return best
+        return self._owners.of(key)
 
     def open_to(self, group: str) -> tuple[Lane, ...]:
         """The lanes from which a group takes what its turn brings it."""
         return (STABLE, None) if group == STABLE and not self.by_key else (None,)
 
+
+class _Owners:
+    """The groups of all keys by these weights, none of them 0."""
+
+    def __init__(self, weights: tuple[tuple[str, int], ...]) -> None:
+        self._weights = weights
+        self._of_slot: list[str | None] = [None] * _SLOTS
+
+    def of(self, key: bytes) -> str | None:
+        # The upper half: producers choose partitions by the rest of a division of the same sum.
+        slot = crc32(key) >> 16
+        group = self._of_slot[slot]
+        if group is None and self._weights:
+            group = self._of_slot[slot] = min(self._weights, key=lambda one: _wait(slot, *one))[0]
+        return group
+
+
+def _wait(slot: int, group: str, weight: int) -> float:
+    """What is drawn: u ** (1 / weight) of an even u, on the scale of its negated logarithm, so that the least wins."""
+    drawn = int.from_bytes(blake2b(b"%d %s" % (slot, group.encode()), digest_size=8).digest())
+    return -log((drawn + 0.5) / 2.0**64) / weight
+
+
+#: When somebody of a group comes or goes the weights are those of before.
+_owners = lru_cache(maxsize=16)(_Owners)
 
 #: Before anybody has said anything.
 BY_MESSAGE = Lanes({STABLE: 100}, (STABLE,))
