@@ -156,7 +156,7 @@ class Runtime:
         )
         self.overall = Overall(self, self.exchange.gathering, self.exchange.routes)
         self._tasks.start(self.exchange.keep_telling(), "telling")
-        self._dead_lettering = DeadLettering(self.dispatcher, commit, dead_letters, self._tasks, self._take_more)
+        self._dead_lettering = DeadLettering(self.dispatcher, commit, dead_letters, self._tasks, self._put_away)
 
     # The topic -------------------------------------------------------------------------------------------------------
 
@@ -226,6 +226,11 @@ class Runtime:
         self._fetches.feed()
         self._waking.look()
 
+    def _put_away(self) -> None:
+        """A dead letter is where such messages go: there is room, and others of its key may have waited for it."""
+        self._take_more()
+        self._serve()
+
     def _woken(self) -> None:
         """What slept has been read: it is for a client, or where it is put that nobody is to have it again."""
         self._dead_lettering.look()
@@ -271,6 +276,7 @@ class Runtime:
         """A settle has been worked off in memory: there may be room, and something to hand out again."""
         if outcome.nacked or outcome.extended:
             self._gone_badly()
+        self._dead_lettering.look()  # what an earlier owner gave up on may have waited for others of its key
         self._take_more()
         self._serve()
 

@@ -320,7 +320,7 @@ class Dispatcher:
         if partition is None or partition.ledger.era != era:
             return 0
         lost = [offset for offset in offsets if not partition.wake(offset, found.get(offset), now)]
-        partition.ledger.settle(lost)
+        partition.settle(lost)
         self.counters.lost_to_retention += len(lost)
         return len(lost)
 
@@ -345,7 +345,7 @@ class Dispatcher:
             return False
         partition = self.partitions[spent.partition]
         partition.forget(spent.message.offset)
-        partition.ledger.settle((spent.message.offset,))
+        partition.settle((spent.message.offset,))
         self.counters.dead_lettered += 1
         return True
 

@@ -1,11 +1,15 @@
-"""The messages of one partition that nobody has been handed yet, in the order of their offsets, lane by lane."""
+"""The messages of one partition that nobody has been handed yet, in the order of their offsets, lane by lane.
+
+Most come in that order. Those that come later than others with higher offsets (they had to wait for an earlier one of
+their key) are taken at their own place all the same: who waits longest is not to be passed by others for ever.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from heapq import merge
+from heapq import heappop, heappush, merge
 from itertools import chain, islice
 from operator import attrgetter
 
@@ -22,16 +26,20 @@ class Fresh:
         self._rules = lanes
         #: None of them is empty.
         self._lanes: dict[Lane, deque[Message]] = {}
+        #: Heaps by offset of what lies between the first and the last one of its lane; none is empty.
+        self._between: dict[Lane, list[tuple[int, Message]]] = {}
         #: No message is larger: while that many of it fit, nobody needs to weigh each of them.
         self._largest = 0
         #: Messages that failed with an earlier owner often enough to be handed out alone.
         self._suspects: set[int] = set()
 
     def __len__(self) -> int:
-        return sum(map(len, self._lanes.values()))
+        count = sum(map(len, self._lanes.values()))
+        return count + sum(map(len, self._between.values())) if self._between else count
 
     def __iter__(self) -> Iterator[Message]:
-        return merge(*self._lanes.values(), key=_offset)
+        between = sorted((message for heap in self._between.values() for _, message in heap), key=_offset)
+        return merge(*self._lanes.values(), between, key=_offset)
 
     @property
     def lanes(self) -> Collection[Lane]:
@@ -53,6 +61,18 @@ class Fresh:
         self._fill(messages)
         return sum(sizes)
 
+    def insert(self, message: Message) -> None:
+        """Add one that may have a lower offset than others that are there."""
+        self._largest = max(self._largest if self._lanes else 0, size_of(message))
+        lane = self._rules.of(message)
+        messages = self._lanes.setdefault(lane, deque())
+        if not messages or message.offset > messages[-1].offset:
+            messages.append(message)
+        elif message.offset < messages[0].offset:
+            messages.appendleft(message)
+        else:
+            heappush(self._between.setdefault(lane, []), (message.offset, message))
+
     def _fill(self, messages: Sequence[Message]) -> None:
         if not self._rules.by_key:
             self._lanes.setdefault(None, deque()).extend(messages)
@@ -63,9 +83,11 @@ class Fresh:
     def lay(self, lanes: Lanes) -> None:
         """Let messages wait in these lanes from now on."""
         if lanes.by_key or self._rules.by_key:
-            messages = sorted(chain(*self._lanes.values()), key=_offset)
+            between = (message for heap in self._between.values() for _, message in heap)
+            messages = sorted(chain(between, *self._lanes.values()), key=_offset)
             self._rules = lanes
             self._lanes.clear()
+            self._between.clear()
             if messages:
                 self._fill(messages)
         self._rules = lanes
@@ -83,6 +105,8 @@ class Fresh:
         messages = self._lanes.get(lane)
         if messages is None:
             return []
+        if lane in self._between:
+            self._in_place(lane, messages, limit)
         count = min(limit, len(messages))
         if count * self._largest > room:
             count = _fitting(islice(messages, count), room) or int(first and count > 0)
@@ -91,6 +115,16 @@ class Fresh:
         if count == len(messages):
             return list(self._lanes.pop(lane))
         return [messages.popleft() for _ in range(count)]
+
+    def _in_place(self, lane: Lane, messages: deque[Message], limit: int) -> None:
+        """Bring what belongs among the first ``limit`` messages of a lane to its place there."""
+        heap = self._between[lane]
+        first: list[Message] = []
+        while heap and len(first) < limit:
+            first.append(messages.popleft() if messages[0].offset < heap[0][0] else heappop(heap)[1])
+        messages.extendleft(reversed(first))
+        if not heap:
+            del self._between[lane]
 
     def _up_to_suspect(self, messages: deque[Message], count: int, *, first: bool) -> int:
         for index, message in enumerate(islice(messages, count)):
@@ -104,6 +138,8 @@ class Fresh:
     def discard(self, offset: int) -> Message | None:
         """Take this one out, if it is there."""
         for lane, messages in self._lanes.items():
+            if lane in self._between:
+                self._in_place(lane, messages, len(self))
             at = bisect_left(messages, offset, key=_offset)
             if at < len(messages) and messages[at].offset == offset:
                 message = messages[at]

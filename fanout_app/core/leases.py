@@ -293,7 +293,7 @@ class Leases:
         for offset in offsets:
             del in_flight[offset]
         partition.bytes_held -= sum(map(size_of, messages))
-        partition.ledger.settle(offsets)
+        partition.settle(offsets)
         self._end(run, len(messages), now)
 
     def settle_one(self, number: int, offset: int, now: float) -> None:
@@ -304,7 +304,7 @@ class Leases:
             self.settle_leased(run, [run.message(offset)], now)
         else:
             partition.forget(offset)
-            partition.ledger.settle((offset,))
+            partition.settle((offset,))
 
     def extend(self, run: LeaseRun, messages: Sequence[Message], ack_wait: float, now: float) -> None:
         """Let leases of one run end ``ack_wait`` from now."""

@@ -28,6 +28,8 @@ class Limits:
     alone_from: int = 3
     #: Size of a ledger row above which no more of its partition is fetched.
     max_row_bytes: int = 512 << 10
+    #: A message waits until all earlier ones of its key are settled.
+    order_by_key: bool = False
 
 
 @dataclass(slots=True)

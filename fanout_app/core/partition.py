@@ -2,9 +2,10 @@
 
 A message is fresh (fetched, never handed out), in flight (under a lease), returned (its delivery ended badly; ready for
 the next client), delayed (returned, but not before a time; for a long one it sleeps: its body is let go of and read
-again when it is due) or spent (given up on, and about to be written where such messages go). Settled ones are in the
-ledger and nowhere else. What an earlier owner has handed out is in flight before it was ever fetched: its body is not
-here, the fetch that brings it passes it over, and it sleeps when it comes back.
+again when it is due) or spent (given up on, and about to be written where such messages go). Where messages of a key
+are handed out in order, one may be blocked before it is fresh. Settled ones are in the ledger and nowhere else. What an
+earlier owner has handed out is in flight before it was ever fetched: its body is not here, the fetch that brings it
+passes it over, and it sleeps when it comes back.
 The chain of positions also lives here: a fetch is taken only if it was asked at exactly the next offset, since records
 can be dropped on the way and a jump between two fetches proves nothing; a hole *inside* what was asked does.
 """
@@ -16,6 +17,7 @@ from operator import attrgetter
 
 from fanout_app.core.ahead import Ahead, still_out
 from fanout_app.core.fresh import Fresh
+from fanout_app.core.key_order import KeyOrder
 from fanout_app.core.lanes import BY_MESSAGE, Lanes
 from fanout_app.core.lease import HandedOver, LeaseRun
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
@@ -51,6 +53,8 @@ class PartitionQueue:
         #: Given up on: not handed out any more, not settled before they are where such messages go.
         self.spent: dict[int, Spent] = {}
         self.fresh = Fresh(lanes)
+        #: None where messages of one key need not wait for one another.
+        self.key_order = KeyOrder() if limits.order_by_key else None
         self._candidates = Candidates()
         #: Those handed over that no fetch has passed yet.
         self._ahead = Ahead()
@@ -66,7 +70,13 @@ class PartitionQueue:
     @property
     def held(self) -> int:
         """Unsettled messages in memory."""
-        return len(self.fresh) + len(self.in_flight) + len(self.returned) + len(self.delayed) + len(self.spent)
+        out = len(self.fresh) + len(self.in_flight) + len(self.returned) + len(self.delayed) + len(self.spent)
+        return out + self.blocked
+
+    @property
+    def blocked(self) -> int:
+        """Those of them that wait until an earlier one of their key is settled."""
+        return 0 if self.key_order is None else self.key_order.blocked
 
     def full(self) -> str | None:
         """Which limit of the partition's own stops its intake, by its option; None if none does."""
@@ -86,9 +96,10 @@ class PartitionQueue:
     def oldest_held(self) -> Message | None:
         """The message in memory with the lowest offset."""
         offset = min((*self.in_flight, *self.returned, *self.delayed, *self.spent), default=None)
-        fresh = self.fresh.lowest()
-        if offset is None or (fresh is not None and fresh.offset < offset):
-            return fresh
+        waiting = [self.fresh.lowest(), self.key_order.lowest() if self.key_order is not None else None]
+        first = min((message for message in waiting if message is not None), key=_offset, default=None)
+        if offset is None or (first is not None and first.offset < offset):
+            return first
         run = self.in_flight.get(offset)
         if run is not None:
             return run.message(offset)
@@ -121,6 +132,9 @@ class PartitionQueue:
             messages = self._unknown(messages, known)
         if messages and ledger.any_settled_in(messages[0].offset, messages[-1].offset + 1):
             messages = [message for message in messages if not ledger.is_settled(message.offset)]
+        if messages and self.key_order is not None:
+            messages, blocked = self.key_order.admit(messages)
+            self.bytes_held += sum(map(size_of, blocked))
         if messages:
             if ledger.failures:
                 messages = self._apart(messages)
@@ -130,18 +144,22 @@ class PartitionQueue:
 
     def _apart(self, messages: Sequence[Message]) -> list[Message]:
         """Keep out what an earlier owner has tried as often as may be, and remember what is to be handed out alone."""
-        failures, limit = self.ledger.failures, self._limits.max_deliver
         fresh = []
         for message in messages:
-            count = failures.get(message.offset, 0)
-            if limit is not None and count >= limit:
+            if self._used_up(message):
                 self.bytes_held += size_of(message)
-                self.give_up_on(message, count, "deliveries used up at an earlier owner", "")
-                continue
-            if count and self.alone(message.offset):
-                self.fresh.suspect(message.offset)
-            fresh.append(message)
+            else:
+                fresh.append(message)
         return fresh
+
+    def _used_up(self, message: Message) -> bool:
+        count, limit = self.ledger.failures.get(message.offset, 0), self._limits.max_deliver
+        if limit is not None and count >= limit:
+            self.give_up_on(message, count, "deliveries used up at an earlier owner", "")
+            return True
+        if count and self.alone(message.offset):
+            self.fresh.suspect(message.offset)
+        return False
 
     def _settle_holes(self, asked: int, after: int, offsets: Iterable[int], known: Collection[int]) -> None:
         """Settle what does not exist. What is known exists for those who have it, or will be looked for."""
@@ -161,12 +179,14 @@ class PartitionQueue:
         return {offset for offset in self._ahead.pass_by(after) if any(offset in place for place in places)}
 
     def _unknown(self, messages: Sequence[Message], known: Collection[int]) -> list[Message]:
-        """Leave out what was handed over; of the time of those that clients have, take note."""
+        """Leave out what was handed over; of its keys, and of the time of those that clients have, take note."""
         unknown = []
         for message in messages:
             if message.offset not in known:
                 unknown.append(message)
                 continue
+            if self.key_order is not None:
+                self.key_order.is_out(message)
             run = self.in_flight.get(message.offset)
             held = run.message(message.offset) if run is not None else None
             if isinstance(held, Bodiless):
@@ -245,21 +265,26 @@ class PartitionQueue:
             self.give_back(message, barred=sleeper.failed_by, until=max(now, sleeper.barred_until), group=sleeper.group)
         return True
 
+    # The end ---------------------------------------------------------------------------------------------------------
+
+    def settle(self, offsets: Sequence[int]) -> None:
+        """These are done, ascending, and stand nowhere any more: whoever waited for one of them goes out."""
+        self.ledger.settle(offsets)
+        if self.key_order is not None:
+            for message in self.key_order.settled(offsets):
+                if not self._used_up(message):
+                    self.fresh.insert(message)
+
     def forget(self, offset: int) -> None:
-        """A settled message that is not in flight needs no place any more."""
+        """A message that is to be settled and is not in flight needs no place any more."""
         self.sleepers.discard(offset)
-        message = self.returned.discard(offset) or self._discard_delayed(offset) or self._discard_spent(offset)
+        resting = self.delayed.pop(offset, None) or self.spent.pop(offset, None)
+        message = resting.message if resting is not None else self.returned.discard(offset)
         message = message or self.fresh.discard(offset)
+        if message is None and self.key_order is not None:
+            message = self.key_order.discard(offset)
         if message is not None:
             self.bytes_held -= size_of(message)
-
-    def _discard_delayed(self, offset: int) -> Message | None:
-        delayed = self.delayed.pop(offset, None)
-        return None if delayed is None else delayed.message
-
-    def _discard_spent(self, offset: int) -> Message | None:
-        spent = self.spent.pop(offset, None)
-        return None if spent is None else spent.message
 
     def clear(self) -> None:
         """Let go of all messages: whoever still refers to a partition that was dropped must not hold its bodies."""
@@ -269,5 +294,6 @@ class PartitionQueue:
         self.returned = Returns()
         self.spent.clear()
         self.fresh = Fresh(self._lanes)
+        self.key_order = None if self.key_order is None else KeyOrder()
         self._ahead = Ahead()
         self.bytes_held = 0
