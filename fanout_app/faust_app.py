@@ -358,4 +358,5 @@ def limits_of(options: Options) -> Limits:
         long_delay=options.long_delay,
         max_deliver=options.max_deliver,
         max_row_bytes=int(options.max_row_bytes),
+        order_by_key=options.order == "key",
     )

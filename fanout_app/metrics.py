@@ -37,6 +37,7 @@ TABLE: Final = {
     "fanout_tasks": "Tasks of the event loop; with as many connections as before there are as many as before.",
     "fanout_buffer_bytes": "Bytes of the messages held, buffered and leased.",
     "fanout_delayed": "Messages that wait for their time after a nack, in memory or not.",
+    "fanout_blocked": "Messages held here that wait until an earlier one of their key is settled.",
     "fanout_ledger_row_bytes": "Size of the largest ledger row, when it was written last.",
     "fanout_intake_full": "Partitions of which a limit, named by its option, lets no more be fetched.",
     "fanout_peers": "Other workers that this one is connected to.",
@@ -133,6 +134,7 @@ class _Queue(Collector):
         yield _gauge("fanout_tasks", len(asyncio.all_tasks()))
         yield _gauge("fanout_buffer_bytes", dispatcher.bytes_held())
         yield _gauge("fanout_delayed", sum(len(one.delayed) + len(one.sleepers) for one in partitions))
+        yield _gauge("fanout_blocked", sum(one.blocked for one in partitions))
         yield _gauge("fanout_ledger_row_bytes", max((one.row_bytes for one in partitions), default=0))
         yield _gauge("fanout_paused", dispatcher.paused)
         leading = self._measured.leading

@@ -64,6 +64,7 @@ class Options:
     leader_lease: float
     leader_timeout: float
     routing: str
+    order: str
     commit_interval: float
     drain: float
     stall_timeout: float
@@ -277,6 +278,13 @@ TABLE: tuple[click.Option, ...] = (
         default="forward",
         show_default=True,
         type=click.Choice(["forward", "redirect"]),
+    ),
+    option(
+        "order",
+        "What order is kept: none, or that of messages with one key, each handed out once those before are settled.",
+        default="none",
+        show_default=True,
+        type=click.Choice(["none", "key"]),
     ),
     option(
         "commit-interval",

@@ -99,6 +99,23 @@ def unserved(dispatcher: Dispatcher, now: float) -> list[str]:
     return []
 
 
+def full_of_blocked(dispatcher: Dispatcher) -> list[str]:
+    """Says of each partition so whose intake is stopped by messages that wait for others of their key.
+
+    Nothing of it is here then that could be handed out.
+    """
+    said = []
+    for number, partition in sorted(dispatcher.partitions.items()):
+        order, held = partition.key_order, partition.held
+        stopped = partition.log_end > partition.next_offset and held >= dispatcher.limits.max_ack_pending
+        if order is not None and stopped and order.blocked > held / 2 and not (partition.fresh or partition.returned):
+            said.append(
+                f"partition {number} is full of messages that wait for earlier ones of their keys (--order key), "
+                f"the first of these has offset {order.waited_for()}"
+            )
+    return said
+
+
 def live_leases(dispatcher: Dispatcher, given_before: float, limit: int) -> list[LiveLease]:
     """Leases given at this time of the monotonic clock or earlier, oldest first."""
     runs = {run for partition in dispatcher.partitions.values() for run in partition.in_flight.values()}
@@ -141,6 +158,7 @@ def partitions(dispatcher: Dispatcher, owner: str) -> list[dict[str, Any]]:
                 "oldest_age_seconds": _age(partition.oldest_held()),
                 "row_bytes": partition.row_bytes,
                 "full": partition.full(),
+                "blocked": partition.blocked,
                 "next_offset": partition.next_offset,
                 "log_start": partition.log_start,
                 "log_end": max(partition.log_end, partition.next_offset),

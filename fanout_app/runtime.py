@@ -396,7 +396,12 @@ class Runtime:
             **overview.totals(self.dispatcher),
             "waiting_pulls": self.exchange.asking.waiting().total(),
             "client_names": overview.client_names(self.dispatcher, monotonic()),
-            "degraded": [*self._not_ours(), *self._full(), *overview.unserved(self.dispatcher, monotonic())],
+            "degraded": [
+                *self._not_ours(),
+                *self._full(),
+                *overview.full_of_blocked(self.dispatcher),
+                *overview.unserved(self.dispatcher, monotonic()),
+            ],
         }
 
     def _full(self) -> list[str]:

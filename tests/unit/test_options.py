@@ -142,6 +142,19 @@ def test_what_is_said_of_redelivery_reaches_the_queue() -> None:
     assert limits.max_row_bytes == 1 << 20
 
 
+@pytest.mark.parametrize(("order", "by_key"), [("none", False), ("key", True)])
+def test_the_order_reaches_the_queue(order: str, by_key: bool) -> None:
+    options, _ = parse("--order", order)
+    assert options is not None
+    assert limits_of(options).order_by_key is by_key
+
+
+def test_an_order_that_nobody_knows_is_refused() -> None:
+    options, said = parse("--order", "offset")
+    assert options is None
+    assert "'none', 'key'" in said
+
+
 def test_unless_said_otherwise_the_queue_has_its_own_defaults() -> None:
     options, _ = parse()
     assert options is not None

@@ -242,6 +242,19 @@ def test_who_waits_longest_is_served_first_when_keys_come_free() -> None:
     assert all_of(desk) == [3, 4, 5, 6, 7, 8]
 
 
+def test_a_large_message_that_comes_free_counts_for_what_it_is() -> None:
+    desk = Desk(limits=ORDERED)
+    sizes = {0: 1, 1: 500, 2: 1, 3: 1}
+    records = [FakeMessage(at, b"x" * size, b"a" if at < 2 else b"%d" % at) for at, size in sizes.items()]
+    desk.queue.offer(0, 0, 4, records)
+    first = desk.pull("A", 3)
+    assert offsets(first) == [0, 2, 3]
+    desk.queue.offer(0, 4, 5, [FakeMessage(4, b"x", b"b")])
+    desk.ack(leases(first)[0])
+    desk.wait("B", 2, max_bytes=100)
+    assert desk.serve() == [("B", [1])]
+
+
 def test_what_came_free_between_others_is_kept_when_lanes_are_laid_anew() -> None:
     desk = ordered("abcdaefg")
     desk.ack(lease(desk.pull("A")))

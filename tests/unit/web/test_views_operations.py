@@ -111,6 +111,7 @@ async def test_metrics_tell_what_happened(there: Served) -> None:
     assert found["fanout_nacked_total"] == 1
     assert found["fanout_redeliveries_total"] == 0
     assert (found["fanout_delayed"], found["fanout_paused"], found["fanout_ledger_row_bytes"]) == (0, 0, 0)
+    assert found["fanout_blocked"] == 0
     assert found["fanout_expired_total"] == 2
     assert found["fanout_deliveries_total"] == 5
     assert found["fanout_lost_to_retention_total"] == 4
