@@ -52,10 +52,6 @@ class Lanes:
         """The group of a key, whether or not anybody of it is there; None if no group has a weight."""
         return self._owners.of(key)
 
-    def open_to(self, group: str) -> tuple[Lane, ...]:
-        """The lanes from which a group takes what its turn brings it."""
-        return (STABLE, None) if group == STABLE and not self.by_key else (None,)
-
 
 class _Owners:
     """The groups of all keys by these weights, none of them 0."""

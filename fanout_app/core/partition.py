@@ -24,6 +24,7 @@ from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.limits import Limits
 from fanout_app.core.message import Bodiless, Message, size_of
 from fanout_app.core.redelivery import Delayed, Returned, Returns, Spent
+from fanout_app.core.shares import STABLE
 from fanout_app.core.sleepers import Sleeper, Sleepers
 from fanout_app.core.witness import Candidates
 
@@ -55,6 +56,8 @@ class PartitionQueue:
         self.fresh = Fresh(lanes)
         #: None where messages of one key need not wait for one another.
         self.key_order = KeyOrder() if limits.order_by_key else None
+        #: Of messages that a client of another group than `STABLE` has failed last: which one.
+        self._failed_by: dict[int, str] = {}
         self._candidates = Candidates()
         #: Those handed over that no fetch has passed yet.
         self._ahead = Ahead()
@@ -237,7 +240,16 @@ class PartitionQueue:
     # Coming back -----------------------------------------------------------------------------------------------------
 
     def give_back(self, message: Message, *, barred: str | None, until: float, group: str = "") -> None:
-        """Make a message ready for the next client. ``group`` is that of the client which failed it."""
+        """Make a message ready for the next client. ``group`` is that of the client which failed it, if one did.
+
+        One that comes back as if it had never been handed out is for whom it was for before.
+        """
+        if not group:
+            group = self._failed_by.get(message.offset, "")
+        elif group != STABLE:
+            self._failed_by[message.offset] = group
+        else:
+            self._failed_by.pop(message.offset, None)
         self.returned.add(Returned(message, barred, until, group), self._lanes.of_failed(message, group))
 
     def give_up_on(self, message: Message, delivery_count: int, reason: str, client: str) -> None:
@@ -270,6 +282,9 @@ class PartitionQueue:
     def settle(self, offsets: Sequence[int]) -> None:
         """These are done, ascending, and stand nowhere any more: whoever waited for one of them goes out."""
         self.ledger.settle(offsets)
+        if self._failed_by:
+            for offset in offsets:
+                self._failed_by.pop(offset, None)
         if self.key_order is not None:
             for message in self.key_order.settled(offsets):
                 if not self._used_up(message):

@@ -16,7 +16,9 @@ class Turn(NamedTuple):
     group: str
     #: From these lanes.
     lanes: tuple[Lane, ...]
-    #: As part of its share. What lies in the lane of a group is its own whatever it has had, and not counted.
+    #: As part of its share. What lies in the lane of a group is its own whatever it has had, and not counted: else what
+    #: a canary fails would be part of stable's share, and the canary would be handed more than its own for the first
+    #: time.
     counted: bool
 
 
@@ -65,16 +67,14 @@ class Sharing:
     def turns(self, waiting: Collection[str], there: Collection[Lane]) -> Iterator[Turn]:
         """Who of those ``waiting`` may be handed something of what is ``there``, in this order; up to the first change.
 
-        By key each is given what is its own before anything by turn.
+        Each is given what is its own before anything by turn.
         """
-        if self.lanes.by_key:
-            for group in waiting:
-                if group in there:
-                    yield Turn(group, (group,), counted=False)
-        for group in self._shares.turns(waiting):
-            lanes = self.lanes.open_to(group)
-            if any(lane in there for lane in lanes):
-                yield Turn(group, lanes, counted=True)
+        for group in waiting:
+            if group in there:
+                yield Turn(group, (group,), counted=False)
+        if None in there:
+            for group in self._shares.turns(waiting):
+                yield Turn(group, (None,), counted=True)
 
     def most(self, turn: Turn, messages: int) -> int:
         """How many of so ``messages`` many may be handed out by this turn."""

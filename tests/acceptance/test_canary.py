@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from time import monotonic
-from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from support.canary import Shares
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.leaders import Leaders
@@ -21,30 +21,18 @@ from support.workers import READY_TOGETHER, Worker, Workers
 EVERYWHERE_IN = 2.0
 
 
-async def ask(session: aiohttp.ClientSession, worker: Worker, method: str, path: str = "", **options: Any) -> Any:
-    """Status, ETag and body."""
-    async with session.request(method, f"{worker.url}/v1/canary{path}", **options) as answer:
-        return answer.status, answer.headers.get("ETag"), await answer.json(content_type=None)
-
-
-async def put(session: aiohttp.ClientSession, worker: Worker, weights: dict[str, int], tag: str = "*") -> Any:
-    return await ask(session, worker, "PUT", json={"weights": weights}, headers={"If-Match": tag})
-
-
-async def shown(session: aiohttp.ClientSession, worker: Worker) -> dict[str, int]:
-    """The weights, as this worker has them."""
-    _, _, body = await ask(session, worker, "GET")
-    weights: dict[str, int] = body["weights"]
-    return weights
-
-
-async def everywhere(session: aiohttp.ClientSession, workers: Sequence[Worker], weights: dict[str, int]) -> None:
+async def everywhere(shares: Shares, workers: Sequence[Worker], weights: dict[str, int]) -> None:
     """Wait until all of these have these weights; fails if that takes longer than is promised."""
 
     async def all_have() -> bool:
-        return all([await shown(session, worker) == weights for worker in workers])
+        return all([await shares.weights(worker) == weights for worker in workers])
 
     await eventually(all_have, EVERYWHERE_IN, every=0.02)
+
+
+@pytest.fixture
+def shares(session: aiohttp.ClientSession) -> Shares:
+    return Shares(session)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -62,55 +50,53 @@ async def three(
 
 
 async def test_a_change_holds_at_all_workers_within_two_seconds_whichever_was_asked(
-    three: Leaders, session: aiohttp.ClientSession
+    three: Leaders, shares: Shares
 ) -> None:
     await three.settled(READY_TOGETHER)
     for number, asked in enumerate(three.workers):
         weights = {"stable": 90 - number, "canary": 10 + number}
-        status, tag, body = await put(session, asked, weights)
+        status, tag, body = await shares.put(asked, weights)
         began = monotonic()
         assert (status, body["weights"]) == (200, weights)
-        assert await shown(session, asked) == weights, "who was asked knows it when it answers"
-        await everywhere(session, three.workers, weights)
-        assert {(await ask(session, worker, "GET"))[1] for worker in three.workers} == {tag}
+        assert await shares.weights(asked) == weights, "who was asked knows it when it answers"
+        await everywhere(shares, three.workers, weights)
+        assert {(await shares.ask(worker, "GET"))[1] for worker in three.workers} == {tag}
         assert monotonic() - began < EVERYWHERE_IN
 
 
-async def test_of_two_changes_of_one_version_at_two_workers_one_is_refused(
-    three: Leaders, session: aiohttp.ClientSession
-) -> None:
+async def test_of_two_changes_of_one_version_at_two_workers_one_is_refused(three: Leaders, shares: Shares) -> None:
     await three.settled(READY_TOGETHER)
     for _ in range(5):
-        _, tag, _ = await put(session, three.workers[0], {"stable": 1})
+        _, tag, _ = await shares.put(three.workers[0], {"stable": 1})
         a, b = await asyncio.gather(
-            put(session, three.workers[1], {"stable": 60, "a": 40}, tag),
-            put(session, three.workers[2], {"stable": 70, "b": 30}, tag),
+            shares.put(three.workers[1], {"stable": 60, "a": 40}, tag),
+            shares.put(three.workers[2], {"stable": 70, "b": 30}, tag),
         )
         assert sorted([a[0], b[0]]) == [200, 412]
         won, lost = (a, b) if a[0] == 200 else (b, a)
         assert lost[2]["type"] == "urn:fanout:problem:precondition-failed"
-        assert (await ask(session, three.workers[0], "PUT", json={}, headers={"If-Match": tag}))[0] == 412
-        await everywhere(session, three.workers, won[2]["weights"])
+        assert (await shares.ask(three.workers[0], "PUT", json={}, headers={"If-Match": tag}))[0] == 412
+        await everywhere(shares, three.workers, won[2]["weights"])
 
 
 async def test_what_was_answered_holds_when_the_leader_is_killed_in_the_next_moment(
-    three: Leaders, session: aiohttp.ClientSession
+    three: Leaders, shares: Shares
 ) -> None:
     said = await three.settled(READY_TOGETHER)
     weights = {"stable": 77, "canary": 23}
-    status, tag, _ = await put(session, said.by, weights)
+    status, tag, _ = await shares.put(said.by, weights)
     assert status == 200
     said.by.kill9()
     left = [worker for worker in three.workers if worker is not said.by]
-    status, _, problem = await put(session, left[0], {"stable": 1})
+    status, _, problem = await shares.put(left[0], {"stable": 1})
     assert (status, problem["type"]) == (503, "urn:fanout:problem:kafka-unreachable"), "nobody leads yet"
     await three.settled(20.0, said.by)
     for worker in left:
-        assert await shown(session, worker) == weights
-        assert (await ask(session, worker, "GET"))[1] == tag
+        assert await shares.weights(worker) == weights
+        assert (await shares.ask(worker, "GET"))[1] == tag
 
     async def taken() -> bool:
-        return bool((await put(session, left[1], {"stable": 50, "canary": 50}))[0] == 200)
+        return bool((await shares.put(left[1], {"stable": 50, "canary": 50}))[0] == 200)
 
     await eventually(taken, 20.0, every=0.2)
-    await everywhere(session, left, {"stable": 50, "canary": 50})
+    await everywhere(shares, left, {"stable": 50, "canary": 50})

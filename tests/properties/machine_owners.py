@@ -89,8 +89,9 @@ class Owners:
                 if partition.is_settled(offset) or left.delivery_count != counted:
                     continue
                 at = self.now + seconds
+                failed_in = left.group if left.batch is None else ""
                 held = partition.held[offset] = Held(
-                    left.size, client=left.client, group=left.group, at=at, bodiless=True
+                    left.size, client=left.client, group=left.group, failed_in=failed_in, at=at, bodiless=True
                 )
                 if left.batch is None:
                     self.naive.fall_asleep(held, at, at)

@@ -46,6 +46,8 @@ class Held:
     #: Who has it, or has failed it, and in which group.
     client: str | None = None
     group: str = ""
+    #: The group that has failed it last.
+    failed_in: str = ""
     batch: int = 0
     at: float = 0.0
     #: Of one that is asleep: its time has come; its body is being read; until when who failed it is barred then.
@@ -261,13 +263,12 @@ class NaiveQueue(NaiveShares):
     def _serve_next(self, now: float) -> tuple[int, list[LeaseRef]] | None:
         self.look_at_shares(now)
         waiting = sorted({group for _, group in self.servable()}, key=self.came.index)
-        for group in waiting if self.by == "key" else ():
+        for group in waiting:
             handout = self._serve_one(group, (group,), 1_000_000, now)
             if handout is not None:
                 return handout
         for group in self.turns():
-            lanes = ("stable", None) if self.by == "message" and group == "stable" else (None,)
-            handout = self._serve_one(group, lanes, self.most(group), now)
+            handout = self._serve_one(group, (None,), self.most(group), now)
             if handout is not None:
                 self.batches[handout[1][0].batch].counted = True
                 self.had(group, len(handout[1]), waiting)
@@ -366,6 +367,7 @@ class NaiveQueue(NaiveShares):
         held = partition.held[offset]
         assert held.client is not None
         self.clients[held.client].seen = now
+        held.failed_in = held.group
         partition.failures[offset] = partition.failures.get(offset, 0) + 1
         if partition.failures[offset] >= MAX_DELIVER:
             held.place = Place.SPENT
@@ -389,7 +391,7 @@ class NaiveQueue(NaiveShares):
 
     def take_back(self, held: Held, now: float) -> None:
         """As if it had never been handed out."""
-        held.place, held.client, held.group, held.at = Place.RETURNED, None, "", now
+        held.place, held.client, held.group, held.at = Place.RETURNED, None, held.failed_in, now
         if held.bodiless:
             self.fall_asleep(held, now, now)
         self.counts["released"] += 1

@@ -131,3 +131,21 @@ def test_what_was_a_groups_own_is_not_counted_and_nothing_is_given_back_for_it()
     # Nothing is owed to it but by the messages that come by turn.
     desk.wait("C", 400, group="canary")
     assert [len(offsets) for _, offsets in desk.serve()] == [1]
+
+
+def test_what_a_canary_has_failed_stays_stables_when_it_comes_back_from_stable_uncounted() -> None:
+    desk = Desk()
+    desk.queue.set_weights({"stable": 1, "canary": 9})
+    desk.fetch(0)
+    desk.wait("c", group="canary")
+    desk.wait("s", group="stable")
+    canary = desk.queue.serve(desk.now)[0].answer
+    assert canary.group == "canary", "else the test shows nothing"
+    desk.nack(lease(canary))
+    stable = desk.queue.serve(desk.now)[0].answer
+    assert stable.group == "stable"
+    desk.queue.release(stable, desk.now)
+    desk.wait("d", group="canary")
+    assert desk.queue.serve(desk.now) == []
+    desk.wait("s", group="stable")
+    assert [answer.group for _, answer in desk.queue.serve(desk.now)] == ["stable"]

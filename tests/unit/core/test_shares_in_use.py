@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import cycle
 
 import pytest
@@ -30,6 +31,9 @@ class Crowd:
         self.batches = batches
         self.had: Counter[str] = Counter()
         self.offsets: dict[int, str] = {}
+        #: The group of which all fail, and what it has failed.
+        self.fails = ""
+        self.failed: set[int] = set()
         for group in weights:
             for number in range(clients):
                 self.wait(f"{group}-{number}", group)
@@ -55,7 +59,12 @@ class Crowd:
     def _done(self, answer: Answer) -> None:
         for run in answer.runs:
             self.offsets.update((message.offset, answer.group) for message in run.messages)
-        self.desk.settle_all(Settle(ack=[Entry(token="", ref=BatchRef(0, answer.batch))]))
+        done = [Entry(token="", ref=BatchRef(0, answer.batch))]
+        if answer.group == self.fails:
+            self.failed.update(message.offset for run in answer.runs for message in run.messages)
+            self.desk.settle_all(Settle(nack=[replace(entry, delay=0.0) for entry in done]))
+        else:
+            self.desk.settle_all(Settle(ack=done))
         self.wait(answer.client, answer.group)
 
 
@@ -114,3 +123,11 @@ def test_by_key_a_raised_weight_moves_keys_to_that_group_only() -> None:
     moved = [(before[at], after[at]) for at in range(MESSAGES - 1000) if before[at] != after[at]]
     assert {to for _, to in moved} == {"canary"}
     assert 0.05 < len(moved) / (MESSAGES - 1000) < 0.15
+
+
+def test_a_canary_that_fails_all_it_gets_holds_up_no_more_than_its_share() -> None:
+    """What it has failed goes to stable beside stable's share, not as a part of it."""
+    crowd = Crowd({"stable": 80, "canary": 20}, clients=3, batches=up_to(50))
+    crowd.fails = "canary"
+    crowd.work(MESSAGES)
+    assert abs(len(crowd.failed) / len(crowd.offsets) - 0.20) <= 0.005
