@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -47,6 +47,11 @@ class _Presence:
     def alive(self, now: float, ttl: float) -> bool:
         return bool(self.waiting or self.in_flight or now < self.named_seen + ttl)
 
+    def there_until(self, now: float, ttl: float) -> float:
+        """When its group is gone at the earliest; whoever waits or holds something now is heard of when that ends."""
+        since = now if self.waiting or self.in_flight else max(self.named_seen, self.nameless_seen)
+        return since + ttl
+
 
 class Clients:
     """All clients this worker knows. `someone_alive` is asked for every fetch, so it must not look at each of them."""
@@ -57,6 +62,9 @@ class Clients:
         self._clients: dict[str, Client] = {}
         self._all = _Presence()
         self._groups: dict[str, _Presence] = {}
+        #: The groups alive, and until when these are the same ones unless one comes or is left.
+        self._groups_alive: frozenset[str] | None = None
+        self._same_until = float("-inf")
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -139,11 +147,13 @@ class Clients:
         client.group = group
         self._change(client, client.waiting, client.in_flight)
         self._of(before).named_seen = self._last_seen(before)
+        self._groups_alive = None
 
     def _of(self, group: str) -> _Presence:
         presence = self._groups.get(group)
         if presence is None:
             presence = self._groups[group] = _Presence()
+            self._groups_alive = None
         return presence
 
     def _change(self, client: Client, waiting: int, in_flight: int) -> None:
@@ -169,17 +179,17 @@ class Clients:
     def someone_alive(self, now: float) -> bool:
         return self._all.alive(now, self.ttl)
 
-    def groups_alive(self, now: float) -> Collection[str]:
-        """The groups of which somebody is there, or was less than a ttl ago, with a name or without."""
-        groups, since = self._groups, now - self.ttl
-        dead = [
-            group
-            for group, presence in groups.items()
-            if presence.nameless_seen <= since and not presence.alive(now, self.ttl)
-        ]
-        for group in dead:
-            del groups[group]
-        return groups.keys()
+    def groups_alive(self, now: float) -> frozenset[str]:
+        """The groups of which somebody is there, or was less than a ttl ago, with a name or without.
+
+        The same object as long as they are the same ones.
+        """
+        if self._groups_alive is None or now >= self._same_until:
+            until = {group: presence.there_until(now, self.ttl) for group, presence in self._groups.items()}
+            self._groups = {group: presence for group, presence in self._groups.items() if now < until[group]}
+            self._groups_alive = frozenset(self._groups)
+            self._same_until = min((until[group] for group in self._groups), default=float("inf"))
+        return self._groups_alive
 
     def dead(self, now: float) -> list[Client]:
         """Who is not alive any more and still known."""
@@ -193,3 +203,4 @@ class Clients:
         self.forget(client)
         self._all.named_seen = self._last_seen()
         self._of(client.group).named_seen = self._last_seen(client.group)
+        self._groups_alive = None

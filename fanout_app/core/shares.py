@@ -14,6 +14,7 @@ weighted round robin). Two things differ, for the sake of those who try a new ve
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from heapq import heapify, heappop, heappush
 
 STABLE = "stable"
 #: What the weights add up to as long as nobody says otherwise, so that they are percents.
@@ -37,30 +38,45 @@ def present(weights: Mapping[str, int], alive: Collection[str]) -> dict[str, int
 
 
 class Shares:
-    """The claims of all groups that have a share."""
+    """The claims of all groups that have a share.
+
+    Only those are looked at to which a message is due, so that fifty groups cost hardly more than one.
+    """
 
     def __init__(self) -> None:
         self._weights: dict[str, int] = {}
         self._total = 0
+        #: Messages handed out since the round began. A claim is that many weights and what stands in ``_bases``.
+        self._messages = 0
         #: Of all but `STABLE`, which needs none.
-        self._claims: dict[str, int] = {}
+        self._bases: dict[str, int] = {}
+        self._places: dict[str, int] = {}
+        #: To whom the next message may be due, and of the others after how many it will be; where `STABLE` has a share.
+        self._due: set[str] = set()
+        self._later: list[tuple[int, str]] = []
 
     def use(self, weights: Mapping[str, int]) -> None:
         """Share by these weights, all of them above zero, from now on. Others than before begin a new round."""
         if weights != self._weights:
             self._weights = dict(weights)
             self._total = sum(weights.values())
-            self._claims = dict.fromkeys((group for group in weights if group != STABLE), 0)
+            self._messages = 0
+            self._bases = dict.fromkeys((group for group in weights if group != STABLE), 0)
+            self._places = {group: place for place, group in enumerate(weights)}
+            self._sort()
 
     def turns(self, waiting: Collection[str]) -> list[str]:
         """Who of those ``waiting`` may be handed a message now, the one whose turn it is first."""
         weights = self._weights
         if len(weights) < 2:
             return [group for group in weights if group in waiting]
-        ranked = sorted(self._claims, key=self._claim, reverse=True)
         if STABLE not in weights:
-            return ranked[:1] if ranked[0] in waiting else []
-        turns = [group for group in ranked if group in waiting and 2 * self._claim(group) > self._total]
+            first = max(self._bases, key=self._claim)
+            return [first] if first in waiting else []
+        while self._later and self._later[0][0] <= self._messages + 1:
+            self._due.add(heappop(self._later)[1])
+        turns = [group for group in self._due if group in waiting]
+        turns.sort(key=lambda group: (-self._claim(group), self._places[group]))
         if STABLE in waiting:
             turns.append(STABLE)
         return turns
@@ -74,22 +90,37 @@ class Shares:
     def served(self, group: str, messages: int, waiting: Collection[str]) -> None:
         """This group was handed so many messages while these were ``waiting``."""
         self._count(group, messages)
-        for name, claim in self._claims.items():
-            if claim > CREDIT * self._total and name not in waiting:
-                self._claims[name] = CREDIT * self._total
+        if group in self._due and not self._is_due(group):
+            self._due.discard(group)
+            heappush(self._later, (self._due_at(group), group))
+        most = CREDIT * self._total
+        for name in self._due if STABLE in self._weights else self._bases:
+            if name not in waiting:
+                self._bases[name] = min(self._bases[name], most - self._weights[name] * self._messages)
 
     def came_back(self, group: str, messages: int) -> None:
         """So many of them never reached anybody."""
         if group in self._weights:
             self._count(group, -messages)
+            self._sort()
 
     def _count(self, group: str, messages: int) -> None:
-        claims = self._claims
-        for name in claims:
-            claims[name] += self._weights[name] * messages
+        self._messages += messages
         if group != STABLE:
-            claims[group] -= self._total * messages
+            self._bases[group] -= self._total * messages
 
     def _claim(self, group: str) -> int:
         """What it is owed if the next message is counted."""
-        return self._claims[group] + self._weights[group]
+        return self._bases[group] + self._weights[group] * (self._messages + 1)
+
+    def _is_due(self, group: str) -> bool:
+        return 2 * self._claim(group) > self._total
+
+    def _due_at(self, group: str) -> int:
+        """Which message of the round is the first that is due to it."""
+        return (self._total - 2 * self._bases[group]) // (2 * self._weights[group]) + 1
+
+    def _sort(self) -> None:
+        self._due = {group for group in self._bases if self._is_due(group)}
+        self._later = [(self._due_at(group), group) for group in self._bases if group not in self._due]
+        heapify(self._later)

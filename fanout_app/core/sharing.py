@@ -33,6 +33,8 @@ class Sharing:
         self.by: By = "message"
         self.lanes = Lanes(self.weights, ())
         self._present: dict[str, int] | None = None
+        #: The groups here and elsewhere by which that was found.
+        self._alive: tuple[frozenset[str], Set[str]] = frozenset(), frozenset()
         self._shares = Shares()
         self.came_back = self._shares.came_back
 
@@ -56,6 +58,10 @@ class Sharing:
         Returns:
             Whether messages wait in other `lanes` from now on.
         """
+        alive = self._clients.groups_alive(now), self.alive_elsewhere
+        if self._present is not None and alive == self._alive:
+            return False
+        self._alive = alive
         shares = self.present(now)
         if shares == self._present:
             return False
