@@ -47,12 +47,12 @@ class CanaryViews:
     async def put(self, request: web.Request) -> web.StreamResponse:
         form = form_of(request)
         refuse_query(request)
-        tags = _tags(request)
-        if tags is None and IF_MATCH not in request.headers:
+        if IF_MATCH not in request.headers:
             raise Problem(
                 Kind.PRECONDITION_REQUIRED,
                 'send If-Match with the ETag of GET /v1/canary that this is a change of, or "*" to overrule',
             )
+        tags = _tags(request)
         body: CanaryBody = _PUT.decode(await read_body(request), msgpack=asked_in_msgpack(request))
         return await self._changed(form, Wish(what="put", wanted=_wanted(body), tags=tags))
 
@@ -89,20 +89,25 @@ class CanaryViews:
 
 def _tags(request: web.Request) -> list[str] | None:
     """The tags of which one must be that of what holds; None: any will do. Raises `Problem`."""
-    given = ", ".join(request.headers.getall(IF_MATCH, ()))
-    if not given or given.strip() == "*":
+    given = ", ".join(request.headers.getall(IF_MATCH, ("*",))).strip()
+    if given == "*":
         return None
-    tags: list[str] = []
+    entries: list[re.Match[str]] = []
     at = 0
     while at < len(given):
         entry = _TAG.match(given, at)
         if entry is None:
-            raise invalid([Fault(IF_MATCH, 'expected ETags in quotes, joined by commas, or "*" alone')])
-        # It names one that is as good as the other, which is not enough to build on.
-        if entry["tag"] is not None and not entry["weak"]:
-            tags.append(entry["tag"])
+            raise _no_tags()
+        entries.append(entry)
         at = entry.end()
-    return tags
+    if all(entry["tag"] is None for entry in entries):
+        raise _no_tags()
+    # A weak one names what is as good as the other, which is not enough to build on.
+    return [entry["tag"] for entry in entries if entry["tag"] is not None and not entry["weak"]]
+
+
+def _no_tags() -> Problem:
+    return invalid([Fault("If-Match", 'expected ETags in quotes, joined by commas, or "*" alone')])
 
 
 def _wanted(body: CanaryBody) -> Wanted:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count as numbers
 from time import monotonic
 
 import aiohttp
@@ -35,18 +36,24 @@ def shares(session: aiohttp.ClientSession) -> Shares:
     return Shares(session)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def three(
-    stack: Stack, kafka: Kafka, session: aiohttp.ClientSession, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Leaders]:
+@pytest.fixture(scope="module")
+def launched(
+    stack: Stack, session: aiohttp.ClientSession, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Workers]:
     workers = Workers(stack.brokers, tmp_path_factory.mktemp("canary"), session)
-    try:
-        topic = await kafka.new_topic(6)
-        started = [workers.launch(topic, zookeepers=stack.zookeepers) for _ in range(3)]
-        await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in started))
-        yield Leaders(session, started)
-    finally:
-        workers.close()
+    yield workers
+    workers.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def three(launched: Workers, stack: Stack, kafka: Kafka, session: aiohttp.ClientSession) -> Leaders:
+    return Leaders(session, await started(launched, stack, await kafka.new_topic(6), 3))
+
+
+async def started(workers: Workers, stack: Stack, topic: str, count: int) -> list[Worker]:
+    launched = [workers.launch(topic, zookeepers=stack.zookeepers) for _ in range(count)]
+    await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in launched))
+    return launched
 
 
 async def test_a_change_holds_at_all_workers_within_two_seconds_whichever_was_asked(
@@ -100,3 +107,66 @@ async def test_what_was_answered_holds_when_the_leader_is_killed_in_the_next_mom
 
     await eventually(taken, 20.0, every=0.2)
     await everywhere(shares, left, {"stable": 50, "canary": 50})
+
+
+async def test_a_change_in_the_middle_of_which_the_leader_is_killed_holds_or_never_was(
+    three: Leaders, shares: Shares, session: aiohttp.ClientSession
+) -> None:
+    """Changes follow one another without a pause, so the leader is at one of them whenever it dies."""
+    dead = [worker for worker in three.workers if not worker.runs]
+    said = await three.settled(READY_TOGETHER, *dead)
+    asked: list[dict[str, int]] = []
+    answered: list[dict[str, int]] = []
+    (other,) = [worker for worker in three.workers if worker.runs and worker is not said.by]
+
+    async def change_on() -> None:
+        for number in numbers(1):
+            asked.append({"stable": 1000, "canary": number})
+            if (await shares.put(other, asked[-1])).status != 200:
+                return
+            answered.append(asked[-1])
+
+    async with asyncio.TaskGroup() as group:
+        changing = group.create_task(change_on())
+        await eventually(lambda: len(answered) >= 3 or changing.done(), 20.0, every=0.005)
+        said.by.kill9()
+    assert len(answered) >= 3, "it was killed while changes went well"
+    async with session.put(f"{other.url}/v1/canary", json={}, headers={"If-Match": "*"}) as refused:
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "1"), "nobody leads yet"
+    await three.settled(20.0, *dead, said.by)
+    held = await shares.weights(other)
+    assert held in (answered[-1], asked[-1])
+
+    async def taken() -> bool:
+        return (await shares.ask(other, "POST", "/rollback", json={})).status == 200
+
+    await eventually(taken, 20.0, every=0.1)
+    assert await shares.weights(other) == {**held, "canary": 0}, "it was still what the next change was made of"
+
+
+async def test_what_holds_outlasts_all_workers_and_all_weights_can_be_zero(
+    three: Leaders, launched: Workers, stack: Stack, shares: Shares, session: aiohttp.ClientSession
+) -> None:
+    """All are killed; those of the next start know of nothing but the board."""
+    (left,) = [worker for worker in three.workers if worker.runs]
+    _, tag, before = await shares.ask(left, "GET")
+    assert before["groups"]["canary"]["verdict"] == "rolled-back"
+    left.kill9()
+    anew = Leaders(session, await started(launched, stack, left.topic, 2))
+    for worker in anew.workers:
+        _, tag_now, after = await shares.ask(worker, "GET")
+        assert (tag_now, after["weights"], after["version"]) == (tag, before["weights"], before["version"])
+        assert after["groups"]["canary"]["verdict"] == "rolled-back"
+    said = await anew.settled(READY_TOGETHER)
+    (other,) = [worker for worker in anew.workers if worker is not said.by]
+
+    async def taken() -> bool:
+        return (await shares.put(other, {"stable": 0, "canary": 0}, tag)).status == 200
+
+    await eventually(taken, 20.0, every=0.1)
+    await everywhere(shares, anew.workers, {"stable": 0, "canary": 0})
+    for worker in anew.workers:
+        for group in ("stable", "canary"):
+            pull = {"client": "ann", "group": group, "wait_ms": 0}
+            async with session.post(f"{worker.url}/v1/pull", json=pull) as empty:
+                assert (empty.status, empty.headers["Fanout-Empty"]) == (204, "weight-zero")
