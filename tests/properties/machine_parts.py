@@ -127,6 +127,8 @@ def message(offset: int, size: int) -> FakeMessage:
 def places_of(partition: PartitionQueue) -> dict[int, tuple[Place, str | None, int]]:
     """Every message with its only place and its size; one that stands in two fails here."""
     found: list[tuple[Message, Place, str | None]] = [(m, Place.FRESH, None) for m in partition.fresh]
+    blocked = partition.key_order._blocked.values() if partition.key_order is not None else ()
+    found += [(message, Place.BLOCKED, None) for messages in blocked for message in messages]
     found += [(spent.message, Place.SPENT, spent.client or None) for spent in partition.spent.values()]
     found += [(run.message(o), Place.IN_FLIGHT, run.client) for o, run in partition.in_flight.items()]
     found += [(delayed.message, Place.DELAYED, None) for delayed in partition.delayed.values()]

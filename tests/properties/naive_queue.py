@@ -27,6 +27,8 @@ MAX_ROW_BYTES = 1_000_000
 
 
 class Place(Enum):
+    #: It waits for an earlier one of its key.
+    BLOCKED = "blocked"
     FRESH = "fresh"
     IN_FLIGHT = "in flight"
     RETURNED = "returned"
@@ -56,6 +58,8 @@ class Held:
     barred_until: float = 0.0
     #: Handed out by an earlier owner, and not read by this one.
     bodiless: bool = False
+    #: A fetch has brought its record: its key is known.
+    passed: bool = False
     #: To be put where such messages go as soon as its body is there.
     given_up: bool = False
 
@@ -80,6 +84,8 @@ class NaivePartition:
     last_of_fetches: list[int] = field(default_factory=list)
     #: Higher than that of every row this owner has read.
     tenure: int = 1
+    #: Messages of a key are handed out one after the other.
+    ordered: bool = False
 
     def is_settled(self, offset: int) -> bool:
         return offset < self.start or offset in self.settled
@@ -89,8 +95,27 @@ class NaivePartition:
 
     def settle(self, offset: int) -> None:
         self.settled.add(offset)
-        self.held.pop(offset, None)
+        held = self.held.pop(offset, None)
         self.failures.pop(offset, None)
+        others = self.others_of_key(offset, held.size) if held is not None and held.passed else []
+        if others and all(self.held[other].place is Place.BLOCKED for other in others):
+            self.goes_out(others[0])
+
+    def others_of_key(self, offset: int, size: int) -> list[int]:
+        """Those that are known to have the key of this one, if messages of a key wait for one another."""
+        key = key_of(offset, size)
+        known = [other for other, held in self.held.items() if held.passed and other != offset]
+        same = sorted(other for other in known if key_of(other, self.held[other].size) == key)
+        return same if self.ordered and key is not None else []
+
+    def goes_out(self, offset: int) -> None:
+        used_up = self.failures.get(offset, 0) >= MAX_DELIVER
+        self.held[offset].place = Place.SPENT if used_up else Place.FRESH
+
+    def arrives(self, offset: int, size: int) -> None:
+        self.held[offset] = Held(size, Place.BLOCKED, passed=True)
+        if not self.others_of_key(offset, size):
+            self.goes_out(offset)
 
     def in_memory(self) -> dict[int, Held]:
         return {offset: held for offset, held in self.held.items() if held.place is not Place.ASLEEP}
@@ -129,8 +154,9 @@ class NaiveBatch:
 
 
 class NaiveQueue(NaiveShares):
-    def __init__(self, batches: itertools.count[int]) -> None:
+    def __init__(self, batches: itertools.count[int], *, ordered: bool = False) -> None:
         super().__init__()
+        self.ordered = ordered
         self.partitions: dict[int, NaivePartition] = {}
         self.turn: list[int] = []
         self.clients: dict[str, NaiveClient] = {}
@@ -150,7 +176,9 @@ class NaiveQueue(NaiveShares):
     def assign(
         self, number: int, era: int, start: int, settled: set[int], failures: dict[int, int], witness: int | None
     ) -> None:
-        partition = NaivePartition(era, start, set(settled), dict(failures), start, witness=witness)
+        partition = NaivePartition(
+            era, start, set(settled), dict(failures), start, witness=witness, ordered=self.ordered
+        )
         partition.next_offset = partition.floor()
         self.partitions[number] = partition
         self.turn.append(number)
@@ -169,14 +197,15 @@ class NaiveQueue(NaiveShares):
         partition = self.partitions[number]
         if asked != partition.next_offset:
             return False
+        for offset in sizes.keys() & partition.held.keys():
+            partition.held[offset].passed = True
         for offset in range(asked, after):
             if offset in partition.held:
                 continue
             if offset not in sizes:
                 partition.settle(offset)
             elif not partition.is_settled(offset):
-                used_up = partition.failures.get(offset, 0) >= MAX_DELIVER
-                partition.held[offset] = Held(sizes[offset], Place.SPENT if used_up else Place.FRESH)
+                partition.arrives(offset, sizes[offset])
         partition.next_offset = after
         if sizes:
             partition.last_of_fetches.append(max(sizes))

@@ -74,6 +74,8 @@ LIMITS = Limits(
 
 
 class QueueMachine(Checks, Owners, RuleBasedStateMachine):
+    limits = LIMITS
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 100.0
@@ -93,8 +95,8 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
         self.start_worker()
 
     def start_worker(self) -> None:
-        self.queue = Dispatcher(LIMITS, new_batch=self.batches[0].__next__, jitter=lambda: 0.0)
-        self.naive = NaiveWholeQueue(self.batches[1])
+        self.queue = Dispatcher(self.limits, new_batch=self.batches[0].__next__, jitter=lambda: 0.0)
+        self.naive = NaiveWholeQueue(self.batches[1], ordered=self.limits.order_by_key)
         self.answers: list[Answer] = []
         self.pulls = 0
         self.being_read: list[tuple[int, int, list[int]]] = []
@@ -209,8 +211,12 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
         for _, answer in handouts:
             self.answers.append(answer)
             self.handed.extend(refs_of(answer))
+            self.were_handed_out(refs_of(answer))
             self.whole.append(BatchRef(answer.runs[0].partition, answer.batch))
         self.nothing_is_kept_from_who_waits()
+
+    def were_handed_out(self, refs: list[LeaseRef]) -> None:
+        """For what a variant of the machine has to say of it."""
 
     def nothing_is_kept_from_who_waits(self) -> None:
         """The promise about redelivery, without a word about how turns are taken."""
