@@ -119,11 +119,15 @@ class Guarding:
         try:
             await self._canary.change(lambda _: decision.state, [state.tag])
         except (OutdatedError, UnavailableError) as error:
-            logger.debug("group %s was not %s: %s", decision.group, decision.event, error)
+            logger.debug("group %s was not %s: %s", decision.group, decision.kind, error)
             return
-        self.decided[decision.event.partition(" to ")[0]] += 1
-        tell = logger.warning if decision.event == "rolled back" else logger.info
-        tell("group %s: %s: %s", decision.group, decision.event, decision.reason)
+        self.decided[decision.kind] += 1
+        tell = logger.warning if decision.kind == "rolled back" else logger.info
+        tell("group %s: %s: %s", decision.group, decision.kind, decision.reason)
+
+    def reasons(self) -> list[str]:
+        """Why this worker does not do what holds for all, for its status."""
+        return [f"nobody leads, so group {group} was taken out here alone: {why}" for group, why in self.held.items()]
 
     # Alone -----------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections import Counter as Counts
+from collections.abc import Collection, Iterator
 from typing import Final, Protocol
 
 from prometheus_client import (
@@ -19,7 +20,10 @@ from prometheus_client.registry import Collector
 
 from fanout_app import overview
 from fanout_app.cluster.exchange import Exchange
+from fanout_app.core.canary import CanaryState
+from fanout_app.core.canary_steps import DECISIONS
 from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.windows import Windows
 
 #: Every name with its help text.
 TABLE: Final = {
@@ -48,6 +52,11 @@ TABLE: Final = {
     "fanout_leader_epoch": "Highest epoch of a leader that this worker has heard of.",
     "fanout_leader_changes_total": "How often this worker has followed another leader than before.",
     "fanout_board_dropped_total": "Records on the board that nobody with our lease keys has written, left out.",
+    "fanout_group_weight": "Weight of a group; not set for one without.",
+    "fanout_group_deliveries_total": "Messages handed out, by the group of the client; of groups that have a weight.",
+    "fanout_group_ended_total": "Deliveries to a group that ended, by how: acked, nacked (or rejected), expired.",
+    "fanout_group_held": "1 for a group that this worker has taken out by itself while nobody leads.",
+    "fanout_canary_decisions_total": "What this worker, leading, has decided of groups: rolled back, raised, complete.",
     "fanout_refused_total": "Requests refused by their token, by status: 401 (none of ours) or 403 (its roles).",
     "fanout_commit_seconds": "Time of one write of ledgers, until Kafka acknowledged it.",
 }
@@ -64,6 +73,20 @@ class Leading(Protocol):
     def may_act(self) -> bool: ...
 
 
+class Canary(Protocol):
+    """What is measured of shares."""
+
+    @property
+    def state(self) -> CanaryState: ...
+
+
+class Guarding(Protocol):
+    """What is measured of guards."""
+
+    held: dict[str, str]
+    decided: Counts[str]
+
+
 class Measured(Protocol):
     """What is measured."""
 
@@ -73,6 +96,10 @@ class Measured(Protocol):
     def exchange(self) -> Exchange: ...
     @property
     def leading(self) -> Leading: ...
+    @property
+    def canary(self) -> Canary: ...
+    @property
+    def guarding(self) -> Guarding: ...
     def waiting(self) -> int: ...
     def now(self) -> float: ...
     def unix_ms(self, at: float) -> int: ...
@@ -163,6 +190,12 @@ class _Queue(Collector):
         settled.add_metric(["rejected"], counters.rejected)
         settled.add_metric(["dead-lettered"], counters.dead_lettered)
         yield settled
+        yield from _of_groups(self._measured.canary.state, dispatcher.leases.windows, self._measured.guarding.held)
+        name = "fanout_canary_decisions_total"
+        decisions = CounterMetricFamily(name, TABLE[name], labels=["decision"])
+        for decision in DECISIONS:
+            decisions.add_metric([decision], self._measured.guarding.decided[decision])
+        yield decisions
 
     def _oldest_age(self, now: float) -> float:
         """Seconds; 0 where nothing is unsettled, or where the producer's clock is ahead of ours."""
@@ -170,6 +203,27 @@ class _Queue(Collector):
         # -1 is Kafka's word for a record without a timestamp.
         stamps = [message.timestamp for message in held if message is not None and message.timestamp >= 0]
         return max(0.0, (self._measured.unix_ms(now) - min(stamps)) / 1000) if stamps else 0.0
+
+
+def _of_groups(state: CanaryState, windows: Windows, held: Collection[str]) -> Iterator[Metric]:
+    """Of those that have a weight: there cannot be more than may have one, whatever names clients give."""
+    weights, delivered, ended, taken_out = (
+        kind(name, TABLE[name], labels=labels)
+        for kind, name, labels in (
+            (GaugeMetricFamily, "fanout_group_weight", ["group"]),
+            (CounterMetricFamily, "fanout_group_deliveries_total", ["group"]),
+            (CounterMetricFamily, "fanout_group_ended_total", ["group", "how"]),
+            (GaugeMetricFamily, "fanout_group_held", ["group"]),
+        )
+    )
+    for group, weight in state.weights.items():
+        count, *rest = windows.totals.get(group, (0, 0, 0, 0))
+        weights.add_metric([group], weight)
+        delivered.add_metric([group], count)
+        for how, amount in zip(("acked", "nacked", "expired"), rest, strict=True):
+            ended.add_metric([group, how], amount)
+        taken_out.add_metric([group], group in held)
+    yield from (weights, delivered, ended, taken_out)
 
 
 def _gauge(name: str, value: float) -> GaugeMetricFamily:

@@ -401,6 +401,7 @@ class Runtime:
                 *self._full(),
                 *overview.full_of_blocked(self.dispatcher),
                 *overview.unserved(self.dispatcher, monotonic()),
+                *self.guarding.reasons(),
             ],
         }
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from fanout_app.core.canary import CanaryState, fail, step_up
 from fanout_app.core.guard import Verdict, judge
 from fanout_app.core.shares import STABLE
 from fanout_app.core.windows import Tally
 
+Kind = Literal["rolled back", "raised", "complete"]
+DECISIONS: tuple[Kind, ...] = get_args(Kind)
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Another state, of whom it is about, and what to say of it."""
+    """Another state, of whom it is about, and why."""
 
     state: CanaryState
     group: str
-    event: str
+    kind: Kind
     reason: str
 
 
@@ -49,5 +53,5 @@ def decide(state: CanaryState, tallies: Mapping[str, Tally], held: Mapping[str, 
             raised = step_up(state, group)
             if raised.plans[group].outcome:
                 return Decision(raised, group, "complete", raised.plans[group].reason)
-            return Decision(raised, group, f"raised to {raised.weights[group]}", verdict.reason)
+            return Decision(raised, group, "raised", f"to {raised.weights[group]}, since {verdict.reason}")
     return None

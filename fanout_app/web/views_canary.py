@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from aiohttp import web
-from aiohttp.hdrs import ETAG, IF_MATCH
 from msgspec import UnsetType, structs
 
 from fanout_app.cluster.leader_only import Wish
@@ -26,6 +25,9 @@ from fanout_app.web.translation import name_of
 from fanout_app.web.unbroken import Unbroken
 from fanout_app.web.validation import Body
 
+#: As they are written in problems and answers, and not as aiohttp would.
+ETAG: Final = "ETag"
+IF_MATCH: Final = "If-Match"
 _PUT: Final = Body(CanaryBody)
 _GROUP: Final = Body(GroupBody)
 #: One entry of If-Match (RFC 9110, 8.8.3 and 13.1.1).

@@ -82,7 +82,7 @@ class TestDecide:
     def test_who_fails_is_taken_out_with_the_reason(self) -> None:
         decision = decide(GUARDED, {"canary": tally(14, 6), "stable": WELL}, {})
         assert decision is not None
-        assert (decision.group, decision.event) == ("canary", "rolled back")
+        assert (decision.group, decision.kind) == ("canary", "rolled back")
         assert decision.state.weights == {"stable": 95, "canary": 0}
         assert decision.state.plans["canary"].outcome == "failing"
         assert decision.state.plans["canary"].reason == decision.reason

@@ -106,7 +106,7 @@ class FakeRuntime:
         self.exchange: Any = SimpleNamespace(peers=[], asking=SimpleNamespace(relayed=0, returned=0))
         self.overall = Overall(self, alone, Routes(self.dispatcher, lambda: 1))
         self.canary = Canary(self.id, self.topic, self.leading, self._write, apply=self.share, on_fault=_raise)
-        self.guarding = SimpleNamespace(parts=self._parts)
+        self.guarding = SimpleNamespace(parts=self._parts, held={}, decided=Counter[str]())
         self.leader_only = LeaderOnly(
             self.worker, self.canary, alone, leader=self.leading.leader, peers=lambda: self.exchange.peers
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fanout_app.core.canary import Guard
 from fanout_app.core.errors import UnavailableError
 from unit.web.harness import Served, serving
 
@@ -176,3 +177,40 @@ async def test_what_kafka_does_not_take_is_not_known_to_hold(there: Served) -> N
     status, headers, _ = await put(there, {"weights": SPLIT})
     assert (status, headers["Retry-After"]) == (503, "1")
     assert there.runtime.canary.state.weights == {"stable": 100}
+
+
+# What is shown ---------------------------------------------------------------------------------------------------------
+
+
+async def test_an_empty_guard_is_one_with_all_defaults_and_none_is_none(there: Served) -> None:
+    await put(there, {"weights": SPLIT, "guard": {}})
+    assert there.runtime.canary.state.plans["canary"].guard == Guard()
+    _, _, body = await put(there, {"weights": SPLIT})
+    assert (body["groups"]["canary"]["guard"], body["groups"]["canary"]["verdict"]) == (None, None)
+
+
+async def test_how_it_stands_with_a_group(there: Served) -> None:
+    await put(there, {"weights": {"stable": 1, "canary": 1}, "guard": {"min_samples": 3}})
+    windows, began = there.runtime.dispatcher.leases.windows, there.runtime.clock
+    windows.delivered("stable", 12, began)
+    windows.delivered("canary", 4, began)
+    windows.acked("canary", 0.5, 4, began + 1.0)
+    there.runtime.clock += 2.0
+    _, _, body = await there.ask("GET", PATH)
+    canary = body["groups"]["canary"]
+    assert (canary["delivered"], canary["acked"], canary["nacked"], canary["expired"]) == (4, 4, 0, 0)
+    assert 500 <= canary["ack_p50_ms"] <= 525
+    assert canary["share_measured"] == pytest.approx(0.25)
+    assert (canary["verdict"], canary["reason"], canary["local_hold"]) == ("good", "0 of 4 failed", False)
+    assert body["groups"]["stable"]["verdict"] is None
+
+
+async def test_metrics_tell_of_groups_that_have_a_weight(there: Served) -> None:
+    await put(there, {"weights": {"stable": 1, "canary": 1}})
+    there.runtime.offer(b"x")
+    await there.pull(client="a", group="stable", max_messages=1)
+    text = (await there.ask("GET", "/metrics"))[2].decode()
+    assert 'fanout_group_weight{group="canary"} 1.0' in text
+    assert 'fanout_group_deliveries_total{group="stable"} 1.0' in text
+    assert 'fanout_group_ended_total{group="canary",how="nacked"} 0.0' in text
+    assert 'fanout_canary_decisions_total{decision="rolled back"} 0.0' in text
