@@ -109,7 +109,7 @@ def _tags(request: web.Request) -> list[str] | None:
 
 
 def _no_tags() -> Problem:
-    return invalid([Fault("If-Match", 'expected ETags in quotes, joined by commas, or "*" alone')])
+    return invalid([Fault(IF_MATCH, 'expected ETags in quotes, joined by commas, or "*" alone')])
 
 
 def _wanted(body: CanaryBody) -> Wanted:

@@ -179,7 +179,7 @@ async def test_what_kafka_does_not_take_is_not_known_to_hold(there: Served) -> N
     assert there.runtime.canary.state.weights == {"stable": 100}
 
 
-# What is shown ---------------------------------------------------------------------------------------------------------
+# What is shown ---------------------------------------------------------------------------------------------------
 
 
 async def test_an_empty_guard_is_one_with_all_defaults_and_none_is_none(there: Served) -> None:
