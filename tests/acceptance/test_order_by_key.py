@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 from collections import Counter, defaultdict
@@ -17,6 +18,8 @@ from support.clients import Client, Delivery, MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.workers import Worker, Workers
+
+logger = logging.getLogger(__name__)
 
 PARTITIONS = 4
 KEYS = 20
@@ -88,7 +91,7 @@ async def test_each_key_is_handled_in_order_through_nacks_expiries_and_a_kill(
     kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     seed = int(os.environ.get("TESTS_SEED") or random.randrange(1 << 32))
-    print(f"again with TESTS_SEED={seed}")
+    logger.warning("again with TESTS_SEED=%d", seed)
     chance = random.Random(seed)
     topic = await kafka.new_topic(PARTITIONS)
     both = [workers.launch(topic, order="key") for _ in range(2)]
@@ -109,7 +112,7 @@ async def test_each_key_is_handled_in_order_through_nacks_expiries_and_a_kill(
     for key, numbers in sorted(handlers.handled.items()):
         assert numbers == [*range(EACH)], key
     assert len(handlers.handled) == KEYS
-    print(handlers.what)
+    logger.warning("what happened: %s", dict(handlers.what))
     assert handlers.what["nacked"] > 100
     assert handlers.what["forgotten"] > 10
     assert handlers.what["late"] > 3
@@ -148,7 +151,7 @@ async def test_other_keys_go_on_while_one_is_held_up_and_a_window_full_of_it_is_
         for worker in seconds:
             seconds[worker].append(await time_of(clients[worker], ROUND))
     ratio = median(seconds[unordered]) / median(seconds[ordered])
-    print(f"with one key held up the rest runs at {ratio:.2f} of unordered")
+    logger.warning("with one key held up the rest runs at %.2f of unordered", ratio)
     assert ratio >= 0.5
     row = (await ordered.partitions())[0]
     assert row["blocked"] > 100
@@ -201,4 +204,4 @@ async def says(worker: Worker, what: str) -> bool:
 
 
 async def says_nothing(worker: Worker) -> bool:
-    return (await worker.status())["degraded"] == []
+    return bool((await worker.status())["degraded"] == [])
