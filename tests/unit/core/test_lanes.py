@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanout_app.core.lanes import Lanes
@@ -39,6 +39,7 @@ def test_each_group_has_its_share_of_the_keys(weights: Weights) -> None:
         assert abs(had[group] / len(KEYS) - share) < (0.01 if share else 0.0000001)
 
 
+@settings(deadline=None, max_examples=50)
 @given(MAYBE, st.sampled_from(("stable", "canary", "A", "B")), st.integers(1, 1000))
 def test_where_a_weight_is_raised_keys_go_over_to_that_group_only(before: Weights, group: str, more: int) -> None:
     after = {**before, group: before.get(group, 0) + more}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanout_app.core.shares import CREDIT, Shares, present
@@ -49,6 +49,7 @@ def test_shares_are_even_within_a_round() -> None:
     assert "".join(group[0] for group in shared({"stable": 3, "canary": 1}, 8)) == "sscssscs"
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from("ABCD"), st.integers(1, 1000), min_size=1),
     st.integers(1, 1000),
