@@ -83,20 +83,21 @@ class Owners:
         rows = [row for (one, _), row in self.changelog.items() if one == number and row.era == partition.era]
         latest = max((row.tenure for row in rows), default=0)
         partition.tenure = latest + 1
-        for row in rows:
-            for offset, (left, seconds) in row.handed_over.items() if row.tenure == latest else ():
-                counted = partition.failures.get(offset, 0) + 1
-                if partition.is_settled(offset) or left.delivery_count != counted:
-                    continue
-                at = self.now + seconds
-                failed_in = left.group if left.batch is None else ""
-                held = partition.held[offset] = Held(
-                    left.size, client=left.client, group=left.group, failed_in=failed_in, at=at, bodiless=True
-                )
-                if left.batch is None:
-                    self.naive.fall_asleep(held, at, at)
-                    continue
-                known = self.naive.clients.get(left.client or "")
-                if left.client is not None and (known is None or not self.naive.alive(known, self.now)):
-                    self.naive.clients[left.client] = NaiveClient(left.client, left.named, self.now, left.group)
-                held.place, held.batch = Place.IN_FLIGHT, left.batch
+        left_over = [one for row in rows if row.tenure == latest for one in row.handed_over.items()]
+        # A client that has leases of two groups is of that whose lease lasts longest.
+        for offset, (left, seconds) in sorted(left_over, key=lambda one: (-one[1][1], one[0])):
+            counted = partition.failures.get(offset, 0) + 1
+            if partition.is_settled(offset) or left.delivery_count != counted:
+                continue
+            at = self.now + seconds
+            failed_in = left.group if left.batch is None else ""
+            held = partition.held[offset] = Held(
+                left.size, client=left.client, group=left.group, failed_in=failed_in, at=at, bodiless=True
+            )
+            if left.batch is None:
+                self.naive.fall_asleep(held, at, at)
+                continue
+            known = self.naive.clients.get(left.client or "")
+            if left.client is not None and (known is None or not self.naive.alive(known, self.now)):
+                self.naive.clients[left.client] = NaiveClient(left.client, left.named, self.now, left.group)
+            held.place, held.batch = Place.IN_FLIGHT, left.batch
