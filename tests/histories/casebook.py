@@ -33,9 +33,11 @@ def case(rule: str) -> Callable[[Callable[[Script, bool], None]], Callable[[Scri
     return add
 
 
-def acked_in_the_drain(script: Script, *offsets: int, at: float = 90.0, partition: int = 0, count: int = 1) -> None:
+def acked_in_the_drain(
+    script: Script, *offsets: int, at: float = 90.0, partition: int = 0, count: int = 1, ends: int = 0
+) -> None:
     """How every history ends well: these come, are acked, and the group's offset is the end."""
-    end = max(offsets, default=-1) + 1
+    end = max(ends, max(offsets, default=-1) + 1)
     for lease, offset in enumerate(offsets, 900):
         script.pull(at, at + 0.1, handed(lease, offset, count, partition=partition), client="drain")
         script.ack(at + 0.2, at + 0.3, lease)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from support.histories.events import (
+    STABLE,
     AnyEvent,
     Began,
+    Changed,
+    Changing,
     Committed,
     Compacted,
     DrainBegan,
@@ -27,6 +31,8 @@ from support.histories.events import (
     Sampled,
     Settled,
     Settling,
+    Shares,
+    SharesRead,
     Struck,
     Trimmed,
     Trouble,
@@ -57,7 +63,7 @@ class Script:
         *,
         body: str = "",
         partition: int = 0,
-        key: str = "k",
+        key: str | None = "k",
         outcome: str = "ok",
         took: float = 0.01,
     ) -> None:
@@ -68,12 +74,25 @@ class Script:
         ]
 
     def pulling(
-        self, at: float, client: str = "a", *, wait: float = 10.0, ack_wait: float = 30.0, worker: int = 1
+        self,
+        at: float,
+        client: str = "a",
+        *,
+        wait: float = 10.0,
+        ack_wait: float = 30.0,
+        worker: int = 1,
+        group: str = STABLE,
     ) -> int:
         op = self.op()
         self.events.append(
             Pulling(
-                at=at, op=op, client=client, worker=worker, wait_ms=int(wait * 1000), ack_wait_ms=int(ack_wait * 1000)
+                at=at,
+                op=op,
+                client=client,
+                worker=worker,
+                wait_ms=int(wait * 1000),
+                ack_wait_ms=int(ack_wait * 1000),
+                group=group,
             )
         )
         return op
@@ -107,11 +126,12 @@ class Script:
         wait: float = 10.0,
         ack_wait: float = 30.0,
         worker: int = 1,
+        group: str = STABLE,
         outcome: Outcome = "answered",
         status: int | None = None,
         empty: str = "no-message",
     ) -> None:
-        op = self.pulling(sent, client, wait=wait, ack_wait=ack_wait, worker=worker)
+        op = self.pulling(sent, client, wait=wait, ack_wait=ack_wait, worker=worker, group=group)
         self.pulled(answered, op, *messages, outcome=outcome, status=status, empty=empty)
 
     def settle(
@@ -176,9 +196,44 @@ class Script:
     def over(self, at: float, trouble: Trouble, number: int, worker: int = 0) -> None:
         self.events.append(Struck(at=at, trouble=trouble, strike=number, worker=worker, over=True))
 
-    def compacting(self) -> None:
-        """It is a history of a compacted topic."""
-        self.events[0] = Began(at=0.0, plan={"seed": 1, "compacted": True})
+    def plan(self, **what: Any) -> None:
+        """It is a history of such a plan."""
+        self.events[0] = Began(at=0.0, plan={"seed": 1, **what})
+
+    def changed(
+        self,
+        sent: float,
+        answered: float,
+        version: int,
+        weights: dict[str, int],
+        *,
+        made_in: int = 1,
+        by: Literal["message", "key"] = "message",
+        worker: int = 1,
+        of: tuple[int, int] | None = None,
+    ) -> None:
+        """An operator has set the shares, which are this version now."""
+        op = self.op()
+        self.events.append(Changing(at=sent, op=op, worker=worker, weights=weights, by=by, of=of))
+        shares = Shares(version=version, made_in=made_in, weights=weights, by=by)
+        self.events.append(Changed(at=answered, op=op, outcome="answered", status=200, shares=shares))
+
+    def shares(
+        self,
+        since: float,
+        until: float,
+        version: int,
+        weights: dict[str, int],
+        *,
+        made_in: int = 1,
+        by: Literal["message", "key"] = "message",
+        worker: int = 1,
+    ) -> None:
+        """The worker was asked for them five times a second. Written down at once, as `samples` are."""
+        shares = Shares(version=version, made_in=made_in, weights=weights, by=by)
+        for n in range(int((until - since) * 5) + 1):
+            at = round(since + n / 5, 3)
+            self.events.append(SharesRead(at=at, sent=at, worker=worker, shares=shares))
 
     def compacted(self, at: float, removed: dict[int, int]) -> None:
         self.events.append(Compacted(at=at, removed=removed))
@@ -209,7 +264,9 @@ class Script:
         self.events += [DrainBegan(at=since), DrainEnded(at=until, complete=complete, ends=ends)]
 
 
-def handed(lease: int, offset: int, count: int = 1, *, body: str = "", partition: int = 0, key: str = "k") -> Handed:
+def handed(
+    lease: int, offset: int, count: int = 1, *, body: str = "", partition: int = 0, key: str | None = "k"
+) -> Handed:
     return Handed(
         lease=lease, partition=partition, offset=offset, delivery_count=count, key=key, body=body or f"m{offset}"
     )

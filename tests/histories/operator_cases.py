@@ -205,7 +205,7 @@ def of_a_group_that_was_deleted(script: Script, wrong: bool) -> None:
 
 @case("lost")
 def superseded_by_a_later_one(script: Script, wrong: bool) -> None:
-    script.compacting()
+    script.plan(compacted=True)
     script.produced(1.0, 0, key="k")
     script.produced(1.0, 1, key="other" if wrong else "k")
     script.pull(2.0, 2.1, handed(1, 1, key="other" if wrong else "k"))
@@ -216,7 +216,7 @@ def superseded_by_a_later_one(script: Script, wrong: bool) -> None:
 @case("lost")
 def of_a_topic_that_is_not_compacted(script: Script, wrong: bool) -> None:
     if not wrong:
-        script.compacting()
+        script.plan(compacted=True)
     script.produced(1.0, 0)
     script.produced(1.0, 1)
     _acked(script, 2.0, 1, 1)
@@ -225,7 +225,7 @@ def of_a_topic_that_is_not_compacted(script: Script, wrong: bool) -> None:
 
 @case("committed")
 def before_it_was_superseded(script: Script, wrong: bool) -> None:
-    script.compacting()
+    script.plan(compacted=True)
     script.produced(1.0, 0)
     script.committed(2.0 if wrong else 3.2, {0: 1})
     script.produced(3.0, 1)

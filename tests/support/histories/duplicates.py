@@ -15,11 +15,13 @@ from support.histories.view import History
 UNEXPLAINED = "unexplained"
 #: Seconds after a trouble in which partitions may still move because of it: a session and a rebalance.
 _REBALANCE = 6.0
+#: What gives a worker no time to say anything.
+_SUDDENLY = frozenset({"kill -9", "leader killed", "SIGSTOP", "leader paused"})
 
 #: What was done to workers and servers, as a cause: the gravest that happened between two deliveries is it.
 _DONE = (
-    ("worker killed", {"kill -9"}),
-    ("worker paused", {"SIGSTOP"}),
+    ("worker killed", {"kill -9", "leader killed"}),
+    ("worker paused", {"SIGSTOP", "leader paused"}),
     ("network cut", {"cut from brokers", "cut from workers", "cut from clients", "cut off"}),
     ("network slow", {"slow link", "delayed link"}),
     ("all brokers killed", {"all brokers killed"}),
@@ -78,7 +80,7 @@ def _cause(history: History, before: Delivery, again: Delivery) -> str:
         # The worker that was asked had it on loan, and its owner was not told in time that the client has it.
         struck = _between(history, before.sent, before.seen + LOAN)
         asked = before.pull.asked.worker
-        ended = any(trouble.worker == asked and trouble.what in ("kill -9", "SIGSTOP") for trouble in struck)
+        ended = any(trouble.worker == asked and trouble.what in _SUDDENLY for trouble in struck)
         return "forwarding worker ended" if ended else "loan not confirmed"
     if not history.spans.may_have_moved(before.seen, again.seen):
         return UNEXPLAINED

@@ -29,10 +29,16 @@ Trouble = Literal[
     # To servers.
     "broker killed", "broker paused", "all brokers killed", "broker disk full", "zookeeper killed", "zookeeper paused",
     "all zookeepers killed",
+    # To whoever leads.
+    "leader killed", "leader paused",
+    # To the shares of groups, and by the clients of one that has a share.
+    "weights changed", "canary fails",
     # To the topic, and by operators to the group.
     "partitions added", "topic made anew", "retention", "operator's reset",
 ]  # fmt: skip
 
+#: The group of who names none, and the baseline of all others.
+STABLE = "stable"
 #: The status of an entry that was plainly done, for which `docs/api.md` has none.
 OK = "ok"
 #: An ack so answered needs nothing more.
@@ -50,7 +56,7 @@ class Began(Event, frozen=True, kw_only=True, tag="began"):
 class Producing(Event, frozen=True, kw_only=True, tag="producing"):
     op: int
     partition: int
-    key: str
+    key: str | None
     #: The value, or what tells it apart where it is long.
     body: str
 
@@ -70,6 +76,7 @@ class Pulling(Event, frozen=True, kw_only=True, tag="pulling"):
     wait_ms: int
     ack_wait_ms: int
     max_messages: int = 1
+    group: str = STABLE
 
 
 class Handed(Struct, frozen=True, kw_only=True):
@@ -213,6 +220,45 @@ class Remade(Event, frozen=True, kw_only=True, tag="remade"):
     partitions: int
 
 
+class Shares(Struct, frozen=True, kw_only=True):
+    """What holds of the shares of groups, as an answer says: its version, and the epoch in which that was made."""
+
+    version: int
+    made_in: int
+    weights: dict[str, int]
+    by: Literal["message", "key"] = "message"
+
+
+class Changing(Event, frozen=True, kw_only=True, tag="changing"):
+    """An operator asks for other shares."""
+
+    op: int
+    worker: int
+    weights: dict[str, int]
+    by: Literal["message", "key"] = "message"
+    #: Whether the leader is to look after a group, and may change its weight by itself.
+    guarded: bool = False
+    #: The version and epoch that it is to be a change of; none: whatever holds.
+    of: tuple[int, int] | None = None
+
+
+class Changed(Event, frozen=True, kw_only=True, tag="changed"):
+    op: int
+    outcome: Outcome
+    status: int = 0
+    #: What holds now.
+    shares: Shares | None = None
+    error: str = ""
+
+
+class SharesRead(Event, frozen=True, kw_only=True, tag="shares"):
+    """What a worker said of the shares when it was asked between ``sent`` and ``at``."""
+
+    sent: float
+    worker: int
+    shares: Shares
+
+
 class DrainBegan(Event, frozen=True, kw_only=True, tag="drain"):
     """No more is produced and no more trouble made; from here on clients ack all they get."""
 
@@ -226,7 +272,8 @@ class DrainEnded(Event, frozen=True, kw_only=True, tag="drained"):
 
 AnyEvent = (
     Began | Producing | Produced | Pulling | Pulled | Settling | Settled | Struck | Launched | Gone | Owned | Sampled
-    | Committed | Weighed | Grown | Trimmed | Rewound | Compacted | Remade | DrainBegan | DrainEnded
+    | Committed | Weighed | Grown | Trimmed | Rewound | Compacted | Remade | Changing | Changed | SharesRead
+    | DrainBegan | DrainEnded
 )  # fmt: skip
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from support.histories import moves, rules_answers, rules_leases, rules_messages
+from support.histories import moves, rules_answers, rules_leases, rules_messages, rules_order, rules_shares
 from support.histories.events import AnyEvent
 from support.histories.faults import Fault, Rule
 from support.histories.view import History
@@ -33,6 +33,12 @@ RULES: dict[str, Rule] = {
     "hung": rules_answers.hung,
     "not handed out": rules_answers.not_handed_out,
     "two owners": rules_answers.two_owners,
+    "order by key": rules_order.order_by_key,
+    "weight zero": rules_shares.weight_zero,
+    "failed by a canary": rules_shares.failed_by_a_canary,
+    "key of another group": rules_shares.key_of_another_group,
+    "shares undone": rules_shares.shares_undone,
+    "shares apart": rules_shares.shares_apart,
 }
 
 

@@ -47,7 +47,7 @@ def _moved_between(history: History, first: Delivery, second: Delivery) -> bool:
         return False  # nobody knows, or it is a matter of one owner
     since = first.sent - _REBALANCE
     return history.spans.steady(since, second.seen) and all(
-        trouble.what in _IN_GOOD_ORDER
+        trouble.what in _IN_GOOD_ORDER or not trouble.harms
         for trouble in history.troubles
         if trouble.began <= second.seen and trouble.felt_until >= since
     )

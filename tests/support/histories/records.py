@@ -11,6 +11,18 @@ from support.histories.events import DONE, OK, Entry, Handed, Produced, Producin
 #: A settle whose answer nobody saw may work at any moment for so long: it waits for a rebalance, then for its row.
 _MAY_STILL_WORK = 20.0
 
+#: What is done to no worker and no server.
+_HARMS_NOBODY = frozenset({"weights changed", "canary fails"})
+_NO_ANSWERS = frozenset({"SIGSTOP", "leader paused", "cut from clients", "cut off", "slow link", "delayed link"})
+#: Who is struck so may not hear for a while what stands on the board.
+_DEAF = _NO_ANSWERS | {
+    "cut from brokers", "cut from workers", "broker killed", "broker paused", "all brokers killed", "broker disk full",
+}  # fmt: skip
+#: Who is told to end or to move writes down first what it knows.
+_IN_GOOD_ORDER = _HARMS_NOBODY | {
+    "SIGTERM", "worker added", "worker removed", "rolling restart", "partitions added", "clock step",
+    "zookeeper killed", "zookeeper paused", "all zookeepers killed", "cut from zookeepers", "retention",
+}  # fmt: skip
 _OF_THE_NETWORK = frozenset(
     {
         "cut from brokers", "cut from zookeepers", "cut from workers", "cut from clients", "cut off", "slow link",
@@ -61,6 +73,10 @@ class Pull:
         return self.end is None or self.end.outcome in ("unknown", "unwritten")
 
     @property
+    def group(self) -> str:
+        return self.asked.group
+
+    @property
     def ack_wait(self) -> float:
         return self.asked.ack_wait_ms / 1000
 
@@ -82,6 +98,10 @@ class Delivery:
     @property
     def seen(self) -> float:
         return self.pull.ended
+
+    @property
+    def group(self) -> str:
+        return self.pull.asked.group
 
     @property
     def count(self) -> int:
@@ -150,6 +170,24 @@ class Trouble:
     worker: int = 0
     ended: float = inf
     strike: int = 0
+
+    @property
+    def harms(self) -> bool:
+        return self.what not in _HARMS_NOBODY
+
+    @property
+    def silences(self) -> bool:
+        """Whether the worker may not have answered meanwhile."""
+        return self.what in _NO_ANSWERS
+
+    @property
+    def deafens(self) -> bool:
+        """Whether workers may not have heard meanwhile what stands on the board."""
+        return self.what in _DEAF
+
+    @property
+    def in_good_order(self) -> bool:
+        return self.what in _IN_GOOD_ORDER
 
     @property
     def felt_until(self) -> float:

@@ -140,6 +140,7 @@ class _Waiting:
             if (
                 pull.asked.worker == second.pull.asked.worker
                 and pull.asked.client != second.pull.asked.client
+                and pull.group == second.group
                 and pull.ended > second.seen
                 and pull.sent + pull.asked.wait_ms / 1000 > second.seen
                 and not self._history.troubled(pull.sent, second.seen)

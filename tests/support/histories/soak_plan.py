@@ -16,7 +16,9 @@ from msgspec.structs import replace
 from support.histories.events import Trouble
 from support.histories.plan import TEMPERS, Hand, Plan, Strike, Write
 
-ALL_KINDS: frozenset[Trouble] = frozenset(get_args(Trouble))
+#: These need groups that have shares, and whoever leads to be asked for them.
+OF_SHARES: frozenset[Trouble] = frozenset({"weights changed", "canary fails", "leader killed", "leader paused"})
+ALL_KINDS: frozenset[Trouble] = frozenset(get_args(Trouble)) - OF_SHARES
 #: Messages a second, and of how many partitions: twenty minutes of it can still be judged.
 RATE = 100
 PARTITIONS = 6

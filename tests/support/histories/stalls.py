@@ -197,7 +197,7 @@ def stretches(events: Sequence[AnyEvent], *, end_to_end: bool = False) -> list[S
 class _Partition:
     def __init__(self) -> None:
         #: By what is in it: the offset and the key of what waits to be handed out for the first time.
-        self._waiting: dict[str, tuple[int, str]] = {}
+        self._waiting: dict[str, tuple[int, str | None]] = {}
         self._done: list[tuple[float, float]] = []
         self._since = 0.0
 
@@ -206,7 +206,7 @@ class _Partition:
             self._since = at
         self._waiting[asked.body] = offset, asked.key
 
-    def supersede(self, key: str, offset: int) -> None:
+    def supersede(self, key: str | None, offset: int) -> None:
         """Compaction may have removed what has this key and is older."""
         self._waiting = {body: one for body, one in self._waiting.items() if one[1] != key or one[0] > offset}
 

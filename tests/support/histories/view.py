@@ -17,6 +17,8 @@ from support.histories.events import (
     OK,
     AnyEvent,
     Began,
+    Changed,
+    Changing,
     Committed,
     Compacted,
     DrainBegan,
@@ -34,20 +36,13 @@ from support.histories.events import (
     Sampled,
     Settled,
     Settling,
+    SharesRead,
     Struck,
     Trimmed,
 )
 from support.histories.records import Attempt, Delivery, Forgery, Message, Pull, Trouble
+from support.histories.shares_log import SharesLog
 from support.histories.spans import Spans
-
-_NO_ANSWERS = frozenset({"SIGSTOP", "cut from clients", "cut off", "slow link", "delayed link"})
-#: Who is told to end or to move writes down first what it knows.
-_IN_GOOD_ORDER = frozenset(
-    {
-        "SIGTERM", "worker added", "worker removed", "rolling restart", "partitions added", "clock step",
-        "zookeeper killed", "zookeeper paused", "all zookeepers killed", "cut from zookeepers", "retention",
-    }
-)  # fmt: skip
 
 
 class History:
@@ -66,6 +61,9 @@ class History:
         self.eras = Eras()
         self.spans = Spans()
         self.troubles: list[Trouble] = []
+        #: Of the groups of balanced delivery.
+        self.shares = SharesLog()
+        self.order_by_key = False
         self.compacted = False
         #: How many records compaction had removed when somebody looked last.
         self.removed = 0
@@ -91,6 +89,7 @@ class History:
         match event:
             case Began():
                 self.compacted = bool(event.plan.get("compacted"))
+                self.order_by_key = event.plan.get("order") == "key"
             case Producing():
                 message = self._messages[event.op] = Message(event, line, self.eras.log)
                 self.messages.append(message)
@@ -113,6 +112,8 @@ class History:
                 self.commits.append((event, line))
             case Struck():
                 self._struck(event, line)
+            case Changing() | Changed() | SharesRead():
+                self.shares.take(event, line)
             case DrainBegan():
                 self.drain_began = event.at
             case DrainEnded():
@@ -224,7 +225,7 @@ class History:
         """When a later message of the same key was sent, by the earlier one: compaction may remove that."""
         if not self.compacted:
             return {}
-        by_key: dict[tuple[int, int, str], list[Message]] = defaultdict(list)
+        by_key: dict[tuple[int, int, str | None], list[Message]] = defaultdict(list)
         for message in self.messages:
             if message.end is None or message.end.outcome != "aborted":
                 by_key[message.log, message.asked.partition, message.asked.key].append(message)
@@ -255,12 +256,20 @@ class History:
     # Troubles --------------------------------------------------------------------------------------------------------
 
     def troubled(self, since: float, until: float) -> bool:
-        return any(trouble.began <= until and trouble.felt_until >= since for trouble in self.troubles)
+        return any(
+            trouble.harms and trouble.began <= until and trouble.felt_until >= since for trouble in self.troubles
+        )
+
+    def deafened(self, since: float, until: float) -> bool:
+        """Whether a worker may have been kept from hearing what stands on the board."""
+        return any(
+            trouble.deafens and trouble.began <= until and trouble.felt_until >= since for trouble in self.troubles
+        )
 
     def shaken(self, since: float, until: float) -> bool:
         """Whether something came upon workers or brokers that left them no time to write down what they knew."""
         return any(
-            trouble.what not in _IN_GOOD_ORDER and trouble.began <= until and trouble.felt_until >= since
+            not trouble.in_good_order and trouble.began <= until and trouble.felt_until >= since
             for trouble in self.troubles
         )
 
@@ -269,7 +278,7 @@ class History:
         return sum(
             max(0.0, min(until, trouble.felt_until) - max(since, trouble.began))
             for trouble in self.troubles
-            if trouble.what in _NO_ANSWERS and trouble.worker in (0, worker)
+            if trouble.silences and trouble.worker in (0, worker)
         )
 
     def healthy(self, since: float, until: float) -> bool:

@@ -15,6 +15,9 @@ from itertools import accumulate
 from math import inf
 
 from support.histories.eras import Place
+from support.histories.events import STABLE
+from support.histories.holding import Holding
+from support.histories.key_chains import settled_before
 from support.histories.leases import LOAN, held_until, noticed, unseen_until
 from support.histories.records import Message, Pull
 from support.histories.view import History
@@ -39,14 +42,24 @@ def waited_in_vain(history: History) -> Iterator[tuple[Message, Place, Pull, flo
 def _empty_ones(history: History) -> dict[float, list[Pull]]:
     """Those that waited long enough for it, by what is enough."""
     empty: dict[float, list[Pull]] = defaultdict(list)
+    holding = Holding(history)
     for pull in history.pulls:
         if pull.end is None or pull.end.outcome != "answered" or pull.deliveries or pull.end.empty != "no-message":
             continue
         # In a cluster it may have been on its way to a client of another worker, and come back.
         due = _SERVED_WITHIN + (0.0 if history.spans.is_alone(pull.sent, pull.ended) else LOAN)
-        if pull.sent <= pull.ended - due and history.healthy(pull.ended - due, pull.ended):
+        since = pull.ended - due
+        if pull.sent <= since and history.healthy(since, pull.ended) and _may_have_any(history, holding, pull, since):
             empty[due].append(pull)
     return empty
+
+
+def _may_have_any(history: History, holding: Holding, pull: Pull, since: float) -> bool:
+    """Whether whatever is free may be handed to its group: by message stable has what others do not take."""
+    if not history.shares.reads:
+        return pull.group == STABLE
+    shares = holding.between(since, pull.ended)
+    return shares is not None and shares.by == "message" and pull.group == STABLE and bool(shares.weights.get(STABLE))
 
 
 class _Candidates:
@@ -58,11 +71,12 @@ class _Candidates:
         #: From when on it is to be looked at; a number, for the heap; the message, its place, until when it is of any
         #: interest.
         self._heap: list[tuple[float, int, Message, Place, float]] = []
+        out_at = settled_before(history) if history.order_by_key else {}
         for number, (message, place) in enumerate(history.produced()):
             assert message.end is not None
             asked = (one.sent for era in history.places(message) for one in history.tries.get(era, ()) if one.settles)
             over = min((*asked, history.need_not_come(place)), default=inf)
-            self._heap.append((message.end.at, number, message, place, over))
+            self._heap.append((max(message.end.at, out_at.get(place, 0.0)), number, message, place, over))
         heapq.heapify(self._heap)
 
     def free(self, since: float, until: float) -> list[tuple[Message, Place]]:
