@@ -287,7 +287,7 @@ class PartitionQueue:
                 self._failed_by.pop(offset, None)
         if self.key_order is not None:
             for message in self.key_order.settled(offsets):
-                if not self._used_up(message):
+                if not self.ledger.failures or not self._used_up(message):
                     self.fresh.insert(message)
 
     def forget(self, offset: int) -> None:
