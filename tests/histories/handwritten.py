@@ -146,6 +146,7 @@ class Script:
         delay: float | None = None,
         ack_wait: float | None = None,
         code: int = 200,
+        client: str = "a",
     ) -> None:
         """``status`` none: the connection ended before the answer."""
         op = self.op()
@@ -155,16 +156,23 @@ class Script:
             delay_ms=None if delay is None else int(delay * 1000),
             ack_wait_ms=None if ack_wait is None else int(ack_wait * 1000),
         )
-        self.events.append(Settling(at=sent, op=op, client="a", worker=1, entries=[entry], durable=durable))
+        self.events.append(Settling(at=sent, op=op, client=client, worker=1, entries=[entry], durable=durable))
         if answered is not None:
             outcome: Outcome = "unknown" if status is None else "answered"
             statuses = [] if status is None or code >= 500 else [status]
             self.events.append(Settled(at=answered, op=op, outcome=outcome, status=code, statuses=statuses))
 
     def ack(
-        self, sent: float, answered: float | None, lease: int, status: str | None = "ok", *, durable: bool = True
+        self,
+        sent: float,
+        answered: float | None,
+        lease: int,
+        status: str | None = "ok",
+        *,
+        durable: bool = True,
+        client: str = "a",
     ) -> None:
-        self.settle(sent, answered, "ack", lease, status, durable=durable)
+        self.settle(sent, answered, "ack", lease, status, durable=durable, client=client)
 
     def forged(self, sent: float, answered: float, status: str) -> None:
         op = self.op()

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from histories import answer_cases, lease_cases, message_cases, operator_cases, order_cases, share_cases
+from histories import (
+    answer_cases,
+    broadcast_cases,
+    lease_cases,
+    message_cases,
+    operator_cases,
+    order_cases,
+    share_cases,
+)
 from histories.casebook import CASES, Case
 from histories.cluster_cases import two_workers
 from histories.handwritten import Script, handed
@@ -17,7 +25,7 @@ from support.histories.verdict import judged
 from support.histories.view import History
 
 #: Who is imported has put its cases into the book.
-KEPT = (message_cases, lease_cases, answer_cases, operator_cases, order_cases, share_cases)
+KEPT = (message_cases, lease_cases, answer_cases, operator_cases, order_cases, share_cases, broadcast_cases)
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.name}")
 

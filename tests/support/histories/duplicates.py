@@ -74,7 +74,7 @@ def _cause(history: History, before: Delivery, again: Delivery) -> str:
         return "unknown ack outcome"
     if again.seen >= expires_at_the_earliest(history, before):
         return "lease expired"
-    if history.eras.gone_at(before.place) <= again.seen:
+    if history.gone_at(before.place) <= again.seen:
         return "deleted meanwhile"
     if may_be_returned(history, before, again):
         # The worker that was asked had it on loan, and its owner was not told in time that the client has it.

@@ -6,11 +6,12 @@ saw, counts for the worker. A duplicate is no fault (at least once), but for one
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from support.histories import moves, rules_answers, rules_leases, rules_messages, rules_order, rules_shares
-from support.histories.events import AnyEvent
+from support.histories.events import AnyEvent, Began
 from support.histories.faults import Fault, Rule
+from support.histories.lives import lives
 from support.histories.view import History
 
 RULES: dict[str, Rule] = {
@@ -33,6 +34,7 @@ RULES: dict[str, Rule] = {
     "hung": rules_answers.hung,
     "not handed out": rules_answers.not_handed_out,
     "two owners": rules_answers.two_owners,
+    "joined anew": rules_messages.joined_anew,
     "order by key": rules_order.order_by_key,
     "weight zero": rules_shares.weight_zero,
     "failed by a canary": rules_shares.failed_by_a_canary,
@@ -42,18 +44,30 @@ RULES: dict[str, Rule] = {
 }
 
 
-def judge(events: Iterable[AnyEvent]) -> list[Fault]:
+#: These are about no group in particular.
+_OF_ALL = frozenset({"drained", "two owners"})
+
+
+def views(events: Sequence[AnyEvent]) -> list[History]:
+    """The parts of it that are judged each by itself: all of it or, of broadcast, what each group has to do with."""
+    broadcast = any(isinstance(event, Began) and event.plan.get("delivery") == "broadcast" for event in events)
+    parts = [History(events, life) for life in lives(events)] if broadcast else []
+    return parts or [History(events)]
+
+
+def judge(events: Sequence[AnyEvent]) -> list[Fault]:
     """Every fault, by rule."""
-    return judge_history(History(events))
+    return judge_views(views(events))
 
 
-def judge_history(history: History) -> list[Fault]:
+def judge_views(views: Sequence[History]) -> list[Fault]:
     """The same, of one that has been put in order."""
     return [
-        Fault(name, says, tuple(sorted(set(lines) - {0})))
+        Fault(name, f"group {view.life.group}: {says}" if view.life else says, tuple(sorted(set(lines) - {0})))
         for name, rule in RULES.items()
-        for says, lines in rule(history)
+        for view in (views[:1] if name in _OF_ALL else views)
+        for says, lines in rule(view)
     ]
 
 
-__all__ = ["RULES", "Fault", "Rule", "judge", "judge_history"]
+__all__ = ["RULES", "Fault", "Rule", "judge", "judge_views", "views"]

@@ -32,7 +32,7 @@ def lasts_until(history: History, delivery: Delivery) -> float:
     """When its lease may have ended at the earliest, if it was never cut short by a move."""
     since = delivery.seen
     # From then on it may end at any moment.
-    until = min(_ends(delivery), max(since, history.eras.gone_at(delivery.place)))
+    until = min(_ends(delivery), max(since, history.gone_at(delivery.place)))
     for attempt in history.tries.get(delivery.place, ()):
         if attempt.works_until >= since and attempt.sent <= until:
             until = _cut(attempt, delivery, since, until)

@@ -171,7 +171,7 @@ def genuine_lease_refused(history: History) -> Found:
     for attempt in history.attempts:
         place = attempt.delivery.place
         ended, _ = history.eras.token_ended(place)
-        excused = attempt.status == "gone" and min(ended, history.eras.gone_at(place)) <= attempt.ended
+        excused = attempt.status == "gone" and min(ended, history.gone_at(place)) <= attempt.ended
         if attempt.status in ("lease_unknown", "gone") and not excused:
             yield f"the lease of {place} was answered {attempt.status}", [
                 attempt.delivery.line, attempt.line, attempt.end_line,

@@ -135,3 +135,16 @@ def deleted_log(history: History) -> Found:
         for delivery in deliveries:
             if delivery.sent > begun:
                 yield f"{place} was handed out of a log that had been deleted", [delivery.pull.line, delivery.line]
+
+
+def joined_anew(history: History) -> Found:
+    """Of broadcast: a group that comes begins behind what was handed out to anybody before it was asked for."""
+    life = history.life
+    if life is None or not life.anew:
+        return
+    for place, deliveries in history.deliveries.items():
+        offered, at = life.offered.get(place.partition, (-1, 0.0))
+        # A new owner begins with what is not settled by all; how far the one before had come it does not know.
+        if place.offset <= offered and not history.spans.may_have_moved(at, life.joined):
+            for delivery in deliveries:
+                yield f"{place} had been handed out before {life.group} was there", [delivery.pull.line, delivery.line]

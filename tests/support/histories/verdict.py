@@ -9,7 +9,7 @@ from pathlib import Path
 
 from support.histories.duplicates import duplicates
 from support.histories.events import AnyEvent, Began, read
-from support.histories.judge import Fault, judge_history
+from support.histories.judge import Fault, judge_views, views
 from support.histories.view import History
 
 #: More of one rule's faults say nothing new.
@@ -68,4 +68,6 @@ def verdict(path: Path, events: Sequence[AnyEvent]) -> Verdict:
             **({"removed by compaction": history.removed} if history.compacted else {}),
         }
     )
-    return Verdict(path, seed, events[-1].at, judge_history(history), counts, duplicates(history))
+    parts = views(events)
+    again = sum(map(duplicates, parts), Counter[str]())
+    return Verdict(path, seed, events[-1].at, judge_views(parts), counts, again)

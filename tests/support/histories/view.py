@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from math import inf
 
@@ -40,15 +40,20 @@ from support.histories.events import (
     Struck,
     Trimmed,
 )
-from support.histories.records import Attempt, Delivery, Forgery, Message, Pull, Trouble
+from support.histories.lives import Life
+from support.histories.records import Attempt, Delivery, Forgery, Message, Pull
 from support.histories.shares_log import SharesLog
 from support.histories.spans import Spans
+from support.histories.troubled import Troubled
 
 
-class History:
+class History(Troubled):
     """Everything by what it belongs to."""
 
-    def __init__(self, events: Iterable[AnyEvent]) -> None:
+    def __init__(self, events: Sequence[AnyEvent], life: Life | None = None) -> None:
+        """``life``: of broadcast, the part of one group for as long as it was there."""
+        super().__init__()
+        self.life = life
         self.messages: list[Message] = []
         self.by_body: dict[str, list[Message]] = defaultdict(list)
         self.pulls: list[Pull] = []
@@ -60,7 +65,6 @@ class History:
         self.commits: list[tuple[Committed, int]] = []
         self.eras = Eras()
         self.spans = Spans()
-        self.troubles: list[Trouble] = []
         #: Of the groups of balanced delivery.
         self.shares = SharesLog()
         self.order_by_key = False
@@ -77,7 +81,7 @@ class History:
         self._pulls: dict[int, Pull] = {}
         self._settles: dict[int, int] = {}
         self._entries: dict[int, list[Attempt | Forgery]] = {}
-        for line, event in enumerate(events, 1):
+        for line, event in enumerate(events, 1) if life is None else life.part(events):
             self.last_line = line
             self._take(event, line)
         for deliveries in self.deliveries.values():
@@ -111,7 +115,7 @@ class History:
             case Committed():
                 self.commits.append((event, line))
             case Struck():
-                self._struck(event, line)
+                self.struck(event, line)
             case Changing() | Changed() | SharesRead():
                 self.shares.take(event, line)
             case DrainBegan():
@@ -146,13 +150,6 @@ class History:
                 self.spans.gone(event)
             case Owned():
                 self.spans.owned(event, line)
-
-    def _struck(self, event: Struck, line: int) -> None:
-        if not event.over:
-            self.troubles.append(Trouble(event.at, line, event.trouble, worker=event.worker, strike=event.strike))
-            return
-        began = next(trouble for trouble in reversed(self.troubles) if trouble.strike == event.strike)
-        began.ended = event.at
 
     def _pulled(self, event: Pulled, line: int) -> None:
         pull = self._pulls[event.op]
@@ -217,8 +214,15 @@ class History:
     def need_not_come(self, place: Place) -> float:
         """From when on this message may be missing, whatever was done to it."""
         message = self.message(place)
-        superseded = self._superseded.get(id(message), inf) if message is not None else inf
-        return min(self.eras.gone_at(place), superseded)
+        if message is None:
+            return self.gone_at(place)
+        if self.life is not None and message.asked.at <= self.life.joined:
+            return -inf
+        return min(self.gone_at(place), self._superseded.get(id(message), inf))
+
+    def gone_at(self, place: Place) -> float:
+        """From when on it need not come any more, and leases on it may count for nothing."""
+        return min(self.eras.gone_at(place), self.life.until if self.life is not None else inf)
 
     @cached_property
     def _superseded(self) -> dict[int, float]:
@@ -254,32 +258,6 @@ class History:
         return bisect_left(sent, until) - bisect_right(ended, min(since, until))
 
     # Troubles --------------------------------------------------------------------------------------------------------
-
-    def troubled(self, since: float, until: float) -> bool:
-        return any(
-            trouble.harms and trouble.began <= until and trouble.felt_until >= since for trouble in self.troubles
-        )
-
-    def deafened(self, since: float, until: float) -> bool:
-        """Whether a worker may have been kept from hearing what stands on the board."""
-        return any(
-            trouble.deafens and trouble.began <= until and trouble.felt_until >= since for trouble in self.troubles
-        )
-
-    def shaken(self, since: float, until: float) -> bool:
-        """Whether something came upon workers or brokers that left them no time to write down what they knew."""
-        return any(
-            not trouble.in_good_order and trouble.began <= until and trouble.felt_until >= since
-            for trouble in self.troubles
-        )
-
-    def paused(self, since: float, until: float, worker: int) -> float:
-        """For how much of this time, at most, this worker's answers may not have come: it was stopped or cut off."""
-        return sum(
-            max(0.0, min(until, trouble.felt_until) - max(since, trouble.began))
-            for trouble in self.troubles
-            if trouble.silences and trouble.worker in (0, worker)
-        )
 
     def healthy(self, since: float, until: float) -> bool:
         """Whether all workers were asked all along, and said each time that nothing was wrong with them."""
