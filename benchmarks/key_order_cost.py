@@ -31,7 +31,7 @@ FETCH = 500
 CLIENTS = 20
 BATCH = 100
 WINDOW = 10_000
-FEW, MANY = 1000, 1_000_000
+KEYS = (1000, 100_000, 1_000_000)
 
 
 def fetches(count: int, keys: int) -> Iterator[list[ConsumerRecord]]:
@@ -120,13 +120,13 @@ def memory(messages: int, keys: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--messages", type=int, default=MANY)
+    parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     print("     keys  none us  key us  ratio  most blocked  bytes held  bytes left")
-    for keys in (FEW, MANY):
+    for keys in KEYS:
         best: dict[bool, float] = {}
         blocked = 0
         for _ in range(options.repeat):

@@ -65,8 +65,10 @@ class Fresh:
         """Add one that may have a lower offset than others that are there."""
         self._largest = max(self._largest if self._lanes else 0, size_of(message))
         lane = self._rules.of(message)
-        messages = self._lanes.setdefault(lane, deque())
-        if not messages or message.offset > messages[-1].offset:
+        messages = self._lanes.get(lane)
+        if messages is None:
+            self._lanes[lane] = deque((message,))
+        elif message.offset > messages[-1].offset:
             messages.append(message)
         elif message.offset < messages[0].offset:
             messages.appendleft(message)
