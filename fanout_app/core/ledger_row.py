@@ -115,7 +115,12 @@ _decoder = msgspec.msgpack.Decoder(LedgerRow)
 
 
 def encode_row(snapshot: LedgerSnapshot, *, id: str, topic: str, generation: int, counter: int) -> bytes:
-    row = LedgerRow(
+    row = row_of(snapshot, id=id, topic=topic, generation=generation, counter=counter)
+    return bytes((FORMAT,)) + _encoder.encode(row)
+
+
+def row_of(snapshot: LedgerSnapshot, *, id: str, topic: str, generation: int, counter: int) -> LedgerRow:
+    return LedgerRow(
         id=id,
         topic=topic,
         generation=generation,
@@ -131,7 +136,6 @@ def encode_row(snapshot: LedgerSnapshot, *, id: str, topic: str, generation: int
         handed_over=_holders(snapshot.handed_over, snapshot.floor),
         topic_id=snapshot.topic_id,
     )
-    return bytes((FORMAT,)) + _encoder.encode(row)
 
 
 def decode_row(data: bytes, *, id: str, topic: str) -> LedgerRow:
@@ -147,9 +151,14 @@ def decode_row(data: bytes, *, id: str, topic: str) -> LedgerRow:
         row = _decoder.decode(memoryview(data)[1:])
     except (msgspec.DecodeError, ValueError) as error:
         raise RowError(f"ledger row is damaged: {error}") from error
+    belonging(row, id=id, topic=topic)
+    return row
+
+
+def belonging(row: LedgerRow, *, id: str, topic: str) -> None:
+    """Raises RowError if the row is of another id and topic."""
     if (row.id, row.topic) != (id, topic):
         raise RowError(
             f"the changelog belongs to --id {row.id} --topic {row.topic}, whose names run together with "
             f"--id {id} --topic {topic}: choose another --id"
         )
-    return row

@@ -84,8 +84,8 @@ class StartOffsets:
 
     async def _find(self, partitions: set[int]) -> dict[int, Start]:
         committed = await self._committed(partitions)
-        rows = {number: self._table.joined(number, id=self._options.id, topic=self._options.topic)
-                for number in partitions}  # fmt: skip
+        joined = self._table.joined(partitions, id=self._options.id, topic=self._options.topic)
+        rows = {number: rows.base for number, rows in joined.items()}
         # Those alone: where there is a row nobody waits for a ZooKeeper that is away.
         mirrored = await self._mirror.read(number for number, row in rows.items() if row is None)
         for reading in range(_READINGS):
