@@ -107,8 +107,9 @@ def full_of_blocked(dispatcher: Dispatcher) -> list[str]:
     said = []
     for number, partition in sorted(dispatcher.partitions.items()):
         order, held = partition.key_order, partition.held
-        stopped = partition.log_end > partition.next_offset and held >= dispatcher.limits.max_ack_pending
-        if order is not None and stopped and order.blocked > held / 2 and not (partition.fresh or partition.returned):
+        full = held >= dispatcher.limits.max_ack_pending or dispatcher.bytes_held() >= dispatcher.limits.buffer_bytes
+        stopped = full and partition.log_end > partition.next_offset
+        if order is not None and stopped and partition.stuck and order.blocked > held / 2:
             said.append(
                 f"partition {number} is full of messages that wait for earlier ones of their keys (--order key), "
                 f"the first of these has offset {order.waited_for()}"

@@ -32,6 +32,10 @@ from fanout_app.core.sharing import Sharing, Turn
 __all__ = ["Counters", "Dispatcher", "Handout", "Limits"]
 
 
+#: Messages whose bodies are read although the buffer is full, of one partition at a time.
+_A_FEW = 10
+
+
 class Handout(NamedTuple):
     """This pull gets this answer."""
 
@@ -303,12 +307,16 @@ class Dispatcher:
     def to_read(self, most: int, now: float) -> dict[int, list[int]]:
         """Messages that slept and are due, up to so many a partition: read their bodies, then call `awake`.
 
-        None as long as nobody is there to take them or the buffer is full: they can sleep on at no cost.
+        None as long as nobody is there to take them or the buffer is full: they can sleep on at no cost. But where the
+        buffer may be full of what waits for them, a few.
         """
-        if self.paused or not self.clients.someone_alive(now) or self.bytes_held() >= self.limits.buffer_bytes:
+        if self.paused or not self.clients.someone_alive(now):
             return {}
-        ready = [partition for partition in self.partitions.values() if partition.sleepers.due]
-        return {partition.number: partition.sleepers.to_read(most) for partition in ready if not partition.suspended}
+        ready = [one for one in self.partitions.values() if one.sleepers.due and not one.suspended]
+        if self.bytes_held() >= self.limits.buffer_bytes:
+            ready = [partition for partition in ready if partition.stuck]
+            most = min(most, _A_FEW)
+        return {partition.number: partition.sleepers.to_read(most) for partition in ready}
 
     def awake(self, number: int, era: int, offsets: Sequence[int], found: Mapping[int, Message], now: float) -> int:
         """These were read for `to_read`; what was not found exists no more.

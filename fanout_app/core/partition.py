@@ -78,8 +78,13 @@ class PartitionQueue:
 
     @property
     def blocked(self) -> int:
-        """Those of them that wait until an earlier one of their key is settled."""
+        """Those of them that wait for an earlier one of their key."""
         return 0 if self.key_order is None else self.key_order.blocked
+
+    @property
+    def stuck(self) -> bool:
+        """Some wait for others of their key, and nothing is here that could be handed out."""
+        return self.blocked > 0 and not self.fresh and not self.returned
 
     def full(self) -> str | None:
         """Which limit of the partition's own stops its intake, by its option; None if none does."""

@@ -44,10 +44,14 @@ class NaiveWholeQueue(NaiveSettlingQueue):
     # Asleep ----------------------------------------------------------------------------------------------------------
 
     def to_read(self, most: int, now: float) -> dict[int, list[int]]:
-        if self.paused or not self.someone_alive(now) or self.bytes_held() >= BUFFER_BYTES:
+        """Where the buffer is full, only what others may wait for when nothing else of its partition can go out."""
+        if self.paused or not self.someone_alive(now):
             return {}
+        full = self.bytes_held() >= BUFFER_BYTES
         found = {}
         for number, partition in self.partitions.items():
+            if full and (not partition.at(Place.BLOCKED) or partition.at(Place.FRESH, Place.RETURNED)):
+                continue
             due = [o for o in partition.at(Place.ASLEEP) if partition.held[o].due and not partition.held[o].reading]
             if due and not partition.suspended:
                 found[number] = due[:most]

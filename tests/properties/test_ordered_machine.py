@@ -97,4 +97,4 @@ class OrderedQueueMachine(QueueMachine):
 
 
 TestOrderedQueue = OrderedQueueMachine.TestCase
-TestOrderedQueue.settings = settings(max_examples=max(1, settings().max_examples // 2))
+TestOrderedQueue.settings = settings(max_examples=max(1, settings().max_examples // 3))

@@ -43,6 +43,14 @@ def test_it_is_not_said_of_others(keys: str, more: int, room: int, taken: bool) 
     assert overview.full_of_blocked(desk.queue) == []
 
 
+def test_it_is_said_when_it_is_the_buffer_that_is_full() -> None:
+    desk = ordered("aaaa", room=100)
+    desk.pull("A", 10)
+    assert overview.full_of_blocked(desk.queue) == []
+    desk.queue.limits = Limits(order_by_key=True, buffer_bytes=desk[0].bytes_held)
+    assert len(overview.full_of_blocked(desk.queue)) == 1
+
+
 def test_it_is_not_said_of_one_whose_first_message_comes_back() -> None:
     desk = ordered("aaaa")
     answer = desk.pull("A", 10)

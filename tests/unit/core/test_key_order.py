@@ -294,6 +294,25 @@ def test_a_partition_that_is_dropped_forgets_its_chains() -> None:
     assert all_of(desk) == [0]
 
 
+def test_the_first_of_a_key_is_read_again_though_the_buffer_is_full_of_what_waits_for_it() -> None:
+    desk = ordered("aaaaaa", limits=Limits(order_by_key=True, buffer_bytes=10))
+    desk.nack(lease(desk.pull("A")), 60.0)
+    assert desk[0].bytes_held == 10
+    desk.pass_time(60.0)
+    desk.wait("B", 10)
+    assert desk.queue.to_read(100, desk.now) == {0: [0]}
+
+
+@pytest.mark.parametrize(("keys", "wanted"), [("a.", {}), ("aa.", {}), ("aa", {0: [0]})])
+def test_other_sleepers_wait_for_room_in_the_buffer(keys: str, wanted: dict[int, list[int]]) -> None:
+    """Those that nobody waits for, and all while there is something else to hand out."""
+    desk = ordered(keys, limits=Limits(order_by_key=True, buffer_bytes=1))
+    desk.nack(lease(desk.pull("A")), 60.0)
+    desk.pass_time(60.0)
+    desk.wait("B", 10)
+    assert desk.queue.to_read(100, desk.now) == wanted
+
+
 def test_blocked_messages_fill_the_window() -> None:
     desk = ordered("aaab", limits=Limits(order_by_key=True, max_ack_pending=4))
     assert desk[0].full() == "max-ack-pending"
