@@ -43,9 +43,10 @@ class Assignment:
         starts: Starts,
         terms: Terms,
         tasks: Tasks,
+        moved: asyncio.Event,
         serve: Callable[[], None],
     ) -> None:
-        """``serve`` is called when there may be more to hand out."""
+        """``moved`` is set while no rebalance is under way; ``serve`` is called when there may be more to hand out."""
         self._dispatcher = dispatcher
         self._commit = commit
         self._source = source
@@ -57,7 +58,7 @@ class Assignment:
         #: Generation of the consumer group that the partitions were assigned in.
         self.generation = 0
         #: No rebalance is under way.
-        self.moved = asyncio.Event()
+        self.moved = moved
         self._beginning: set[int] = set()
         #: The group was left for good.
         self.left = False

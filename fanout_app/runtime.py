@@ -7,9 +7,8 @@ message is logged.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import random
-import secrets
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
@@ -25,30 +24,25 @@ from fanout_app.cluster.overall import Overall, answerers
 from fanout_app.cluster.ports import Render
 from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.canary import CanaryState
-from fanout_app.core.dispatcher import Dispatcher, Limits
+from fanout_app.core.dispatcher import Limits
 from fanout_app.core.lanes import By
 from fanout_app.core.lease import Answer, LeaseRun
 from fanout_app.core.parked import Parked
 from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
 from fanout_app.core.roster import SILENCE, Roster
 from fanout_app.core.settling import Case, case_of
-from fanout_app.dead_lettering import DeadLettering
 from fanout_app.fetches import Fetches
 from fanout_app.group_commit import GroupCommit
 from fanout_app.guarding import Guarding
 from fanout_app.leading import Leading
+from fanout_app.ledger_group import LedgerGroup
 from fanout_app.options import Options
 from fanout_app.ports import Bodies, DeadLetterSink, Fetch, LedgerStore, Source, Starts, Switch, Terms
-from fanout_app.pulls import Pulls
-from fanout_app.row_watch import RowWatch
-from fanout_app.settles import MOVING, Settles
+from fanout_app.settles import MOVING
 from fanout_app.tasks import Tasks
-from fanout_app.waking import Waking
 
 logger = logging.getLogger("fanout.runtime")
 
-#: Seconds after which an intake with messages and waiting clients that hands nothing out counts as standing still.
-STANDSTILL = 30.0
 _PLAIN = Wish()
 #: Seconds for which a partition that is given up waits for answers that are under way to clients of other workers.
 _ARRIVED_IN = 0.2
@@ -60,7 +54,6 @@ class Runtime:
     #: The adapters and what works with them; there from `connect` on.
     exchange: Exchange
     overall: Overall
-    commit: GroupCommit
     #: Who leads; there before anybody asks.
     leading: Leading
     #: What shares the groups have; there before anybody asks.
@@ -70,11 +63,7 @@ class Runtime:
     parked: Parked
     _assignment: Assignment
     _fetches: Fetches
-    _pulls: Pulls
-    _waking: Waking
-    _dead_lettering: DeadLettering
     _terms: Terms
-    _settles: Settles
     _switch: Switch
 
     def __init__(self, options: Options, *, worker: str, limits: Limits) -> None:
@@ -85,12 +74,12 @@ class Runtime:
         self.roster = Roster(worker, SILENCE)
         #: Called when the partitions that this worker can serve are others than before.
         self.on_moved: Callable[[], None] = lambda: None
-        self.dispatcher = Dispatcher(limits, new_batch=lambda: secrets.randbits(64), jitter=random.random)
+        self.queue = LedgerGroup(limits)
+        self.dispatcher = self.queue.dispatcher
         self.ready = False
         self.stopping = False
         #: Whether others than this machine reach it, and nobody is asked who they are.
         self.insecure = False
-        self._rows = RowWatch(self.dispatcher)
 
     def connect(
         self,
@@ -111,24 +100,33 @@ class Runtime:
         """
         self._terms = terms
         self._switch = switch
-        self.commit = commit = GroupCommit(self.dispatcher, store, terms, on_fault)
-        commit.on_row = self._row_written
         self._tasks = Tasks(on_fault)
-        self._fetches = Fetches(self.dispatcher, commit, source, serve=self._serve)
+        moved = asyncio.Event()
+        self.queue.connect(
+            store=store,
+            terms=terms,
+            bodies=bodies,
+            dead_letters=dead_letters,
+            tasks=self._tasks,
+            moved=moved,
+            feed=lambda: self._fetches.feed(),
+            on_fault=on_fault,
+        )
+        self._fetches = Fetches(self.dispatcher, self.commit, source, serve=self.queue.serve)
         self._assignment = Assignment(
-            self.dispatcher, commit, source=source, starts=starts, terms=terms, tasks=self._tasks, serve=self._serve
-        )
-        self._pulls = Pulls(
-            self.dispatcher, terms, moved=self._assignment.moved, take_more=self._take_more, on_time=self._on_time
-        )
-        self._waking = Waking(self.dispatcher, commit, bodies, self._tasks, self._woken)
-        self._settles = Settles(
-            self.dispatcher, commit, dead_letters, bodies, moved=self._assignment.moved, worked_off=self._settled
+            self.dispatcher,
+            self.commit,
+            source=source,
+            starts=starts,
+            terms=terms,
+            tasks=self._tasks,
+            moved=moved,
+            serve=self.queue.serve,
         )
         self.exchange = Exchange(
             self.dispatcher,
-            self._pulls,
-            self._settles,
+            self.queue.pulls,
+            self.queue.settles,
             generation=lambda: self.generation,
             waiting=self.waiting,
             render=render,
@@ -156,7 +154,10 @@ class Runtime:
         )
         self.overall = Overall(self, self.exchange.gathering, self.exchange.routes)
         self._tasks.start(self.exchange.keep_telling(), "telling")
-        self._dead_lettering = DeadLettering(self.dispatcher, commit, dead_letters, self._tasks, self._put_away)
+
+    @property
+    def commit(self) -> GroupCommit:
+        return self.queue.commit
 
     # The topic -------------------------------------------------------------------------------------------------------
 
@@ -165,7 +166,7 @@ class Runtime:
 
     async def take(self, fetch: Fetch) -> None:
         await self._fetches.take(fetch)
-        self._dead_lettering.look()
+        self.queue.dead_lettering.look()
 
     def position(self, number: int, position: int) -> int | None:
         return self._fetches.position(number, position)
@@ -217,25 +218,6 @@ class Runtime:
             if partition is not None:
                 partition.ledger.note_committed(offset)
 
-    def _row_written(self, number: int, size: int) -> None:
-        if self._rows.written(number, size):
-            self._fetches.feed()
-
-    def _take_more(self) -> None:
-        """Somebody has come, or there is room again: for what is in the log, and for what sleeps."""
-        self._fetches.feed()
-        self._waking.look()
-
-    def _put_away(self) -> None:
-        """A dead letter is where such messages go: there is room, and others of its key may have waited for it."""
-        self._take_more()
-        self._serve()
-
-    def _woken(self) -> None:
-        """What slept has been read: it is for a client, or where it is put that nobody is to have it again."""
-        self._dead_lettering.look()
-        self._serve()
-
     # Pulls -----------------------------------------------------------------------------------------------------------
 
     async def pull(
@@ -247,38 +229,13 @@ class Runtime:
 
     def release(self, answer: Answer) -> None:
         """The answer could not be written: its messages go to the next client at once, uncounted."""
-        self._pulls.release(answer)
-
-    def _serve(self) -> None:
-        self._pulls.serve()
-
-    def _on_time(self) -> None:
-        expired = self.dispatcher.counters.expired
-        self.dispatcher.expire(monotonic())
-        if self.dispatcher.counters.expired != expired:
-            self._gone_badly()
-        self._waking.look()
-        self._serve()
-
-    def _gone_badly(self) -> None:
-        """Deliveries ended badly: their counts are to be written, and there may be room for more, and dead letters."""
-        self.commit.kick_quietly()
-        self._fetches.feed()
-        self._dead_lettering.look()
+        self.queue.pulls.release(answer)
 
     # Settles ---------------------------------------------------------------------------------------------------------
 
     async def settle(self, settle: Settle) -> SettleOutcome:
         """See `SettleRouting.settle`."""
         return await self.exchange.settling.settle(settle)
-
-    def _settled(self, outcome: SettleOutcome) -> None:
-        """A settle has been worked off in memory: there may be room, and something to hand out again."""
-        if outcome.nacked or outcome.extended:
-            self._gone_badly()
-        self._dead_lettering.look()  # what an earlier owner gave up on may have waited for others of its key
-        self._take_more()
-        self._serve()
 
     def lease_state(self, ref: LeaseRef) -> tuple[Case, LeaseRun | None]:
         """Where the message of a lease stands, and the lease it is under now."""
@@ -307,8 +264,7 @@ class Runtime:
             logger.warning("paused: nothing is handed out until it is resumed")
             return
         logger.warning("resumed")
-        self._take_more()
-        self._serve()
+        self.queue.go_on()
 
     def was_paused(self) -> None:
         """Before the first partition: somebody paused this id and topic, and nobody has resumed it."""
@@ -324,8 +280,7 @@ class Runtime:
 
     def _reshare(self, weights: Mapping[str, int], by: By) -> None:
         self.dispatcher.set_weights(weights, by)
-        self._take_more()
-        self._serve()
+        self.queue.go_on()
 
     async def seek(self, partition: int | None, to: SeekTo, *, force: bool) -> dict[int, int]:
         """See `Assignment.seek`."""
@@ -337,12 +292,7 @@ class Runtime:
 
     def leave(self, client: str) -> bool:
         """A client leaves: its pulls end, its messages go to others. False if nobody of that name is known."""
-        pulls = self.dispatcher.leave(client, monotonic())
-        for number in pulls or ():
-            self._pulls.end(number)
-        self._take_more()
-        self._serve()
-        return pulls is not None
+        return self.queue.leave(client)
 
     def live_leases(self, min_age: float, limit: int) -> list[LiveLease]:
         """The oldest leases that were given ``min_age`` seconds ago or earlier."""
@@ -365,22 +315,10 @@ class Runtime:
 
     def healthy(self) -> str | None:
         """None, or why this worker should be restarted."""
-        stuck_for = monotonic() - self._pulls.idle_since
-        if (
-            stuck_for > STANDSTILL
-            and self._terms.holds(self._terms.term(), monotonic())
-            and any(self._could_be_served(pull) for pull in self._pulls)
-        ):
+        stuck_for = self.queue.stuck_for()
+        if stuck_for is not None:
             return f"messages and free clients, and nothing was handed out for {stuck_for:.0f} s"
         return None
-
-    def _could_be_served(self, pull: int) -> bool:
-        now, waiting = monotonic(), self.dispatcher.waiting_pull(pull)
-        return (
-            waiting is not None
-            and self.dispatcher.why_empty(waiting, now) is Empty.NO_MESSAGE
-            and self.dispatcher.could_serve(waiting.group, now)
-        )
 
     def status(self) -> dict[str, Any]:
         """This worker's part of /v1/status."""
@@ -436,7 +374,7 @@ class Runtime:
 
     def send_home(self) -> None:
         """End the pulls that wait."""
-        self._pulls.end_all()
+        self.queue.pulls.end_all()
 
     async def write_all(self) -> bool:
         """Get what is settled so far into the changelog; False if not every ledger could be written."""
@@ -447,6 +385,6 @@ class Runtime:
         self._assignment.leave(forget=forget)
 
     async def stop(self) -> None:
-        self._pulls.stop()
+        self.queue.pulls.stop()
         await self._tasks.stop()
         await self.commit.stop()

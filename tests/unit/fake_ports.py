@@ -218,6 +218,7 @@ class Worker:
             starts=self.kafka,
             terms=self.terms,
             tasks=self.tasks,
+            moved=asyncio.Event(),
             serve=self.serve,
         )
 

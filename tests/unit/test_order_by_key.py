@@ -42,7 +42,7 @@ async def test_an_ack_lets_the_next_one_go_to_who_waits(scene: OneKey) -> None:
     first = await scene.answer("A", 5)
     assert offsets(first) == [0]
     waiting = scene.pulling("B")
-    await until(lambda: len(scene.runtime._pulls))
+    await until(lambda: len(scene.runtime.queue.pulls))
     await scene.settling(ack=entries(first))
     async with asyncio.timeout(LONG / 2):
         assert offsets(await waiting) == [1]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fanout_app import runtime as module
+from fanout_app import ledger_group as module
 from fanout_app.core.errors import UnavailableError
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty, Pull
@@ -17,10 +17,10 @@ from unit.scene import Scene, entries, offsets
 class TestPull:
     async def test_one_that_waits_is_answered_by_what_arrives(self, scene: Scene) -> None:
         pulling = scene.pulling()
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         await scene.arrive(0)
         assert offsets(await pulling) == [0]
-        assert len(scene.runtime._pulls) == 0
+        assert len(scene.runtime.queue.pulls) == 0
 
     async def test_one_that_does_not_wait_is_answered_at_once(self, scene: Scene) -> None:
         assert await scene.pulling(wait=0) is Empty.NO_MESSAGE
@@ -39,18 +39,18 @@ class TestPull:
 
     async def test_who_hangs_up_is_handed_nothing(self, scene: Scene) -> None:
         pulling = scene.pulling("A")
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         pulling.cancel()
         await asyncio.gather(pulling, return_exceptions=True)
         await scene.arrive(0)
-        assert len(scene.runtime._pulls) == 0
+        assert len(scene.runtime.queue.pulls) == 0
         assert await scene.pull("B") == [0]
 
     async def test_what_was_meant_for_one_that_hung_up_in_this_moment_goes_to_who_waits_beside_it(
         self, scene: Scene
     ) -> None:
         gone, other = scene.pulling("A"), scene.pulling("B")
-        await until(lambda: len(scene.runtime._pulls) == 2)
+        await until(lambda: len(scene.runtime.queue.pulls) == 2)
         gone.cancel()  # and before its task gets to know of that:
         await scene.arrive(0)
         async with asyncio.timeout(LONG / 2):
@@ -59,7 +59,7 @@ class TestPull:
 
     async def test_what_was_handed_to_one_that_hung_up_before_it_read_it_goes_to_the_next(self, scene: Scene) -> None:
         gone = scene.pulling("A")
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         await scene.arrive(0)  # its future is done, its task has not run
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -72,7 +72,7 @@ class TestPull:
         await scene.arrive(0)
         answer = await scene.answer("A")
         waiting = scene.pulling("B")
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         scene.runtime.release(answer)
         assert offsets(await waiting) == [0]
         scene.runtime.release(answer)
@@ -82,7 +82,7 @@ class TestPull:
         scene.terms.confirmed = False
         await scene.arrive(0)
         waiting = scene.pulling()
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         await asyncio.sleep(0)
         assert not waiting.done()
         assert scene.runtime.status()["degraded"] == ["no recent answer from the group's coordinator"]
@@ -93,7 +93,7 @@ class TestPull:
         await scene.arrive(0)
         scene.rebalance(0)
         waiting = scene.pulling()
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         assert not waiting.done()
         assert scene.runtime.status()["degraded"] == ["rebalancing"]
         await scene.runtime.start({0})
@@ -103,7 +103,7 @@ class TestPull:
         await scene.arrive(0)
         await scene.answer("A")
         home, other = scene.pulling("A"), scene.pulling("B")
-        await until(lambda: len(scene.runtime._pulls) == 2)
+        await until(lambda: len(scene.runtime.queue.pulls) == 2)
         assert scene.runtime.leave("A")
         assert await home is Empty.NO_MESSAGE
         assert offsets(await other) == [0]
@@ -111,7 +111,7 @@ class TestPull:
 
     async def test_while_stopping_nobody_waits(self, scene: Scene) -> None:
         waiting = scene.pulling()
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         assert scene.runtime.ready
         assert scene.runtime.stop_begins()
         scene.runtime.send_home()
@@ -171,11 +171,11 @@ class TestWaking:
     async def test_a_delay_that_is_over_in_a_rebalance_wakes_who_waits_when_that_is_over(self, scene: Scene) -> None:
         answer = await scene.taken_over(0)
         waiting = scene.pulling("B")
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         await scene.settling(nack=entries(answer, delay=0.05))
         scene.rebalance(0)
         await until(lambda: scene.runtime.dispatcher.partitions[0].sleepers.due)
-        await until(lambda: not scene.runtime._waking._working)
+        await until(lambda: not scene.runtime.queue.waking._working)
         await scene.runtime.start({0})
         async with asyncio.timeout(1.0):
             assert offsets(await waiting) == [0]
@@ -190,7 +190,7 @@ class TestOperator:
         assert not scene.runtime.wants(0)
         assert (await scene.settling(ack=entries(answer))).acked == 1
         waiting = scene.pulling("B")
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         await scene.runtime.resume()
         assert offsets(await waiting) == [1]
         assert [call.what for call in scene.kafka.called("remember")] == [True, False]
@@ -199,7 +199,7 @@ class TestOperator:
         scene.runtime.switched(True)
         await scene.arrive(0)
         waiting = scene.pulling()
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         scene.runtime.switched(True)
         assert scene.runtime.paused
         assert not waiting.done()
@@ -228,7 +228,7 @@ class TestOperator:
         await scene.arrive(0, 1)
         assert await scene.runtime.seek(0, "earliest", force=False) == {0: 0}
         waiting = scene.pulling()
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         await scene.arrive(0)
         answer = await waiting
         assert isinstance(answer, Answer)
@@ -273,7 +273,7 @@ class TestHealth:
     ) -> None:
         monkeypatch.setattr(module, "STANDSTILL", 0.0)
         waiting = scene.pulling()
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         assert scene.runtime.healthy() is None, "there is nothing"
         dispatcher = scene.runtime.dispatcher
         assert dispatcher.offer(0, 0, 1, fetch(0, 0, 0).messages)

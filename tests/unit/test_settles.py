@@ -116,7 +116,7 @@ class TestSettle:
         await scene.arrive(0, 1, 2, 3)
         answer = await scene.answer(count=3)
         waiting = scene.pulling()
-        await until(lambda: len(scene.runtime._pulls))
+        await until(lambda: len(scene.runtime.queue.pulls))
         await scene.settling(ack=entries(answer)[:1])
         assert offsets(await waiting) == [3]
 

@@ -124,7 +124,7 @@ class Member:
 
     def waits(self) -> int:
         """How many pulls wait at its queue."""
-        return len(self.runtime._pulls)
+        return len(self.runtime.queue.pulls)
 
     async def stop(self) -> None:
         await self.runtime.stop()
