@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import aiohttp
 
-from support.histories.events import DONE, OK, Entry, Handed, Outcome, Pulled, Pulling, Settled, Settling, Verb
+from support.histories.events import (
+    DONE,
+    OK,
+    STABLE,
+    Entry,
+    Handed,
+    Outcome,
+    Pulled,
+    Pulling,
+    Settled,
+    Settling,
+    Verb,
+)
 from support.histories.recorder import Recorder, digest
 from support.histories.tokens import Held, Pool
+from support.histories.unread import read_unless_it_is_too_much
 
 #: Who roams meets another worker in so many turns.
 _TURNS = 20
 #: Whoever waits longer for an answer has seen enough of a hang.
 _PATIENCE = 20.0
-#: Of an answer so much longer than what we have read of it, no kernel takes the rest: the buffer of a sending socket
-#: grows to 4 MiB, and ours to receive is kept small.
-_TOO_MUCH = 8 << 20
-_RECEIVES = 1 << 16
 
 
 class Target(NamedTuple):
@@ -103,8 +110,14 @@ class RecordedClient:
         target: Callable[[], Target],
         name: str,
         pool: Pool | None = None,
+        group: str = "",
+        *,
+        broadcast: bool = False,
     ) -> None:
         self.name = name
+        #: Who names none is of the baseline, or of a group of its own.
+        self.group = group or (name if broadcast else STABLE)
+        self._named = {"group": group} if group else {}
         #: What it holds and what others do.
         self.pool = pool or Pool()
         self._pulled_at = 0
@@ -122,7 +135,7 @@ class RecordedClient:
         op = self._begin_pull(target, wait_ms, ack_wait_ms, max_messages)
         body: dict[str, Any] = {
             "client": self.name, "encoding": "utf8", "wait_ms": wait_ms, "ack_wait_ms": ack_wait_ms,
-            "max_messages": max_messages, "max_bytes": 16 << 20,
+            "max_messages": max_messages, "max_bytes": 16 << 20, **self._named,
         }  # fmt: skip
         riding = self._begin_settle(target, settle, pull=op) if settle else 0
         if settle:
@@ -130,11 +143,11 @@ class RecordedClient:
         try:
             status, headers, answer = await self._ask(target, "pull", body, wait_ms / 1000)
         except BaseException as error:
-            outcome = _outcome(error)
+            outcome = outcome_of(error)
             recorder.write(Pulled(at=recorder.now(), op=op, outcome=outcome, error=repr(error)))
             if settle:
                 recorder.write(Settled(at=recorder.now(), op=riding, outcome=outcome, error=repr(error)))
-            if _is_ours(error):
+            if is_ours(error):
                 raise
             return Batch(refused=outcome == "refused", unknown=[held for _, held in settle.entries()] if settle else ())
         batch = self._pulled(op, status, headers, answer)
@@ -158,8 +171,8 @@ class RecordedClient:
         try:
             status, _, answer = await self._ask(target, "settle", settle.body(), 0.0)
         except BaseException as error:
-            recorder.write(Settled(at=recorder.now(), op=op, outcome=_outcome(error), error=repr(error)))
-            if _is_ours(error):
+            recorder.write(Settled(at=recorder.now(), op=op, outcome=outcome_of(error), error=repr(error)))
+            if is_ours(error):
                 raise
             return [held for _, held in settle.entries()]
         return self._settled(op, settle, status, answer if status == 200 else None, answer)
@@ -170,13 +183,13 @@ class RecordedClient:
         target = self._target()
         op = self._begin_pull(target, wait_ms, ack_wait_ms, max_messages)
         fields = {"client": self.name, "wait_ms": wait_ms, "ack_wait_ms": ack_wait_ms, "max_messages": max_messages}
-        body = json.dumps({**fields, "encoding": "utf8", "max_bytes": 16 << 20}).encode()
+        body = json.dumps({**fields, "encoding": "utf8", "max_bytes": 16 << 20, **self._named}).encode()
         try:
             async with asyncio.timeout(wait_ms / 1000 + _PATIENCE):
-                status, answer = await _read_unless_it_is_too_much(target.url, body)
+                status, answer = await read_unless_it_is_too_much(target.url, body)
         except BaseException as error:
-            recorder.write(Pulled(at=recorder.now(), op=op, outcome=_outcome(error), error=repr(error)))
-            if _is_ours(error):
+            recorder.write(Pulled(at=recorder.now(), op=op, outcome=outcome_of(error), error=repr(error)))
+            if is_ours(error):
                 raise
             return Batch(refused=True)
         if answer is None:
@@ -197,6 +210,7 @@ class RecordedClient:
                 wait_ms=wait_ms,
                 ack_wait_ms=ack_wait_ms,
                 max_messages=max_messages,
+                group=self.group,
             )
         )
         return op
@@ -281,46 +295,10 @@ def _statuses(settle: Settle, rows: list[dict[str, str]]) -> list[str]:
     ]
 
 
-async def _read_unless_it_is_too_much(url: str, body: bytes) -> tuple[int, bytes | None]:
-    """The status and body of the answer to a pull; no body if it was not read."""
-    host, port = url.removeprefix("http://").split(":")
-    connection = socket.socket()
-    connection.setblocking(False)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVES)
-    # Whatever happens, it goes with a reset.
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    loop = asyncio.get_running_loop()
-
-    async def more(count: int) -> bytes:
-        got = await loop.sock_recv(connection, count)
-        if not got:
-            raise ConnectionResetError("closed in the middle of an answer")
-        return got
-
-    try:
-        await loop.sock_connect(connection, (host, int(port)))
-        request = f"POST /v1/pull HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        await loop.sock_sendall(connection, request + body)
-        read = b""
-        while b"\r\n\r\n" not in read:
-            read += await more(1024)
-        head, _, rest = read.partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        status, length = int(first.split()[1]), int(headers.get("content-length", "0"))
-        if length > _TOO_MUCH:
-            return status, None
-        while len(rest) < length:
-            rest += await more(1 << 20)
-        return status, rest
-    finally:
-        connection.close()
-
-
-def _outcome(error: BaseException) -> Outcome:
+def outcome_of(error: BaseException) -> Outcome:
     return "refused" if isinstance(error, (aiohttp.ClientConnectorError, ConnectionRefusedError)) else "unknown"
 
 
-def _is_ours(error: BaseException) -> bool:
+def is_ours(error: BaseException) -> bool:
     """Whether this is none of what happens to connections."""
     return not isinstance(error, (aiohttp.ClientError, OSError, TimeoutError))

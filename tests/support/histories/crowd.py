@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from support.histories.client import Target
 from support.histories.events import Gone, Launched
@@ -31,9 +32,14 @@ class Crowd:
         zookeepers: str = "",
         spares_first: bool = False,
         clocks: Path | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         #: Those that are there, by their numbers.
         self.there: dict[int, Worker] = {}
+        #: Those of them that have said that they are ready.
+        self.ready: set[int] = set()
+        #: Who leads, as far as is known.
+        self.leader = 0
         #: Where to ask when nobody is there.
         self.last = Target(0, "")
         self._recorder = recorder
@@ -44,6 +50,7 @@ class Crowd:
         self._spared = 1 if spares_first else 0
         #: Where files are that say how far the wall clocks of workers are ahead, if they can be turned.
         self._clocks = clocks
+        self._options = dict(options or {})
         self._started = 0
 
     @property
@@ -76,13 +83,15 @@ class Crowd:
             self.turn_clock(number, 0)
             faults += (f"wall-clock={self._clock(number)}",)
         # Empty is what the option is by default, too.
-        worker = self._workers.launch(self._topic, faults=faults, drain=_DRAIN, zookeepers=self._zookeepers)
+        options: dict[str, Any] = {"drain": _DRAIN, "zookeepers": self._zookeepers, **self._options}
+        worker = self._workers.launch(self._topic, faults=faults, **options)
         self.last = Target(number, worker.url)
         # One alone is asked from the beginning; where there are others, clients come when it is ready.
         if not self.there:
             self.there[number] = worker
         await worker.ready(READY_TOGETHER)
         self.there[number] = worker
+        self.ready.add(number)
 
     def kill(self, number: int) -> None:
         self._recorder.write(Gone(at=self._recorder.now(), worker=number))

@@ -44,6 +44,8 @@ class Holding:
                 span = spans[rank(read.shares)]
                 span.until = max(span.until, read.sent - IN_EFFECT)
         for span in spans.values():
+            # Until somebody asks for another one nobody has it.
+            span.until = max(span.until, min(self._superseded(span), span.until + IN_EFFECT))
             span.since = self._heard_everywhere(span.since)
         self._spans = sorted((span for span in spans.values() if span.since < span.until), key=lambda span: span.since)
 
@@ -51,6 +53,14 @@ class Holding:
         answers = [(change.end.at, change.end.shares) for change in self._history.shares.changes if change.end]
         shown = [(at, shares) for at, shares in answers if shares is not None]
         return shown + [(read.at, read.shares) for read, _ in self._history.shares.reads]
+
+    def _superseded(self, span: _Span) -> float:
+        """When the next one may have come to hold at the earliest, anywhere; whom a guard watches may be any time."""
+        made = [change for change in self._history.shares.changes if change.answered == span.shares]
+        if not made or any(change.asked.guarded for change in made):
+            return -inf
+        others = (change for change in self._history.shares.changes if not change.is_over(span.shares, span.since))
+        return min((change.asked.at for change in others), default=inf)
 
     def _heard_everywhere(self, known: float) -> float:
         heard = known + IN_EFFECT

@@ -7,10 +7,16 @@ from collections.abc import Mapping, Sequence
 
 from support.histories.events import Struck, Trouble
 from support.histories.plan import Strike
-from support.histories.strikes import network, operators, servers, workers
+from support.histories.strikes import network, operators, servers, shares, workers
 from support.histories.strikes.scene import Choose, Harm, Scene
 
-STRIKES: Mapping[Trouble, Choose] = {**workers.STRIKES, **servers.STRIKES, **network.STRIKES, **operators.STRIKES}
+STRIKES: Mapping[Trouble, Choose] = {
+    **workers.STRIKES,
+    **servers.STRIKES,
+    **network.STRIKES,
+    **operators.STRIKES,
+    **shares.STRIKES,
+}
 
 #: What can be done only in `bin/isolated`: to a network, and to the broker of a stack that has a small disk.
 ISOLATED = frozenset({*network.STRIKES, "broker disk full"})

@@ -49,6 +49,8 @@ class Hand(Struct, frozen=True, kw_only=True):
     roams: bool = False
     #: Which of those that are there is its own one; none: any.
     home: int | None = None
+    #: Empty: it names none.
+    group: str = ""
 
 
 class Strike(Struct, frozen=True, kw_only=True):
@@ -63,6 +65,9 @@ class Strike(Struct, frozen=True, kw_only=True):
     #: Of a cut: what does not get through is what the worker sends, what is sent to it, or both.
     way: Literal["both", "from it", "to it"] = "both"
     beside: bool = False
+    #: The shares that groups have afterwards; by key, if not by message.
+    weights: dict[str, int] = {}
+    by_key: bool = False
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -86,6 +91,15 @@ class Plan(Struct, frozen=True, kw_only=True):
     quiet: float = 1.0
     #: The topic keeps the latest message of each key, and loses others while they are worked off.
     compacted: bool = False
+    #: As the workers' options say.
+    delivery: Literal["balance", "broadcast"] = "balance"
+    order: Literal["none", "key"] = "none"
+    client_ttl_ms: int = 10_000
+    #: The shares that groups have at the beginning; none: nobody sets any, and nobody asks for them.
+    weights: dict[str, int] = {}
+    by_key: bool = False
+    #: Every so many-th message has no key; 0: all have one.
+    keyless: int = 0
     #: Faults of `support.faults` to build into the worker.
     faults: list[str] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,6 +21,7 @@ from support.histories.nemesis import make_trouble
 from support.histories.plan import Plan
 from support.histories.recorder import Recorder
 from support.histories.samples import sample
+from support.histories.sharing import Operator
 from support.histories.strikes.scene import Scene
 from support.histories.tempers import work
 from support.histories.tokens import Pool
@@ -68,12 +70,24 @@ async def run(
                 zookeepers=zookeepers,
                 spares_first=plan.spares_first,
                 clocks=clocks,
+                options=_options(plan),
             )
+            operator = Operator(recorder, session, crowd) if plan.weights else None
             async with Topic(recorder, kafka, name, plan) as topic:
                 await crowd.start(plan.workers)
-                async with _going_on(topic.watch(crowd.id), sample(recorder, session, crowd), weigh(recorder, crowd)):
+                watching = [topic.watch(crowd.id), sample(recorder, session, crowd), weigh(recorder, crowd)]
+                if operator:
+                    await operator.see_to(plan.weights, by_key=plan.by_key)
+                    watching.append(operator.watch())
+                async with _going_on(*watching):
                     scene = Scene(
-                        recorder=recorder, stack=stack, crowd=crowd, topic=topic, kafka=kafka, network=workers.network
+                        recorder=recorder,
+                        stack=stack,
+                        crowd=crowd,
+                        topic=topic,
+                        kafka=kafka,
+                        network=workers.network,
+                        operator=operator,
                     )
                     await _work(plan, scene, session)
                     await _drain(plan, recorder, session, crowd, topic, kafka, drained_within)
@@ -84,14 +98,23 @@ async def _work(plan: Plan, scene: Scene, session: aiohttp.ClientSession) -> Non
     recorder, crowd, topic = scene.recorder, scene.crowd, scene.topic
     enough = asyncio.Event()
     producing = asyncio.create_task(topic.produce(plan.writes, enough, plan.at_least))
-    pool = Pool()
+    broadcast = plan.delivery == "broadcast"
+    # What another group holds it holds in a ledger of its own.
+    pools: defaultdict[str, Pool] = defaultdict(Pool)
     hands = [
         work(
             RecordedClient(
-                recorder, session, Home(crowd, hand.seed, roams=hand.roams, home=hand.home), hand.name, pool
+                recorder,
+                session,
+                Home(crowd, hand.seed, roams=hand.roams, home=hand.home),
+                hand.name,
+                pools[hand.group or hand.name if broadcast else ""],
+                hand.group,
+                broadcast=broadcast,
             ),
             hand.temper,
             hand.seed,
+            scene.failing,
         )
         for hand in plan.hands
     ]
@@ -121,13 +144,14 @@ async def _drain(
     recorder.write(DrainBegan(at=recorder.now()))
     ends = {partition: end for partition, end in (await kafka.ends(topic.name, range(topic.partitions))).items() if end}
     roams = plan.workers > 1
+    groups = _groups(plan)
+
+    def client(number: int, name: str, group: str) -> RecordedClient:
+        return RecordedClient(recorder, session, Home(crowd, number, roams=roams), name, group=group)
+
     hands = [
-        work(
-            RecordedClient(recorder, session, Home(crowd, number, roams=roams), f"draining-{number}"),
-            "draining",
-            number,
-        )
-        for number in range(_DRAINING_CLIENTS)
+        work(client(number, f"draining-{number}", group), "draining", number)
+        for number, group in enumerate(groups * _DRAINING_CLIENTS)
     ]
     complete = False
     async with _going_on(*hands):
@@ -137,11 +161,24 @@ async def _drain(
             committed = await topic.committed(crowd.id)
             complete = {partition: offset for partition, offset in committed.items() if offset} == ends
     # Those were cancelled in the middle: what they were about to be handed must not be there.
-    last = RecordedClient(recorder, session, Home(crowd, 0, roams=roams), "last")
-    await last.pull(wait_ms=200, ack_wait_ms=100, max_messages=1000)
+    for group in groups:
+        await client(0, f"last {group}".rstrip(), group).pull(wait_ms=200, ack_wait_ms=100, max_messages=1000)
     if plan.compacted:
         await topic.compacted()
     recorder.write(DrainEnded(at=recorder.now(), complete=complete, ends=ends))
+
+
+def _groups(plan: Plan) -> list[str]:
+    """Those whose clients have to take something for all to be taken; one that nobody names has the baseline."""
+    named = {hand.group or hand.name if plan.delivery == "broadcast" else hand.group for hand in plan.hands}
+    return sorted(named if plan.delivery == "broadcast" else named | {""})
+
+
+def _options(plan: Plan) -> dict[str, str]:
+    options = {"client_ttl": f"{plan.client_ttl_ms}ms", "order": plan.order, "delivery": plan.delivery}
+    # What is so by default an older worker need not know of.
+    usual = {"client_ttl": "10000ms", "order": "none", "delivery": "balance"}
+    return {name: value for name, value in options.items() if value != usual[name]}
 
 
 async def _is_well(crowd: Crowd) -> bool:

@@ -27,9 +27,10 @@ async def sample(recorder: Recorder, session: aiohttp.ClientSession, crowd: Crow
     async def keep_sampling(number: int, url: str) -> None:
         # Each for itself: one that is stopped keeps nobody from asking the others.
         while number in crowd.there:
-            name = await _sample(recorder, session, number, url)
+            name, leader = await _sample(recorder, session, number, url)
             if name:
                 names[name] = number
+                crowd.leader = names.get(leader, crowd.leader)
             await asyncio.sleep(_EVERY)
 
     async with asyncio.TaskGroup() as group:
@@ -59,14 +60,14 @@ async def _keep_asking_who(
                 )
 
 
-async def _sample(recorder: Recorder, session: aiohttp.ClientSession, number: int, url: str) -> str:
-    """Its name, if it answers."""
+async def _sample(recorder: Recorder, session: aiohttp.ClientSession, number: int, url: str) -> tuple[str, str]:
+    """Its name, if it answers, and that of who leads."""
     sent = recorder.now()
     try:
         async with session.get(f"{url}/v1/status", timeout=_WITHIN) as response:
             status = await response.json()
     except (aiohttp.ClientError, OSError, TimeoutError):
-        return ""
+        return "", ""
     recorder.write(
         Sampled(
             at=recorder.now(),
@@ -76,7 +77,7 @@ async def _sample(recorder: Recorder, session: aiohttp.ClientSession, number: in
             degraded=status["degraded"],
         )
     )
-    return str(status["worker"])
+    return str(status["worker"]), str(status["leader"])
 
 
 async def _workers(session: aiohttp.ClientSession, url: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 
 from support.histories.client import Batch, RecordedClient, Settle
@@ -21,11 +21,11 @@ _GROWING = 1.0
 _NACKED = 4
 
 
-async def work(client: RecordedClient, temper: str, seed: int) -> None:
-    """For ever, whatever becomes of the worker meanwhile."""
+async def work(client: RecordedClient, temper: str, seed: int, failing: Collection[str] = ()) -> None:
+    """For ever, whatever becomes of the worker meanwhile; ``failing``: groups that fail all they are given now."""
     dice = random.Random(seed)
     while True:
-        await TEMPERS[temper](client, dice)
+        await (fail if client.group in failing else TEMPERS[temper])(client, dice)
 
 
 async def _pull(client: RecordedClient, *, max_messages: int, ack_wait_ms: int, settle: Settle | None = None) -> Batch:
@@ -187,6 +187,20 @@ async def unread(client: RecordedClient, dice: random.Random) -> None:
     await asyncio.Event().wait()
 
 
+async def coming(client: RecordedClient, dice: random.Random) -> None:
+    """Works for a while, and stays away for long enough to be forgotten, or nearly."""
+    for _ in range(dice.randint(3, 10)):
+        await fast(client, dice)
+    await asyncio.sleep(dice.choice((1.0, 3.0, 6.0, 14.0)))
+
+
+async def fail(client: RecordedClient, dice: random.Random) -> None:
+    """Whatever it is given."""
+    batch = await _pull(client, max_messages=dice.choice((1, 5)), ack_wait_ms=3000)
+    if batch.messages:
+        await client.settle(Settle(nack=batch.messages, delay_ms=0))
+
+
 async def draining(client: RecordedClient, dice: random.Random) -> None:
     """Takes whatever there is, and acks it; waits long where there is nothing."""
     batch = await client.pull(wait_ms=4500, ack_wait_ms=5000, max_messages=100)
@@ -212,5 +226,6 @@ TEMPERS: dict[str, Temper] = {
     "borrowing": borrowing,
     "elsewhere": elsewhere,
     "unread": unread,
+    "coming": coming,
     "draining": draining,
 }

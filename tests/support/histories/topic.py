@@ -50,6 +50,7 @@ class Topic:
         self.partitions = plan.partitions
         self.copies = min(3, plan.brokers)
         self.config = config_of(plan)
+        self._keyless = plan.keyless
         self._recorder = recorder
         self._kafka = kafka
         self._brokers = kafka.brokers
@@ -144,15 +145,16 @@ class Topic:
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
-    def _begin(self, write: Write) -> tuple[int, bytes, bytes]:
+    def _begin(self, write: Write) -> tuple[int, bytes | None, bytes]:
         self._numbers += 1
-        op, key = self._recorder.op(), f"k{self._numbers % _KEYS}"
+        op = self._recorder.op()
+        key = None if self._keyless and self._numbers % self._keyless == 0 else f"k{self._numbers % _KEYS}"
         value = f"m{self._numbers}"
         value += "." * (write.size - len(value))
         self._recorder.write(
             Producing(at=self._recorder.now(), op=op, partition=write.partition, key=key, body=digest(value))
         )
-        return op, key.encode(), value.encode()
+        return op, key.encode() if key is not None else None, value.encode()
 
     async def _end(self, op: int, partition: int, sent: asyncio.Future[Any]) -> None:
         recorder = self._recorder

@@ -12,6 +12,7 @@ from support.eventually import eventually
 from support.histories.crowd import Crowd
 from support.histories.plan import Strike
 from support.histories.recorder import Recorder
+from support.histories.sharing import Operator
 from support.histories.topic import Topic
 from support.kafka import Kafka
 from support.network.network import Network
@@ -32,6 +33,10 @@ class Scene:
     kafka: Kafka
     #: Only in `bin/isolated`.
     network: Network | None = None
+    #: Only where groups have shares.
+    operator: Operator | None = None
+    #: Groups whose clients fail all they are given at the moment.
+    failing: set[str] = field(default_factory=set)
     #: What is being struck at the moment and cannot take a second strike meanwhile.
     busy: set[str] = field(default_factory=set)
 
