@@ -23,6 +23,8 @@ Handle = Callable[[Delivery], Awaitable[Outcome]]
 
 _WAIT_MS = 500
 _PAUSE = 0.1
+#: Seconds between two lots that are produced.
+_TURN = 0.05
 
 
 class Tried(NamedTuple):
@@ -98,10 +100,12 @@ class Fleet:
 
     async def _feed(self, kafka: Kafka, topic: str, partitions: int, rate: float) -> None:
         began = monotonic()
-        for number in count():
-            for record in await kafka.produce(topic, str(number), partition=number % partitions):
+        for turn in count(1):
+            # At once: a busy machine has no time for each of hundreds a second.
+            values = [f"{turn}-{number}" for number in range(round(rate * _TURN))]
+            for record in await kafka.produce(topic, *values, partition=turn % partitions):
                 self.produced[record.partition, record.offset] = monotonic()
-            await asyncio.sleep(max(0.0, began + number / rate - monotonic()))
+            await asyncio.sleep(max(0.0, began + turn * _TURN - monotonic()))
 
     # What came of it -------------------------------------------------------------------------------------------------
 
