@@ -216,11 +216,13 @@ def before_and_after_a_change(script: Script, wrong: bool) -> None:
 # What was answered ---------------------------------------------------------------------------------------------------
 
 
-def _late_word(script: Script, *, made_in: int = 1, version: int = 1, first: int = 2) -> None:
+def _late_word(
+    script: Script, *, made_in: int = 1, version: int = 1, first: int = 2, weights: dict[str, int] = OUT
+) -> None:
     """Worker 2 has said version 2, which was answered, and says another one later."""
     script.changed(10.0, 10.1, 2, OUT, made_in=2)
     script.shares(10.2, 15.0, first, OUT, made_in=2, worker=2)
-    script.shares(15.2, 16.0, version, OUT, made_in=made_in, worker=2)
+    script.shares(15.2, 16.0, version, weights, made_in=made_in, worker=2)
     acked_in_the_drain(script)
 
 
@@ -232,6 +234,11 @@ def by_a_smaller_version(script: Script, wrong: bool) -> None:
 @case("shares undone")
 def by_the_same_version_of_another_epoch(script: Script, wrong: bool) -> None:
     _late_word(script, version=2, made_in=1 if wrong else 2)
+
+
+@case("shares undone")
+def by_other_weights_of_the_same_version(script: Script, wrong: bool) -> None:
+    _late_word(script, version=2, made_in=2, weights=BOTH if wrong else OUT)
 
 
 @case("shares undone")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from support.histories.group_plans import WEIGHTS
 from support.histories.plan import Hand, Plan, Strike, Write
 from support.histories.verdict import RunPlan
 
@@ -56,6 +57,16 @@ SABOTAGES = [
         plan=_plan("fast", "slow", writes=_trickle(4.0, count=10), faults=["dropped-at-random"]),
         rules={"lost", "committed"},
     ),
+    Sabotage(
+        fault="late-shares-count",
+        plan=replace(
+            _plan("fast", "slow", writes=_trickle(60.0), faults=["shares-written-late"], weights=WEIGHTS[0]),
+            writes_end_with_strikes=True,
+            strikes=[Strike(after=1.5, trouble="weights changed", weights=WEIGHTS[2])],
+            quiet=2.0,
+        ),
+        rules={"shares undone"},
+    ),
     Sabotage(fault="never-released", plan=_plan("unread", writes=LARGE, quiet=4.0), rules={"not handed out"}),
 ]
 
@@ -90,9 +101,10 @@ STOPPED = _plan(
     ("plan", "caught_by"),
     [
         (REMOVED, {"leases-are-not-handed-over": "cut by a move"}),
+        (replace(REMOVED, order="key"), {"keys-are-not-handed-over": "order by key"}),
         (STOPPED, {"a-stale-row-wins": "acked and again", "forwarded-acks-are-believed": "acked and again"}),
     ],
-    ids=["removed", "stopped"],
+    ids=["removed", "removed, in order", "stopped"],
 )
 async def test_a_broken_cluster_is_caught_and_a_whole_one_passes_the_same_plan(
     plan: Plan, caught_by: dict[str, str], run_plan: RunPlan

@@ -10,15 +10,22 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
+import msgspec
+
+from fanout_app.canary import KEY
 from fanout_app.cluster.ports import Peer
 from fanout_app.cluster.settling import SettleRouting
+from fanout_app.core.canary_board import CanaryBoard
+from fanout_app.core.canary_row import CanaryRecord
 from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.key_order import KeyOrder
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.message import Message
 from fanout_app.core.partition import PartitionQueue
 from fanout_app.core.requests import Settle, SettleOutcome
 from fanout_app.group_commit import GroupCommit
 from fanout_app.kafka import ledger_table
+from fanout_app.kafka.board_writer import BoardWriter
 from fanout_app.kafka.ledger_rows import LedgerRows
 from fanout_app.runtime import Runtime
 
@@ -89,6 +96,48 @@ def leases_are_not_handed_over(report: Any, _: str) -> None:
     Dispatcher.last_snapshot = last_snapshot  # type: ignore[method-assign]
 
 
+def keys_are_not_handed_over(report: Any, _: str) -> None:
+    """What clients hold of an earlier owner keeps nothing of its key back."""
+
+    def is_out(self: KeyOrder, message: Message) -> None:
+        pass
+
+    KeyOrder.is_out = is_out  # type: ignore[method-assign]
+
+
+def shares_written_late(report: Any, _: str) -> None:
+    """Whenever the leader writes shares, one of the epoch before has wanted other ones, and writes them a bit later.
+
+    This is no fault: a leader that is stopped in the wrong moment does the same.
+    """
+    stock = BoardWriter.write
+    on_their_way: set[asyncio.Task[None]] = set()
+
+    async def write(self: BoardWriter, key: str, value: bytes | None, *, sealed: bool = True) -> int:
+        async def write_late(row: bytes) -> None:
+            await asyncio.sleep(_WRITTEN_LATER)
+            await stock(self, key, row, sealed=sealed)
+
+        if key == KEY and value is not None:
+            *names, epoch, state = msgspec.msgpack.decode(value[1:])
+            state |= {"weights": {"stable": 1, "canary": 1}, "made_in": epoch - 1}
+            late = asyncio.create_task(write_late(value[:1] + msgspec.msgpack.encode([*names, epoch - 1, state])))
+            on_their_way.add(late)
+            late.add_done_callback(on_their_way.discard)
+        return await stock(self, key, value, sealed=sealed)
+
+    BoardWriter.write = write  # type: ignore[method-assign]
+
+
+def late_shares_count(report: Any, _: str) -> None:
+    """What was written last holds, whoever has written it."""
+
+    def counts(self: CanaryBoard, record: CanaryRecord, followed: int | None) -> bool:
+        return True
+
+    CanaryBoard._counts = counts  # type: ignore[method-assign]
+
+
 def forwarded_acks_are_believed(report: Any, _: str) -> None:
     """What is to be settled at another worker is sent on, and answered as done: it will be."""
     stock = SettleRouting._settle_at
@@ -116,4 +165,7 @@ SABOTAGES: dict[str, Callable[[Any, str], None]] = {
     "a-stale-row-wins": a_stale_row_wins,
     "leases-are-not-handed-over": leases_are_not_handed_over,
     "forwarded-acks-are-believed": forwarded_acks_are_believed,
+    "keys-are-not-handed-over": keys_are_not_handed_over,
+    "shares-written-late": shares_written_late,
+    "late-shares-count": late_shares_count,
 }

@@ -140,9 +140,7 @@ def shares_apart(history: History) -> Found:
 
 def _is_older(shares: Shares, answered: Shares) -> bool:
     """Whether it is not what was answered, and nothing that came after it."""
-    return shares.version < answered.version or (
-        shares.version == answered.version and shares.made_in != answered.made_in
-    )
+    return shares.version < answered.version or (shares.version == answered.version and shares != answered)
 
 
 def _answered(history: History) -> list[tuple[Change, Shares]]:
