@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from fanout_app.core.errors import FanoutError, UnavailableError
+from fanout_app.core.group_row import Slot
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.message import Message
 from fanout_app.core.requests import SeekTo
@@ -109,6 +110,13 @@ class LedgerStore(Protocol):
         Raises:
             WriteError: the write failed or timed out.
         """
+
+
+class SlotStore(LedgerStore, Protocol):
+    """Where rows of groups with a ledger of their own go too."""
+
+    async def write_slot(self, partition: int, number: int, slot: Slot) -> int:
+        """The same for one slot of a partition."""
 
 
 class DeadLetterSink(Protocol):

@@ -53,6 +53,8 @@ class _Waiting(NamedTuple):
 class Dispatcher:
     """One worker's queue over all its partitions."""
 
+    _queue = PartitionQueue
+
     def __init__(self, limits: Limits, *, new_batch: Callable[[], int], jitter: Callable[[], float]) -> None:
         """``new_batch`` makes numbers that no owner ever repeats: tokens of earlier owners come back with them."""
         self.limits = limits
@@ -87,7 +89,7 @@ class Dispatcher:
 
     def assign(self, number: int, snapshot: LedgerSnapshot) -> PartitionQueue:
         """Take a partition on with the ledger it starts from. Nothing of it is in memory before."""
-        partition = PartitionQueue(number, PartitionLedger(snapshot), self.limits, self.sharing.lanes)
+        partition = self._queue(number, PartitionLedger(snapshot), self.limits, self.sharing.lanes)
         self.partitions[number] = partition
         self._turn_of_partition.append(number)
         return partition

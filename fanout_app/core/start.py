@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from fanout_app.core.group_row import Slot
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.witness import Seen, Witness, judge
 
@@ -57,6 +58,8 @@ class Start:
     beyond_end: bool = False
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    #: Those of the groups with a ledger of their own, and slots that are free, by number.
+    slots: Mapping[int, Slot] = field(default_factory=dict)
 
 
 def decide(known: Known) -> Start:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from fanout_app.core.group_start import start_groups
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.start import Known, Mirrored, Start, decide
 from fanout_app.core.witness import Seen, Witness, compare
@@ -93,26 +94,27 @@ class StartOffsets:
             topic_id = await self._log.topic_id()
             bounds = await self._log.bounds(partitions)
             witnessed = await self._look_at_witnesses(rows, bounds)
-            starts = {
-                number: decide(
-                    Known(
-                        row=rows[number],
-                        committed=committed[number].offset if number in committed else None,
-                        committed_era=marked_era(committed[number].metadata) if number in committed else None,
-                        mirror=mirrored.get(number),
-                        log_start=start,
-                        log_end=end,
-                        first_start=self._first_starts.get(number, start),
-                        topic_id=topic_id,
-                        witnessed=witnessed[number],
-                    )
+            knowns = {
+                number: Known(
+                    row=rows[number],
+                    committed=committed[number].offset if number in committed else None,
+                    committed_era=marked_era(committed[number].metadata) if number in committed else None,
+                    mirror=mirrored.get(number),
+                    log_start=start,
+                    log_end=end,
+                    first_start=self._first_starts.get(number, start),
+                    topic_id=topic_id,
+                    witnessed=witnessed[number],
                 )
                 for number, (start, end) in bounds.items()
             }
+            starts = {number: decide(known) for number, known in knowns.items()}
             if not any(start.beyond_end for start in starts.values()):
                 break
             if reading < _READINGS - 1:
                 await asyncio.sleep(_READING_PAUSE)
+        for number, start in starts.items():
+            start.slots = start_groups(start, knowns[number], joined[number].slots)
         return starts
 
     async def _look_at_witnesses(
