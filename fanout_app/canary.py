@@ -70,6 +70,9 @@ class Canary:
         self._write_to_board = write
         self._apply = apply
         self._read = CanaryBoard()
+        #: What was applied last: what stood there at the start, until all of it has been read.
+        self._applied = CanaryState()
+        self._caught_up = False
         #: The latest epoch of our own of which everybody can have read that it has begun.
         self._announced_in: int | None = None
         #: The highest version ever written by this worker: one that was not heard of again may come late.
@@ -81,11 +84,19 @@ class Canary:
 
     @property
     def state(self) -> CanaryState:
-        return self._read.state
+        """What holds, as far as this worker knows."""
+        return self._applied
+
+    def was(self, row: bytes) -> None:
+        """This stood there last before the worker was to begin: better than nothing until all of it is read."""
+        record = self._decoded(row)
+        if record is not None:
+            self._use(record.state)
 
     def answered(self, record: CanaryRecord) -> None:
         """The leader has answered that this holds: it stands on the board, and is read here a moment later."""
-        self._hold(changed=self._read.told(record))
+        self._read.told(record)
+        self._hold()
 
     def start(self) -> None:
         self._tasks.start(self._look_on(), "keep-shares")
@@ -95,38 +106,55 @@ class Canary:
 
     # From the board --------------------------------------------------------------------------------------------------
 
-    def hear(self, row: bytes | None) -> None:
-        """A record was read, in the board's order."""
-        if row is None:
+    def hear(self, row: bytes | None, *, live: bool = True) -> None:
+        """A record was read, in the board's order; not ``live``: it stood there before this worker began to read."""
+        record = self._decoded(row) if row is not None else None
+        if record is None:
             return
-        try:
-            record = decode_canary(row, id=self._id, topic=self._topic)
-        except RowError as error:
-            logger.warning("%s on the board is left out: %s", KEY, error)
+        self._read.read(record, self._followed())
+        if not live:
             return
-        self._hold(changed=self._read.read(record, self._followed()))
+        self._hold()
         if self._read.latest != self._read.record:
             logger.warning(
                 "a worker that leads no more has written version %s of the shares: ignored", record.state.tag
             )
             self._to_look.set()
 
+    def _decoded(self, row: bytes) -> CanaryRecord | None:
+        try:
+            return decode_canary(row, id=self._id, topic=self._topic)
+        except RowError as error:
+            logger.warning("%s on the board is left out: %s", KEY, error)
+            return None
+
+    def caught_up(self) -> None:
+        """All that stood there has been read: of what was there one after the other the last thing holds."""
+        self._caught_up = True
+        self._hold()
+
     def hear_leader(self, leader: Leader, *, me: bool) -> None:
         """The leader's record was read, which counts."""
         if me and leader.epoch != self._announced_in:
             self._announced_in = leader.epoch
             self._to_look.set()
-        self._hold(changed=self._read.look(leader.epoch))
+        self._read.look(leader.epoch)
+        self._hold()
 
     def _followed(self) -> int | None:
         leader = self._leading.leader()
         return leader.epoch if leader is not None else None
 
-    def _hold(self, *, changed: bool) -> None:
-        if changed:
-            self._apply(self.state)
+    def _hold(self) -> None:
+        if self._caught_up:
+            self._use(self._read.state)
         self._has_read.set()
         self._has_read = asyncio.Event()
+
+    def _use(self, state: CanaryState) -> None:
+        if state != self._applied:
+            self._applied = state
+            self._apply(state)
 
     # As the leader ---------------------------------------------------------------------------------------------------
 
@@ -143,7 +171,7 @@ class Canary:
         """
         async with self._changing:
             epoch = self._acting()
-            state = self.state
+            state = self._read.state
             if tags is not None and state.tag not in tags:
                 raise OutdatedError(f"what holds now is {state.tag}: read it again")
             changed = change(state)
@@ -160,7 +188,7 @@ class Canary:
     def may_change(self) -> bool:
         """Whether this worker leads, and knows what holds."""
         epoch = self._leading.acting_in
-        return epoch is not None and epoch == self._announced_in
+        return self._caught_up and epoch is not None and epoch == self._announced_in
 
     def _acting(self) -> int:
         epoch = self._leading.acting_in

@@ -122,6 +122,7 @@ class Fanout(faust.App):
         self.unclean: str | None = None
         self._first_starts = prepared.first_starts
         self._paused = prepared.paused
+        self._shares = prepared.shares
         self._log = LogClient(options.brokers_list, options.topic)
         self._bodies = LogReader(options.brokers_list, options.topic, options.isolation_level)
         self._writer = Writer(options.brokers_list)
@@ -174,7 +175,9 @@ class Fanout(faust.App):
             apply=self.runtime.share,
             on_fault=self._on_fault,
         )
-        self.cluster.feed.on(canary.KEY, lambda record: shares.hear(record.value), sealed=False, every=True)
+        feed = self.cluster.feed
+        feed.on(canary.KEY, lambda record: shares.hear(record.value, live=record.live), sealed=False, every=True)
+        feed.on_caught_up(shares.caught_up)
         self.leading.on_heard = lambda leader, me: shares.hear_leader(leader, me=me)
         return shares
 
@@ -215,6 +218,8 @@ class Fanout(faust.App):
         )
         self._tasks.start(self.mesh.keep(), "mesh")
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
+        if self._shares is not None:
+            self.canary.was(self._shares)
         self.cluster.start()
         self.leading.start()
         self.canary.start()

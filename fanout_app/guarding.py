@@ -98,9 +98,15 @@ class Guarding:
         return Part(self._windows.tallies(monotonic()), self._windows.totals, self.held)
 
     async def parts(self) -> list[Part]:
-        """Those of all workers; one that does not answer is left out."""
-        others = await self._gathering.ask_all(QUESTION)
-        return [self.part(), *(msgspec.convert(other, Part) for other in others.values() if other is not None)]
+        """Those of all workers; one that does not answer, or in the words of another version, is left out."""
+        parts = [self.part()]
+        for name, other in (await self._gathering.ask_all(QUESTION)).items():
+            if other is not None:
+                try:
+                    parts.append(msgspec.convert(other, Part))
+                except msgspec.ValidationError as error:
+                    logger.debug("what worker %s has counted cannot be read: %s", name, error)
+        return parts
 
     async def _look_on(self) -> None:
         while True:

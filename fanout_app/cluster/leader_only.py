@@ -84,7 +84,11 @@ class LeaderOnly:
         if peer is None:
             raise UnavailableError(f"this worker has no connection to the leader, {leader.worker}: ask again")
         told = await self._gathering.ask(peer, QUESTION, wish, within=_WITHIN)
-        self._shares.answered(msgspec.convert(told, CanaryRecord))
+        try:
+            record = msgspec.convert(told, CanaryRecord)
+        except msgspec.ValidationError:
+            raise UnavailableError("the leader is of another version: read what holds now") from None
+        self._shares.answered(record)
 
 
 def answerer(shares: Shares) -> Answerer:

@@ -60,6 +60,7 @@ class BoardFeed:
         self._seal = seal
         self._on_dropped = on_dropped
         self._listeners: list[_Listener] = []
+        self._on_caught_up: list[Callable[[], None]] = []
         self._warned = False
         #: All that stood on the board when this worker began to read has been told.
         self.caught_up = asyncio.Event()
@@ -73,6 +74,10 @@ class BoardFeed:
                 be sure that the last one is the one that counts.
         """
         self._listeners.append(_Listener(prefix, tell, sealed, every))
+
+    def on_caught_up(self, tell: Callable[[], None]) -> None:
+        """Be told when all that stood there has been told, before what came later is."""
+        self._on_caught_up.append(tell)
 
     async def stop(self) -> None:
         await self._client.stop()
@@ -107,6 +112,8 @@ class BoardFeed:
                     standing[record.offset if each else record.key] = record
             newer += [record for record in records if record.offset >= end]
         self._tell_all(sorted(standing.values(), key=lambda record: int(record.offset)), live=False)
+        for caught_up in self._on_caught_up:
+            caught_up()
         self.caught_up.set()
         self._tell_all(newer, live=True)
         return at

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from fanout_app.canary import KEY as SHARES
 from fanout_app.core.errors import StartError
 from fanout_app.kafka import reach, rights, switch, topics
 from fanout_app.kafka.board import Board
@@ -48,6 +49,8 @@ class Prepared:
     first_starts: dict[int, int]
     #: An operator has paused this id and topic, and nobody has resumed it.
     paused: bool
+    #: What a leader has written last of the shares of groups.
+    shares: bytes | None = None
 
 
 def prepare(
@@ -154,7 +157,7 @@ async def _read_board(options: Options, source: Source, keys: list[bytes] | None
         if keys is None:
             fresh = secrets.token_bytes(_LEASE_KEY_BYTES)
             keys = [await board.decide_once("lease-key", lambda: fresh)]
-        return Prepared(source, keys, starts, is_paused(board.latest(switch.KEY)))
+        return Prepared(source, keys, starts, is_paused(board.latest(switch.KEY)), board.latest(SHARES))
 
 
 async def _first_start(options: Options, source: Source) -> Callable[[], bytes]:

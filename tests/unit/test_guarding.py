@@ -109,6 +109,7 @@ async def test_the_leader_adds_up_what_all_have_counted(world: World, caplog: py
     world.fail(elsewhere, failures=5)
     world.tell("other", elsewhere)
     world.others["silent"] = None
+    world.others["newer"] = {"groups": 7}
     await eventually(lambda: world.asked, every=0.01)
     assert world.asked == [[GUARDED.tag]]
     assert world.state.weights["canary"] == 0

@@ -32,6 +32,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.canary = Canary("i", "t", self, self.write, apply=self.applied.append, on_fault=self.faults.append)
+        self.canary.caught_up()
 
     @property
     def acting_in(self) -> int | None:
@@ -169,3 +170,38 @@ async def test_what_the_leader_answers_holds_here_before_it_is_read(world: World
     world.canary.answered(CanaryRecord(5, CanaryState(version=3, made_in=5, weights={"stable": 3})))
     world.hear(5, 4, stable=2)
     assert [state.weights for state in world.applied] == [{"stable": 1}, {"stable": 2}], "once"
+
+
+class TestStart:
+    @staticmethod
+    def row(epoch: int, version: int, **weights: int) -> bytes:
+        state = CanaryState(version=version, made_in=epoch, weights=weights)
+        return encode_canary(CanaryRecord(epoch, state), id="i", topic="t")
+
+    async def test_what_stood_there_is_gone_through_without_being_done(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Else a group would be handed messages for a weight that it had weeks ago."""
+        applied: list[CanaryState] = []
+        world = World()
+        canary = Canary("i", "t", world, world.write, apply=applied.append, on_fault=world.faults.append)
+        canary.was(self.row(3, 9, stable=100, canary=0))
+        assert [state.weights for state in applied] == [{"stable": 100, "canary": 0}], "before anything is read"
+        for version in range(1, 10):
+            canary.hear(self.row(3, version, stable=100, canary=50 if version < 9 else 0), live=False)
+        canary.hear(self.row(2, 99, stable=0, canary=100), live=False)
+        canary.hear_leader(World._leader(3), me=False)
+        assert len(applied) == 1
+        canary.caught_up()
+        assert len(applied) == 1, "it holds already"
+        assert caplog.text == ""
+
+    async def test_what_was_written_late_and_found_first_does_not_hold_when_all_is_read(self) -> None:
+        applied: list[CanaryState] = []
+        world = World()
+        canary = Canary("i", "t", world, world.write, apply=applied.append, on_fault=world.faults.append)
+        late = self.row(2, 4, stable=0, canary=100)
+        canary.was(late)
+        canary.hear(self.row(3, 4, stable=1), live=False)
+        canary.hear(late, live=False)
+        assert not canary.may_change(), "who has not read all of it cannot lead"
+        canary.caught_up()
+        assert applied[-1].weights == {"stable": 1} == canary.state.weights

@@ -120,6 +120,21 @@ async def test_what_stood_there_is_no_sign_of_life_and_what_comes_is(scene: Scen
     assert scene.told[3].received >= scene.told[0].received
 
 
+async def test_who_cannot_rely_on_the_last_record_is_told_of_every_one_and_when_that_was_all(scene: Scene) -> None:
+    for value in (b"1", b"2", b"late"):
+        scene.log.add("canary", value)
+        scene.log.add("worker/a", value)
+    said: list[object] = []
+    scene.feed.on("canary", lambda record: said.append((record.value, record.live)), every=True)
+    scene.feed.on("worker/", lambda record: said.append("a worker"))
+    scene.feed.on_caught_up(lambda: said.append("all"))
+    scene.begin()
+    await scene.feed.caught_up.wait()
+    scene.log.add("canary", b"3")
+    await until(lambda: len(said) == 6)
+    assert said == [(b"1", False), (b"2", False), (b"late", False), "a worker", "all", (b"3", True)]
+
+
 async def test_an_empty_board_is_read_up_at_once(scene: Scene) -> None:
     scene.begin()
     await scene.feed.caught_up.wait()

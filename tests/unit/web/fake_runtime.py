@@ -73,6 +73,7 @@ class FakeLeading:
         """The worker of the test leads, in epoch 7, and has read all that there is."""
         self.led_by = Leader(worker=FakeRuntime.worker, address="http://127.0.0.1:1", epoch=7)
         self.acting, self.epoch = True, 7
+        canary.caught_up()
         canary.hear_leader(self.led_by, me=True)
 
 
