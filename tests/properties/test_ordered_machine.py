@@ -56,7 +56,8 @@ class OrderedQueueMachine(QueueMachine):
         self._settle({Verb.ACK: [Entry(token=str(number), ref=ref) for number, ref in enumerate(live)]})
         self.pull(wish.client, wish.group, 4, 1000, wish.ack_wait, True)
         self.trouble("killed", 0, 0)
-        self.fetch(wish.number, wish.new, 6)
+        for ref in self.handed[-4:]:
+            self.fetch(ref.partition, wish.new, 6)
         self._settle({Verb.ACK: [Entry(token=str(at), ref=self._ref("lease", back)) for at, back in enumerate(backs)]})
 
     @precondition(lambda self: self.handed)
