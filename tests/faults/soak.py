@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import click
@@ -44,8 +45,24 @@ _INTERRUPTED = 130
 @click.option("--workers", default=3, show_default=True, type=click.IntRange(2), help="At the beginning.")
 @click.option("--brokers", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--zookeepers", default=3, show_default=True, type=click.IntRange(0))
+@click.option("--canary", is_flag=True, help="Clients of groups that have shares, which are changed; leaders that die.")
+@click.option("--delivery", default="balance", show_default=True, type=click.Choice(["balance", "broadcast"]))
+@click.option("--order", default="none", show_default=True, type=click.Choice(["none", "key"]))
 @click.option("--keep", is_flag=True, help="Keep the histories and logs of those that pass, too.")
-def main(minutes: float, seed: int | None, seeds: int, workers: int, brokers: int, zookeepers: int, keep: bool) -> None:
+def main(
+    minutes: float,
+    seed: int | None,
+    seeds: int,
+    workers: int,
+    brokers: int,
+    zookeepers: int,
+    canary: bool,
+    delivery: Literal["balance", "broadcast"],
+    order: Literal["none", "key"],
+    keep: bool,
+) -> None:
+    if canary and delivery == "broadcast":
+        raise click.UsageError("where every group is handed everything there are no shares: --canary or broadcast")
     # Clients of a broker that is killed say so many times a second.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     first = secrets.randbelow(SEEDS) if seed is None else seed
@@ -55,7 +72,15 @@ def main(minutes: float, seed: int | None, seeds: int, workers: int, brokers: in
     try:
         for each in range(first, first + seeds):
             plan = soak_plan_of(
-                each, minutes=minutes, workers=workers, brokers=brokers, zookeepers=zookeepers, kinds=STRIKES.keys()
+                each,
+                minutes=minutes,
+                workers=workers,
+                brokers=brokers,
+                zookeepers=zookeepers,
+                kinds=STRIKES.keys(),
+                canary=canary,
+                delivery=delivery,
+                order=order,
             )
             results[each] = _soak(plan, minutes, folder / f"seed-{each}", keep=keep)
     except KeyboardInterrupt:

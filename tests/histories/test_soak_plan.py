@@ -9,7 +9,7 @@ import pytest
 
 from support.histories.events import Trouble
 from support.histories.plan import Plan, Strike
-from support.histories.soak_plan import ALL_KINDS, ERA_CHANGES, PARTITIONS, RATE, STOPS_ALL, soak_plan_of
+from support.histories.soak_plan import ALL_KINDS, ERA_CHANGES, OF_SHARES, PARTITIONS, RATE, STOPS_ALL, soak_plan_of
 
 SEEDS = range(15)
 _ENDS_ONE: frozenset[Trouble] = frozenset({"kill -9", "SIGTERM", "worker removed"})
@@ -116,6 +116,31 @@ def test_some_strikes_come_without_calm_and_some_beside_another() -> None:
 def test_some_short_runs_have_a_compacted_topic_and_no_long_one_has() -> None:
     assert 0 < sum(soak_plan_of(seed, minutes=3).compacted for seed in SEEDS) < len(SEEDS) / 2
     assert not any(soak_plan_of(seed, minutes=20).compacted for seed in SEEDS)
+
+
+def test_shares_are_changed_and_leaders_struck_where_groups_have_any() -> None:
+    plan = soak_plan_of(1, minutes=20, canary=True)
+    assert _kinds(plan).keys() == ALL_KINDS | OF_SHARES
+    assert {hand.group for hand in plan.hands} == {"", "canary", "other"}
+    assert plan.weights
+    for strike in plan.strikes:
+        assert bool(strike.weights) == (strike.trouble in OF_SHARES)
+        # Nobody would be handed anything.
+        assert not strike.weights or any(strike.weights.values())
+
+
+def test_a_soak_of_broadcast_has_several_groups_and_no_shares() -> None:
+    plan = soak_plan_of(1, minutes=3, delivery="broadcast")
+    assert not plan.weights
+    assert not _kinds(plan).keys() & OF_SHARES
+    assert len({hand.group or hand.name for hand in plan.hands}) == 4
+
+
+def test_what_is_asked_for_besides_changes_no_strike_of_a_seed() -> None:
+    for seed in SEEDS:
+        strikes = soak_plan_of(seed, minutes=3).strikes
+        assert soak_plan_of(seed, minutes=3, order="key").strikes == strikes
+        assert soak_plan_of(seed, minutes=3, delivery="broadcast").strikes == strikes
 
 
 def test_what_a_world_cannot_do_is_not_planned() -> None:

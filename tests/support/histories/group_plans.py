@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from support.histories.plan import Hand, Plan, Strike, Write
 
 #: What weights may be changed to; groups that are not named have none.
@@ -50,6 +52,25 @@ def broadcast_hands(dice: random.Random) -> list[Hand]:
         for n, temper in enumerate(tempers)
     ]
     return [*grouped, Hand(name="alone", temper="fast", seed=dice.getrandbits(32), roams=True)]
+
+
+def with_groups(plan: Plan, *, canary: bool) -> Plan:
+    """The same with clients of groups, as its delivery and ``canary`` want it, and some keyless where it keeps order."""
+    dice = random.Random(f"groups {plan.seed}")
+    if plan.order == "key" and not plan.compacted:
+        plan = replace(plan, keyless=KEYLESS)
+    if plan.delivery == "broadcast":
+        return replace(plan, hands=broadcast_hands(dice), client_ttl_ms=6_000)
+    if not canary:
+        return plan
+    strikes = [
+        replace(strike, weights=dice.choice(WEIGHTS), by_key=dice.random() < 0.5)
+        if strike.trouble in ("weights changed", "canary fails", "leader killed", "leader paused")
+        else strike
+        for strike in plan.strikes
+    ]
+    hands = [*plan.hands, *canary_hands(dice)]
+    return replace(plan, hands=hands, strikes=strikes, weights=FIRST, by_key=dice.random() < 0.5)
 
 
 def canary_plan(seed: int, *strikes: Strike, by_key: bool = False, **more: object) -> Plan:

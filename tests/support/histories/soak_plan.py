@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, get_args
 from msgspec.structs import replace
 
 from support.histories.events import Trouble
+from support.histories.group_plans import with_groups
 from support.histories.plan import TEMPERS, Hand, Plan, Strike, Write
 
 #: These need groups that have shares, and whoever leads to be asked for them.
@@ -41,7 +42,7 @@ _WRITE_EVERY = 0.2
 _LONG = 10.0
 _OUTAGE = (30.0, 30.0)
 
-_Scope = Literal["worker", "workers", "brokers", "zookeepers", "topic"]
+_Scope = Literal["worker", "workers", "brokers", "zookeepers", "topic", "shares"]
 
 
 class _Kind(NamedTuple):
@@ -86,6 +87,13 @@ _KINDS = (
     _Kind("operator's reset", "topic", (0.0, 0.0), 8.0),
     _Kind("topic made anew", "topic", (0.0, 0.0), 10.0),
 )
+#: Where groups have shares.
+_KINDS_OF_SHARES = (
+    _Kind("weights changed", "shares", (0.0, 0.0), 3.0),
+    _Kind("canary fails", "shares", (0.0, 0.0), 8.0),
+    _Kind("leader killed", "workers", (0.0, 2.0), 10.0),
+    _Kind("leader paused", "workers", (4.0, 7.0), 5.0),
+)
 _WORKER_ADDED = _Kind("worker added", "workers", (0.0, 0.0), 4.0)
 #: Old messages or old leases mean nothing any more after these: rare, and in a short run the last.
 ERA_CHANGES: frozenset[Trouble] = frozenset({"retention", "operator's reset", "topic made anew"})
@@ -106,12 +114,16 @@ def soak_plan_of(
     workers: int = 3,
     brokers: int = 3,
     zookeepers: int = 3,
-    kinds: Collection[Trouble] = ALL_KINDS,
+    kinds: Collection[Trouble] = ALL_KINDS | OF_SHARES,
+    canary: bool = False,
+    delivery: Literal["balance", "broadcast"] = "balance",
+    order: Literal["none", "key"] = "none",
 ) -> Plan:
-    """``kinds``: those that the world in which it is to be run can do."""
+    """``kinds``: those that the world in which it is to be run can do; ``canary``: groups have shares."""
     dice = random.Random(f"soak {seed}")
-    possible = [kind for kind in _KINDS if kind.trouble in kinds and _is_possible(kind, brokers, zookeepers)]
-    return Plan(
+    there = (*_KINDS, *(_KINDS_OF_SHARES if canary else ()))
+    possible = [kind for kind in there if kind.trouble in kinds and _is_possible(kind, brokers, zookeepers)]
+    plan = Plan(
         seed=seed,
         partitions=PARTITIONS,
         writes=trickle(dice, minutes * 60 * _WRITES_FOR),
@@ -125,7 +137,10 @@ def soak_plan_of(
         # For as long as the log of the one small disk is short.
         compacted=minutes < _LONG and dice.random() < _COMPACTED,
         quiet=_CALM[0],
+        delivery=delivery,
+        order=order,
     )
+    return with_groups(plan, canary=canary)
 
 
 def _is_possible(kind: _Kind, brokers: int, zookeepers: int) -> bool:
