@@ -119,6 +119,8 @@ def test_some_short_runs_have_a_compacted_topic_and_no_long_one_has() -> None:
 
 
 def test_shares_are_changed_and_leaders_struck_where_groups_have_any() -> None:
+    for seed in SEEDS:
+        assert _kinds(soak_plan_of(seed, minutes=3, canary=True)).keys() & OF_SHARES
     plan = soak_plan_of(1, minutes=20, canary=True)
     assert _kinds(plan).keys() == ALL_KINDS | OF_SHARES
     assert {hand.group for hand in plan.hands} == {"", "canary", "other"}

@@ -55,7 +55,7 @@ def broadcast_hands(dice: random.Random) -> list[Hand]:
 
 
 def with_groups(plan: Plan, *, canary: bool) -> Plan:
-    """The same with clients of groups, as its delivery and ``canary`` want it, and some keyless where it keeps order."""
+    """The same with clients of groups, as its delivery and ``canary`` want it, some keyless where it keeps order."""
     dice = random.Random(f"groups {plan.seed}")
     if plan.order == "key" and not plan.compacted:
         plan = replace(plan, keyless=KEYLESS)

@@ -30,6 +30,8 @@ _BESIDE_AFTER = (0.2, 2.0)
 #: How often a strike comes without calm before it, and how often it has another one beside it.
 _HURRIED = 0.15
 _ACCOMPANIED = 0.25
+#: How often a strike has one upon the shares of groups behind it, where these have any.
+_OF_SHARES = 0.4
 #: How many of the short runs have a compacted topic.
 _COMPACTED = 0.2
 #: Strikes a minute, whatever they are estimated to take.
@@ -218,9 +220,13 @@ def _changes_of_era(dice: random.Random, kinds: Sequence[_Kind], minutes: float)
 
 
 def _again_and_again(dice: random.Random, kinds: Sequence[_Kind]) -> Iterator[_Kind]:
-    """All of them in an order of chance; then all of them in another."""
+    """All of them in an order of chance, then all of them in another; those upon shares come in between, too."""
+    of_shares = [kind for kind in kinds if kind.trouble in OF_SHARES]
     while kinds:
-        yield from dice.sample(kinds, len(kinds))
+        for kind in dice.sample(kinds, len(kinds)):
+            yield kind
+            if of_shares and dice.random() < _OF_SHARES:
+                yield dice.choice(of_shares)
 
 
 def _for(minutes: float, kind: _Kind) -> _Kind:
