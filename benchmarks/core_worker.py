@@ -22,6 +22,8 @@ from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.requests import BatchRef, Empty, Entry, Pull, Settle, SettleOutcome
 from fanout_app.core.settling import Settling
+from fanout_app.groups import Alone
+from fanout_app.ledger_group import LedgerGroup
 from fanout_app.pulls import Pulls
 from fanout_app.settles import Settles
 from fanout_app.tasks import Tasks
@@ -86,10 +88,12 @@ class CoreWorker:
         self._moved.set()
         self.tasks = Tasks(_raise)
         self.pulls = Pulls(self.dispatcher, _Always(), moved=self._moved, take_more=lambda: None, on_time=self._on_time)
+        queue = LedgerGroup(self.dispatcher)
+        queue.pulls = self.pulls
+        queue.settles = cast(Settles, _InMemory(self.dispatcher))
         self.exchange = Exchange(
             self.dispatcher,
-            self.pulls,
-            cast(Settles, _InMemory(self.dispatcher)),
+            Alone(queue),
             generation=lambda: GENERATION,
             waiting=self.waiting,
             render=_render,

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from time import monotonic
 
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.errors import LeasesLiveError, NotOwnedError, UnavailableError
+from fanout_app.core.group_row import Slot
 from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.requests import SeekTo
 from fanout_app.core.start import Start
 from fanout_app.group_commit import GroupCommit
+from fanout_app.groups import Followers
 from fanout_app.ports import Source, SourceError, Starts, Terms, WriteError
 from fanout_app.tasks import Tasks
 
@@ -44,15 +46,20 @@ class Assignment:
         terms: Terms,
         tasks: Tasks,
         moved: asyncio.Event,
+        groups: Followers,
         serve: Callable[[], None],
     ) -> None:
-        """``moved`` is set while no rebalance is under way; ``serve`` is called when there may be more to hand out."""
+        """``moved`` is set while no rebalance is under way; ``serve`` is called when there may be more to hand out.
+
+        ``groups`` follow: those that have ledgers of their own, which come and go with the partition's.
+        """
         self._dispatcher = dispatcher
         self._commit = commit
         self._source = source
         self._starts = starts
         self._terms = terms
         self._tasks = tasks
+        self._groups = groups
         self._serve = serve
         self._member = ""
         #: Generation of the consumer group that the partitions were assigned in.
@@ -72,13 +79,14 @@ class Assignment:
     def suspend(self) -> None:
         """A rebalance has begun: nothing is handed out, settles wait, everything stays in memory."""
         self._dispatcher.suspend()
+        self._groups.suspend()
         if not self.left:
             self.moved.clear()
 
     async def give_up(self) -> None:
         """The partitions may go to others in this rebalance: leave them what they need to know."""
         self.suspend()
-        await self._commit.write_last(_LAST_ROWS_FOR)
+        await asyncio.gather(self._commit.write_last(_LAST_ROWS_FOR), self._groups.write_last(_LAST_ROWS_FOR))
 
     def assigned(self, numbers: set[int], generation: int) -> None:
         """An assignment was made, and may be followed by another one before `start` is called for it.
@@ -124,7 +132,7 @@ class Assignment:
             self._dispatcher.resume(number)
         self.moved.set()
         logger.info("partitions of this worker: %s", sorted(self._dispatcher.partitions) or "none")
-        self._commit.kick()
+        self._groups.kick()
         self._serve()
         return True
 
@@ -139,12 +147,13 @@ class Assignment:
             if start.write:
                 first = replace(snapshot, handed_over=())
                 await self._until_taken(partial(self._commit.write_first, number, first), term)
+            await self._until_taken(partial(self._groups.write_first, number, start.slots), term)
         except (SourceError, WriteError):
             if term == self._terms.term():
                 raise
         if term != self._terms.term():
             return
-        self._take_on(number, snapshot)
+        self._take_on(number, snapshot, start.slots)
         for warning in start.warnings:
             logger.warning("partition %d: %s", number, warning)
         for error in start.errors:
@@ -167,15 +176,17 @@ class Assignment:
                 if monotonic() > deadline or term != self._terms.term():
                     raise
 
-    def _take_on(self, number: int, snapshot: LedgerSnapshot) -> None:
+    def _take_on(self, number: int, snapshot: LedgerSnapshot, slots: Mapping[int, Slot]) -> None:
         self._dispatcher.assign(number, snapshot).suspended = True
         leased = self._dispatcher.take_over(number, snapshot.handed_over, monotonic())
         if leased:
             logger.debug("partition %d: %d messages are still with clients of its last owner", number, leased)
         self._commit.assign(number)
+        self._groups.assign(number, slots)
         logger.debug("partition %d: starting at %d, era %d", number, snapshot.floor, snapshot.era)
 
     def _drop(self, number: int) -> None:
+        self._groups.drop(number)
         self._commit.drop(number)
         self._dispatcher.drop(number, monotonic())
 
@@ -241,7 +252,7 @@ class Assignment:
         numbers = set(partitions) if number is None else {number}
         if not self.moved.is_set() or not numbers <= partitions.keys() or numbers & self._beginning or not numbers:
             raise NotOwnedError("not this worker's partition, or it is moving: ask its owner, or again in a moment")
-        held = sum(len(partitions[one].in_flight) for one in numbers)
+        held = sum(map(self._groups.in_flight, numbers))
         if held and not force:
             raise LeasesLiveError(f"{held} messages are held by clients: wait for them, pause first, or seek by force")
         return numbers
@@ -257,21 +268,24 @@ class Assignment:
                 return False
             ledger = PartitionLedger(self._dispatcher.partitions[number].snapshot())
             ledger.begin_era(offset)
+            slots = self._groups.in_era(number, ledger.snapshot())
             self._drop(number)
-            if not await self._written(number, ledger.snapshot(), term):
+            if not await self._written(number, partial(self._commit.write_first, number, ledger.snapshot()), term):
                 return False
-            self._take_on(number, ledger.snapshot())
+            if not await self._written(number, partial(self._groups.write_first, number, slots), term):
+                return False
+            self._take_on(number, ledger.snapshot(), slots)
             logger.warning("partition %d: seek to %d, era %d", number, offset, ledger.era)
             await self._go_on(number, term)
             return True
         finally:
             self._beginning.discard(number)
 
-    async def _written(self, number: int, snapshot: LedgerSnapshot, term: int) -> bool:
-        """Write the row that a partition begins with, for as long as it takes; False if the term ends first."""
+    async def _written(self, number: int, write: Callable[[], Awaitable[None]], term: int) -> bool:
+        """Write rows that a partition begins with, for as long as it takes; False if the term ends first."""
         while term == self._terms.term():
             try:
-                await self._until_taken(partial(self._commit.write_first, number, snapshot), term)
+                await self._until_taken(write, term)
             except WriteError as error:
                 logger.warning("partition %d: the row of its new era is not written yet: %s", number, error)
             else:
@@ -289,6 +303,6 @@ class Assignment:
             logger.debug("partition %d: not sought yet, the first fetch will show it: %s", number, error)
         if term == self._terms.term():
             self._dispatcher.resume(number)
-            self._commit.kick()
+            self._groups.kick()
             self._source.wake_up()
             self._serve()

@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import monotonic
+from typing import Protocol
 
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.partition import PartitionQueue
-from fanout_app.group_commit import GroupCommit
+from fanout_app.group_commit import QUIET
 from fanout_app.ports import Fetch, Source, SourceError
 
 logger = logging.getLogger("fanout.fetches")
@@ -24,12 +25,16 @@ _READINGS = 3
 _ID_EVERY = 5
 
 
+class Kicked(Protocol):
+    """What is told that there is something to write."""
+
+    def kick(self, within: float = 0.0) -> None: ...
+
+
 class Fetches:
     """The intake of one worker's partitions."""
 
-    def __init__(
-        self, dispatcher: Dispatcher, commit: GroupCommit, source: Source, *, serve: Callable[[], None]
-    ) -> None:
+    def __init__(self, dispatcher: Dispatcher, commit: Kicked, source: Source, *, serve: Callable[[], None]) -> None:
         """``serve`` is called when there may be more to hand out."""
         self._dispatcher = dispatcher
         self._commit = commit
@@ -63,7 +68,7 @@ class Fetches:
             self._ahead.pop(fetch.partition, None)
             self._serve()
             if len(fetch.messages) != fetch.after - fetch.asked:
-                self._commit.kick_quietly()
+                self._commit.kick(QUIET)
         else:
             await self._read_again(fetch.partition)
 

@@ -25,7 +25,7 @@ _ROW_BYTES_A_SECOND = 2_000_000
 _UNDER_LOAD = 0.002
 _BACKOFF = 0.2
 #: A count of failed deliveries that rose is written within this, even if nothing is settled.
-_QUIET = 1.0
+QUIET = 1.0
 _STOP = 2.0
 
 
@@ -92,6 +92,10 @@ class GroupCommit:
         """Floors that the changelog has acknowledged."""
         return {partition: line.floor for partition, line in self._lines.items()}
 
+    def floor(self, partition: int) -> int:
+        """That of one of them."""
+        return self._lines[partition].floor
+
     async def written(self, partition: int, version: int, timeout: float) -> bool:
         """Wait until a row of this version or later is in the changelog and the partition still ours.
 
@@ -124,7 +128,7 @@ class GroupCommit:
             self._alarm.soon()
 
     def kick_quietly(self) -> None:
-        self.kick(_QUIET)
+        self.kick(QUIET)
 
     def _gathering(self) -> float:
         """Seconds between flushes under load. After a pause they are over, and a settle waits for nothing."""
@@ -167,8 +171,8 @@ class GroupCommit:
         line.writing = None
         if proven:
             self.on_commit_seconds(monotonic() - began)
-            self.on_row(number, line.size)
             line.durable, line.floor = version, floor
+            self.on_row(number, line.size)
             self._wake(line)
         if self._lines.get(number) is line and self._owes(line, self._dispatcher.partitions[number].ledger.version):
             self.kick(0.0 if proven else _BACKOFF)

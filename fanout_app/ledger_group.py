@@ -6,13 +6,10 @@ Its parts tell each other through it what may have changed: each of them knows o
 from __future__ import annotations
 
 import asyncio
-import random
-import secrets
 from collections.abc import Callable
 from time import monotonic
 
 from fanout_app.core.dispatcher import Dispatcher
-from fanout_app.core.limits import Limits
 from fanout_app.core.requests import Empty, SettleOutcome
 from fanout_app.dead_lettering import DeadLettering
 from fanout_app.group_commit import GroupCommit
@@ -37,9 +34,11 @@ class LedgerGroup:
     dead_lettering: DeadLettering
     _feed: Callable[[], None]
 
-    def __init__(self, limits: Limits) -> None:
-        self.dispatcher = Dispatcher(limits, new_batch=lambda: secrets.randbits(64), jitter=random.random)
-        self._rows = RowWatch(self.dispatcher)
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+        self._rows = RowWatch(dispatcher)
+        #: Told of a partition whose row, as it was written last, the changelog has.
+        self.on_written: Callable[[int], None] = lambda partition: None
 
     def connect(
         self,
@@ -81,6 +80,7 @@ class LedgerGroup:
     def _row_written(self, number: int, size: int) -> None:
         if self._rows.written(number, size):
             self._feed()
+        self.on_written(number)
 
     def _put_away(self) -> None:
         """A dead letter is where such messages go: there is room, and others of its key may have waited for it."""

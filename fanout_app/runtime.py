@@ -33,9 +33,9 @@ from fanout_app.core.roster import SILENCE, Roster
 from fanout_app.core.settling import Case, case_of
 from fanout_app.fetches import Fetches
 from fanout_app.group_commit import GroupCommit
+from fanout_app.groups import Alone, Groups, one_for_all
 from fanout_app.guarding import Guarding
 from fanout_app.leading import Leading
-from fanout_app.ledger_group import LedgerGroup
 from fanout_app.options import Options
 from fanout_app.ports import Bodies, DeadLetterSink, Fetch, LedgerStore, Source, Starts, Switch, Terms
 from fanout_app.settles import MOVING
@@ -74,8 +74,9 @@ class Runtime:
         self.roster = Roster(worker, SILENCE)
         #: Called when the partitions that this worker can serve are others than before.
         self.on_moved: Callable[[], None] = lambda: None
-        self.queue = LedgerGroup(limits)
+        self.queue = one_for_all(limits)
         self.dispatcher = self.queue.dispatcher
+        self.groups: Groups = Alone(self.queue)
         self.ready = False
         self.stopping = False
         #: Whether others than this machine reach it, and nobody is asked who they are.
@@ -112,7 +113,7 @@ class Runtime:
             feed=lambda: self._fetches.feed(),
             on_fault=on_fault,
         )
-        self._fetches = Fetches(self.dispatcher, self.commit, source, serve=self.queue.serve)
+        self._fetches = Fetches(self.dispatcher, self.groups, source, serve=self.groups.serve)
         self._assignment = Assignment(
             self.dispatcher,
             self.commit,
@@ -121,12 +122,12 @@ class Runtime:
             terms=terms,
             tasks=self._tasks,
             moved=moved,
-            serve=self.queue.serve,
+            groups=self.groups,
+            serve=self.groups.serve,
         )
         self.exchange = Exchange(
             self.dispatcher,
-            self.queue.pulls,
-            self.queue.settles,
+            self.groups,
             generation=lambda: self.generation,
             waiting=self.waiting,
             render=render,
@@ -166,7 +167,7 @@ class Runtime:
 
     async def take(self, fetch: Fetch) -> None:
         await self._fetches.take(fetch)
-        self.queue.dead_lettering.look()
+        self.groups.look_at_spent()
 
     def position(self, number: int, position: int) -> int | None:
         return self._fetches.position(number, position)
@@ -229,7 +230,7 @@ class Runtime:
 
     def release(self, answer: Answer) -> None:
         """The answer could not be written: its messages go to the next client at once, uncounted."""
-        self.queue.pulls.release(answer)
+        self.groups.release(answer)
 
     # Settles ---------------------------------------------------------------------------------------------------------
 
@@ -239,7 +240,8 @@ class Runtime:
 
     def lease_state(self, ref: LeaseRef) -> tuple[Case, LeaseRun | None]:
         """Where the message of a lease stands, and the lease it is under now."""
-        return case_of(self.dispatcher, ref, monotonic())
+        queue = self.groups.of_batch(ref.batch)
+        return (Case.ENDED, None) if queue is None else case_of(queue.dispatcher, ref, monotonic())
 
     # What an operator asks for ---------------------------------------------------------------------------------------
 
@@ -259,16 +261,20 @@ class Runtime:
         """What holds of `pause` and `resume`, whichever worker was asked. Nothing new changes nothing."""
         if paused == self.dispatcher.paused:
             return
-        self.dispatcher.paused = paused
+        self._set_paused(paused)
         if paused:
             logger.warning("paused: nothing is handed out until it is resumed")
             return
         logger.warning("resumed")
-        self.queue.go_on()
+        self.groups.go_on()
+
+    def _set_paused(self, paused: bool) -> None:
+        self.dispatcher.paused = paused
+        self.groups.pause(paused)
 
     def was_paused(self) -> None:
         """Before the first partition: somebody paused this id and topic, and nobody has resumed it."""
-        self.dispatcher.paused = True
+        self._set_paused(True)
         logger.warning("paused since before this start: nothing is handed out until it is resumed")
 
     def share(self, state: CanaryState) -> None:
@@ -280,7 +286,7 @@ class Runtime:
 
     def _reshare(self, weights: Mapping[str, int], by: By) -> None:
         self.dispatcher.set_weights(weights, by)
-        self.queue.go_on()
+        self.groups.go_on()
 
     async def seek(self, partition: int | None, to: SeekTo, *, force: bool) -> dict[int, int]:
         """See `Assignment.seek`."""
@@ -292,7 +298,7 @@ class Runtime:
 
     def leave(self, client: str) -> bool:
         """A client leaves: its pulls end, its messages go to others. False if nobody of that name is known."""
-        return self.queue.leave(client)
+        return self.groups.leave(client)
 
     def live_leases(self, min_age: float, limit: int) -> list[LiveLease]:
         """The oldest leases that were given ``min_age`` seconds ago or earlier."""
@@ -315,10 +321,10 @@ class Runtime:
 
     def healthy(self) -> str | None:
         """None, or why this worker should be restarted."""
-        stuck_for = self.queue.stuck_for()
-        if stuck_for is not None:
-            return f"messages and free clients, and nothing was handed out for {stuck_for:.0f} s"
-        return None
+        stuck_for = self.groups.stuck_for()
+        if stuck_for is None:
+            return None
+        return f"messages and free clients, and nothing was handed out for {stuck_for:.0f} s"
 
     def status(self) -> dict[str, Any]:
         """This worker's part of /v1/status."""
@@ -374,17 +380,20 @@ class Runtime:
 
     def send_home(self) -> None:
         """End the pulls that wait."""
-        self.queue.pulls.end_all()
+        self.groups.send_home()
 
     async def write_all(self) -> bool:
         """Get what is settled so far into the changelog; False if not every ledger could be written."""
-        return await self.commit.write_all(MOVING)
+        # Those of the partitions themselves follow the groups'.
+        written = await self.groups.write_all(MOVING)
+        return await self.commit.write_all(MOVING) and written
 
     def left_group(self, *, forget: bool) -> None:
         """See `Assignment.leave`."""
         self._assignment.leave(forget=forget)
 
     async def stop(self) -> None:
-        self.queue.pulls.stop()
+        self.groups.stop_pulls()
         await self._tasks.stop()
+        await self.groups.stop()
         await self.commit.stop()

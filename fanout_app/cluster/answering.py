@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Container
 from time import monotonic
 from typing import NamedTuple
 
@@ -24,9 +24,10 @@ from fanout_app.cluster.frames import (
 )
 from fanout_app.cluster.ports import Peer, Render
 from fanout_app.cluster.wire import outcome_frame, settle_of
-from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.lease import Answer
-from fanout_app.core.requests import Pull, Settle, SettleOutcome
+from fanout_app.core.leases import Leases
+from fanout_app.core.requests import Empty, Pull
+from fanout_app.groups import Groups
 from fanout_app.pulls import Pulls
 from fanout_app.tasks import Tasks
 
@@ -51,24 +52,22 @@ class Answering:
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
-        pulls: Pulls,
-        settle: Callable[[Settle], Awaitable[SettleOutcome]],
+        groups: Groups,
+        here: Callable[[], Container[int]],
         render: Render,
         tasks: Tasks,
     ) -> None:
-        """``settle`` works off what is of this worker's partitions; ``render`` makes finished answers."""
-        self._dispatcher = dispatcher
-        self._pulls = pulls
-        self._settle = settle
+        """``here`` are the partitions of this worker; ``render`` makes finished answers."""
+        self._groups = groups
+        self._here = here
         self._render = render
         self._tasks = tasks
-        self._waiting: dict[tuple[Peer, int], int] = {}
+        self._waiting: dict[tuple[Peer, int], tuple[Pulls, int]] = {}
         self._lent: dict[Peer, dict[int, _Lent]] = {}
         #: Bytes of what is lent.
         self._under_way: Counter[Peer] = Counter()
         self._news = asyncio.Event()
-        dispatcher.leases.on_overdue = self._overdue
+        groups.on_overdue(self._overdue)
 
     def on_loan(self) -> int:
         """Answers that are under way to clients of other workers."""
@@ -93,35 +92,41 @@ class Answering:
             max_bytes=demand.max_bytes,
             ack_wait=demand.ack_wait,
         )
-        number = self._pulls.add(pull, waiter, anonymous=demand.anonymous, on_loan=LOAN)
+        queue = self._groups.of(demand.group)
+        if queue is None:
+            waiter.go_home()
+            return
+        number = queue.pulls.add(pull, waiter, anonymous=demand.anonymous, on_loan=LOAN)
         if waiter.over:
             return
         if demand.waits:
-            self._waiting[peer, demand.number] = number
+            self._waiting[peer, demand.number] = queue.pulls, number
         else:
-            self._pulls.end(number)
+            queue.pulls.end(number)
 
     def end(self, peer: Peer, frame: EndDemand) -> None:
-        number = self._waiting.get((peer, frame.number))
-        if number is not None:
-            self._pulls.end(number)
+        waiting = self._waiting.get((peer, frame.number))
+        if waiting is not None:
+            waiting[0].end(waiting[1])
 
     def hold(self, peer: Peer, frame: Hold) -> None:
         lent = self._lent.get(peer, {}).get(frame.number)
         if lent is not None and lent.answer.provisional.set:
-            self._dispatcher.leases.lend(lent.answer, monotonic() + LOAN, being_written=True)
+            self._lend_until(lent.answer, monotonic() + LOAN, being_written=True)
 
     def confirm(self, peer: Peer, frame: Confirm) -> None:
         answer = self._has_arrived(peer, frame.number)
         if answer is not None:
-            self._dispatcher.leases.confirm(answer)
+            Leases.confirm(answer)
             self._news.set()
 
     def give_back(self, peer: Peer, frame: GiveBack) -> None:
         answer = self._has_arrived(peer, frame.number)
         # Its client may have come with a token of it meanwhile, though the last of it could not be written.
         if answer is not None and answer.provisional.set:
-            self._pulls.refuse(answer)
+            queue = self._groups.of(answer.group)
+            if queue is not None:
+                queue.pulls.refuse(answer)
             self._news.set()
 
     def _has_arrived(self, peer: Peer, number: int) -> Answer | None:
@@ -134,11 +139,13 @@ class Answering:
     def lost(self, peer: Peer) -> None:
         """The connection is gone: its clients wait here no longer, and what is on loan to it is free."""
         for key in [key for key in self._waiting if key[0] is peer]:
-            self._pulls.end(self._waiting[key])
+            pulls, number = self._waiting[key]
+            pulls.end(number)
         del self._under_way[peer]
         for lent in self._lent.pop(peer, {}).values():
-            if lent.answer.provisional.set:
-                self._pulls.release(lent.answer)
+            queue = self._groups.of(lent.answer.group)
+            if queue is not None and lent.answer.provisional.set:
+                queue.pulls.release(lent.answer)
         self._news.set()
 
     def _overdue(self, answer: Answer) -> None:
@@ -154,8 +161,8 @@ class Answering:
         self._tasks.start(self._settled(peer, demand), "settle-for-peer")
 
     async def _settled(self, peer: Peer, demand: SettleDemand) -> None:
-        settle, not_here = settle_of(demand, self._dispatcher.partitions)
-        outcome = await self._settle(settle)
+        settle, not_here = settle_of(demand, self._here())
+        outcome = await self._groups.settle(settle)
         peer.send(outcome_frame(demand.number, outcome, not_here))
 
     # For the waiter --------------------------------------------------------------------------------------------------
@@ -172,11 +179,18 @@ class Answering:
         self._under_way[peer] += lent.size
         way = self._under_way[peer] / _SLOWEST
         if way > _WORTH_A_TIMER:
-            self._dispatcher.leases.lend(lent.answer, monotonic() + LOAN + way)
+            self._lend_until(lent.answer, monotonic() + LOAN + way)
+
+    def _lend_until(self, answer: Answer, until: float, *, being_written: bool = False) -> None:
+        queue = self._groups.of(answer.group)
+        if queue is not None:
+            queue.dispatcher.leases.lend(answer, until, being_written=being_written)
 
     def nothing(self, peer: Peer, demand: Demand) -> None:
         self._waiting.pop((peer, demand.number), None)
-        reason = self._dispatcher.why_empty(Pull(client=demand.client, group=demand.group), monotonic())
+        queue = self._groups.of(demand.group)
+        pull = Pull(client=demand.client, group=demand.group)
+        reason = queue.dispatcher.why_empty(pull, monotonic()) if queue is not None else Empty.MOVING
         peer.send(Nothing(demand.number, reason.value))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from itertools import count
 from time import monotonic
 
@@ -18,9 +18,9 @@ from fanout_app.cluster.ports import Peer
 from fanout_app.cluster.relayed import Relayed
 from fanout_app.cluster.routes import Routes
 from fanout_app.cluster.wire import reason_of
-from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty, Pull
+from fanout_app.groups import Groups
 from fanout_app.pulls import Pulls
 
 #: Seconds that a worker has to say that it has nothing; one that takes longer is asked again with the next pull.
@@ -34,10 +34,12 @@ _RANK = (Empty.PAUSED, Empty.WEIGHT_ZERO, Empty.CLIENT_LIMIT, Empty.BUFFER_FULL,
 class Asking:
     """The pulls of this worker's clients, over all workers."""
 
-    def __init__(self, dispatcher: Dispatcher, pulls: Pulls, routes: Routes, waiting_here: Callable[[], int]) -> None:
-        """``waiting_here`` counts the messages that nobody has been handed at this worker."""
-        self._dispatcher = dispatcher
-        self._pulls = pulls
+    def __init__(
+        self, groups: Groups, here: Callable[[], Sized], routes: Routes, waiting_here: Callable[[], int]
+    ) -> None:
+        """``here`` are the partitions of this worker, ``waiting_here`` counts the messages nobody was handed there."""
+        self._groups = groups
+        self._here = here
         self._routes = routes
         self._waiting_here = waiting_here
         self._numbers = count(1)
@@ -64,7 +66,10 @@ class Asking:
     async def _try(self, place: Peer | None, asked: _Asked) -> Answer | Relayed | Empty:
         """Ask one worker for what it has at this moment."""
         if place is None:
-            return await self._pulls.pull(asked.pull, wait=0.0, anonymous=asked.anonymous)
+            queue = self._groups.of(asked.pull.group)
+            if queue is None:
+                return Empty.MOVING
+            return await queue.pulls.pull(asked.pull, wait=0.0, anonymous=asked.anonymous)
         found = await self._search(asked, [place], here=False, wait=_TRY_FOR, waits=False)
         if isinstance(found, Empty):
             self._routes.emptied(place)
@@ -78,8 +83,9 @@ class Asking:
         loop = asyncio.get_running_loop()
         handle = loop.call_later(wait, search.time_is_up) if wait > 0 else None
         try:
-            if here:
-                search.wait_here(self._pulls)
+            queue = self._groups.of(asked.pull.group) if here else None
+            if queue is not None:
+                search.wait_here(queue.pulls)
             for peer in peers:
                 search.wait_at(peer)
             if handle is None:
@@ -98,10 +104,11 @@ class Asking:
         return found if found is not None else self._why(search.reasons, asked.pull, here=here)
 
     def _why(self, reasons: set[Empty], pull: Pull, *, here: bool) -> Empty:
-        if here:
-            own = self._dispatcher.why_empty(pull, monotonic())
+        queue = self._groups.of(pull.group) if here else None
+        if queue is not None:
+            own = queue.dispatcher.why_empty(pull, monotonic())
             # Having no partitions is no reason while others have them all.
-            if own is not Empty.MOVING or self._dispatcher.partitions or not self._routes.known():
+            if own is not Empty.MOVING or self._here() or not self._routes.known():
                 reasons = {*reasons, own}
         return next((reason for reason in _RANK if reason in reasons), Empty.NO_MESSAGE)
 

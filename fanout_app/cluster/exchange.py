@@ -31,8 +31,7 @@ from fanout_app.cluster.ports import Peer, Render
 from fanout_app.cluster.routes import Routes
 from fanout_app.cluster.settling import SettleRouting
 from fanout_app.core.dispatcher import Dispatcher
-from fanout_app.pulls import Pulls
-from fanout_app.settles import Settles
+from fanout_app.groups import Groups
 from fanout_app.tasks import Tasks
 
 #: Seconds between two looks at whether what was told of this worker is still so.
@@ -45,8 +44,7 @@ class Exchange:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        pulls: Pulls,
-        settles: Settles,
+        groups: Groups,
         *,
         generation: Callable[[], int],
         waiting: Callable[[], int],
@@ -54,9 +52,11 @@ class Exchange:
         answerers: Mapping[str, Answerer],
         tasks: Tasks,
     ) -> None:
-        """``generation`` is that of this worker's partitions, ``waiting`` counts the messages nobody was handed."""
+        """``dispatcher`` has this worker's partitions, ``generation`` is that of the group that they were assigned in,
+        and ``waiting`` counts the messages nobody was handed.
+        """
         self._dispatcher = dispatcher
-        self._pulls = pulls
+        self._groups = groups
         self._generation = generation
         self._waiting = waiting
         self._peers: list[Peer] = []
@@ -66,9 +66,9 @@ class Exchange:
         #: Connections that were given up and are not yet lost.
         self._given_up: set[Peer] = set()
         self.routes = Routes(dispatcher, generation)
-        self.asking = Asking(dispatcher, pulls, self.routes, waiting)
-        self.settling = SettleRouting(settles, self.routes, lambda: dispatcher.partitions)
-        self.answering = Answering(dispatcher, pulls, settles.settle, render, tasks)
+        self.asking = Asking(groups, lambda: dispatcher.partitions, self.routes, waiting)
+        self.settling = SettleRouting(groups, self.routes, lambda: dispatcher.partitions)
+        self.answering = Answering(groups, lambda: dispatcher.partitions, render, tasks)
         self.gathering = Gathering(lambda: self._peers, answerers, tasks)
 
     @property
@@ -89,7 +89,7 @@ class Exchange:
 
     def tell(self) -> None:
         """What this worker has may have changed."""
-        groups = tuple(sorted(self._dispatcher.clients.groups_alive(monotonic())))
+        groups = tuple(sorted(self._groups.groups_alive(monotonic())))
         state = State(tuple(sorted(self._dispatcher.partitions)), self._generation(), self._waiting(), groups)
         before, self._told = self._told, state
         if state != before:
@@ -101,10 +101,9 @@ class Exchange:
 
     def _look_at_groups(self, other_here: bool = False) -> None:
         """Where a group has come or gone, other clients than before may be handed what is there."""
-        elsewhere = self.routes.groups()
-        if other_here or elsewhere != self._dispatcher.sharing.alive_elsewhere:
-            self._dispatcher.sharing.alive_elsewhere = elsewhere
-            self._pulls.serve()
+        other_there = self._groups.alive_elsewhere(self.routes.groups())
+        if other_here or other_there:
+            self._groups.serve()
 
     # Connections -----------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from fanout_app.cluster.ports import Peer
 from fanout_app.cluster.routes import Routes
 from fanout_app.cluster.wire import add_outcome, settle_frame
 from fanout_app.core.requests import Entry, Settle, SettleOutcome, Status
-from fanout_app.settles import MOVING, Settles
+from fanout_app.groups import Groups
+from fanout_app.settles import MOVING
 
 #: Seconds on top of what is left that an owner has to answer: it may wait for as long itself.
 _WAY = 0.5
@@ -25,7 +26,7 @@ _WAY = 0.5
 class SettleRouting:
     """Takes the settles of this worker's clients."""
 
-    def __init__(self, settles: Settles, routes: Routes, here: Callable[[], Iterable[int]]) -> None:
+    def __init__(self, settles: Groups, routes: Routes, here: Callable[[], Iterable[int]]) -> None:
         """``here`` are the partitions of this worker."""
         self._settles = settles
         self._routes = routes
@@ -79,7 +80,7 @@ class SettleRouting:
     async def _settle_at(self, peer: Peer | None, settle: Settle, total: SettleOutcome, until: float) -> Settle:
         """Have one worker settle; what it does not own is left."""
         if peer is None:
-            _add(total, await self._settles.settle(settle, until))
+            total.add(await self._settles.settle(settle, until))
             return Settle()
         # None: what has been settled is not known.
         within = max(0.0, until - monotonic()) + _WAY
@@ -144,11 +145,3 @@ def _joined(durable: bool, settles: Iterable[Settle]) -> Settle:
         ack=[entry for one in some for entry in one.ack],
         durable=durable,
     )
-
-
-def _add(total: SettleOutcome, outcome: SettleOutcome) -> None:
-    total.acked += outcome.acked
-    total.nacked += outcome.nacked
-    total.extended += outcome.extended
-    total.rejected += outcome.rejected
-    total.results += outcome.results

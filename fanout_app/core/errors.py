@@ -37,3 +37,7 @@ class RefusedError(FanoutError):
 
 class OutdatedError(FanoutError):
     """Somebody else has changed it since it was read."""
+
+
+class GroupsFullError(FanoutError):
+    """As many groups as there can be have a ledger of their own; the same may go well when one of them has gone."""

@@ -107,6 +107,13 @@ class SettleOutcome:
     rejected: int = 0
     results: list[tuple[str | LeaseRef, Status]] = field(default_factory=list)
 
+    def add(self, other: SettleOutcome) -> None:
+        self.acked += other.acked
+        self.nacked += other.nacked
+        self.extended += other.extended
+        self.rejected += other.rejected
+        self.results += other.results
+
 
 class LiveLease(NamedTuple):
     """One message under a lease that has not ended, for those who run a worker."""

@@ -18,6 +18,8 @@ from fanout_app.core.message import Message
 from fanout_app.core.requests import Pull, SeekTo
 from fanout_app.core.start import Start
 from fanout_app.group_commit import GroupCommit
+from fanout_app.groups import Alone
+from fanout_app.ledger_group import LedgerGroup
 from fanout_app.runtime import Runtime
 from fanout_app.tasks import Tasks
 from support.eventually import eventually
@@ -211,6 +213,8 @@ class Worker:
         batches = iter(range(1, 1 << 30))
         self.dispatcher = Dispatcher(limits or Limits(), new_batch=batches.__next__, jitter=lambda: 0.0)
         self.commit = GroupCommit(self.dispatcher, self.kafka, self.terms, self.faults.append)
+        self.queue = LedgerGroup(self.dispatcher)
+        self.queue.commit = self.commit
         self.assignment = Assignment(
             self.dispatcher,
             self.commit,
@@ -219,6 +223,7 @@ class Worker:
             terms=self.terms,
             tasks=self.tasks,
             moved=asyncio.Event(),
+            groups=Alone(self.queue),
             serve=self.serve,
         )
 

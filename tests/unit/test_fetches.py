@@ -48,7 +48,7 @@ class TestTake:
     async def test_a_hole_makes_a_row_due_though_nobody_acks(
         self, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("fanout_app.group_commit._QUIET", 0.01)
+        monkeypatch.setattr("fanout_app.fetches.QUIET", 0.01)
         await scene.fetches.take(fetch(0, 10, after=20))
         await until(lambda: scene.commit.committable()[0] == 20)
 
