@@ -13,8 +13,8 @@ class Answer(NamedTuple):
     """What came of a request."""
 
     status: int
-    #: The ETag, if there is one.
-    tag: str | None
+    #: The ETag; empty where there is none.
+    tag: str
     body: Any
 
 
@@ -26,11 +26,11 @@ class Shares:
 
     async def ask(self, worker: Worker, method: str, path: str = "", **options: Any) -> Answer:
         async with self._session.request(method, f"{worker.url}/v1/canary{path}", **options) as answer:
-            return Answer(answer.status, answer.headers.get("ETag"), await answer.json(content_type=None))
+            return Answer(answer.status, answer.headers.get("ETag", ""), await answer.json(content_type=None))
 
-    async def put(self, worker: Worker, weights: dict[str, int], tag: str | None = "*", **fields: Any) -> Answer:
-        """Without a ``tag``: whatever holds."""
-        return await self.ask(worker, "PUT", json={"weights": weights, **fields}, headers={"If-Match": tag or ""})
+    async def put(self, worker: Worker, weights: dict[str, int], tag: str = "*", **fields: Any) -> Answer:
+        """By default whatever holds."""
+        return await self.ask(worker, "PUT", json={"weights": weights, **fields}, headers={"If-Match": tag})
 
     async def set(self, worker: Worker, weights: dict[str, int], **fields: Any) -> Answer:
         """As `put`, which must go well."""
