@@ -13,35 +13,27 @@ import random
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import replace
-from hashlib import blake2b
 from time import monotonic
 
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.errors import GroupsFullError
+from fanout_app.core.group_bits import RANDOM_BITS, bits_of, hash_of, split
 from fanout_app.core.group_row import SLOTS, Slot
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.limits import Limits
 from fanout_app.core.passing import Passing
-from fanout_app.core.requests import Entry, Ref, Settle, SettleOutcome, Status
+from fanout_app.core.requests import Entry, Settle, SettleOutcome, Status
 from fanout_app.core.slots import Seat, Slots
 from fanout_app.groups import Groups
-from fanout_app.ledger_group import LedgerGroup
-from fanout_app.ports import LedgerStore, SlotStore, Terms, WriteError
+from fanout_app.ledger_group import Around, LedgerGroup
+from fanout_app.ports import SlotStore, WriteError
 from fanout_app.settles import MOVING
-from fanout_app.tasks import Tasks
 
 logger = logging.getLogger("fanout.broadcast")
 
-_HASH_BITS = 24
-_RANDOM_BITS = 64 - _HASH_BITS
 _BACKOFF = 0.2
 _LOOK_EVERY = 0.25
-
-
-def hash_of(group: str) -> int:
-    """What the batches of a group begin with, so that any worker finds the group by a token."""
-    return int.from_bytes(blake2b(group.encode(), digest_size=_HASH_BITS // 8).digest())
 
 
 class _Store:
@@ -59,9 +51,9 @@ class _Group(LedgerGroup):
     """One group, and what it has at this worker."""
 
     def __init__(self, name: str, limits: Limits) -> None:
-        prefix = hash_of(name) << _RANDOM_BITS
+        prefix = hash_of(name) << RANDOM_BITS
         dispatcher = Dispatcher(
-            limits, new_batch=lambda: prefix | secrets.randbits(_RANDOM_BITS), jitter=random.random
+            limits, new_batch=lambda: prefix | secrets.randbits(RANDOM_BITS), jitter=random.random
         )  # fmt: skip
         dispatcher.set_weights({name: 100})
         super().__init__(dispatcher)
@@ -87,22 +79,13 @@ class Broadcast(Groups):
         self._elsewhere: Set[str] = frozenset()
         self._overdue: Callable[[Answer], None] = lambda answer: None
 
-    def connect(
-        self,
-        *,
-        store: SlotStore,
-        terms: Terms,
-        tasks: Tasks,
-        moved: asyncio.Event,
-        connect: Callable[[LedgerGroup, LedgerStore], None],
-    ) -> None:
-        """``connect`` joins a queue to the adapters that all have in common; see `LedgerGroup.connect`."""
+    def connect(self, store: SlotStore, around: Around) -> None:
         self._store = store
-        self._terms = terms
-        self._tasks = tasks
-        self._moved = moved
-        self._connect = connect
-        tasks.start(self._look_on(), "watch-groups")
+        self._around = around
+        self._terms = around.terms
+        self._tasks = around.tasks
+        self._moved = around.moved
+        self._tasks.start(self._look_on(), "watch-groups")
 
     # Who is there ----------------------------------------------------------------------------------------------------
 
@@ -113,10 +96,14 @@ class Broadcast(Groups):
         return self._groups.get(group)
 
     def of_batch(self, batch: int) -> LedgerGroup | None:
-        return self._by_hash.get(batch >> _RANDOM_BITS)
+        return self._by_hash.get(bits_of(batch))
 
     def on_overdue(self, tell: Callable[[Answer], None]) -> None:
         self._overdue = tell
+
+    def pause(self, paused: bool) -> None:
+        self._intake.paused = paused
+        super().pause(paused)
 
     def groups_alive(self, now: float) -> Set[str]:
         return {name for name, group in self._groups.items() if group.dispatcher.clients.groups_alive(now)}
@@ -132,7 +119,7 @@ class Broadcast(Groups):
             group.dispatcher.paused = self._intake.paused
             group.dispatcher.leases.on_overdue = self._overdue
             self._intake.groups[name] = group.dispatcher
-            self._connect(group, _Store(self, name))
+            group.connect(_Store(self, name), self._around)
             group.on_written = self._follow
         group.due = monotonic() + self._limits.client_ttl
         return group
@@ -299,12 +286,18 @@ class Broadcast(Groups):
             await asyncio.sleep(min(_LOOK_EVERY, self._limits.client_ttl / 4))
             now = monotonic()
             if self._moved.is_set() and self._terms.holds(self._terms.term(), now):
-                for group in [group for group in self._groups.values() if self._has_gone(group, now)]:
-                    self._drop(group)
+                for group in list(self._groups.values()):
+                    if group.dispatcher.clients.groups_alive(now) or group.name in self._elsewhere:
+                        self._join_what_came(group)
+                    elif now >= group.due:
+                        self._drop(group)
 
-    def _has_gone(self, group: _Group, now: float) -> bool:
-        there = group.dispatcher.clients.groups_alive(now) or group.name in self._elsewhere
-        return now >= group.due and not there
+    def _join_what_came(self, group: _Group) -> None:
+        """A partition that was added to the topic has rows of no group; where none is nothing was fetched yet."""
+        try:
+            self._joins(group, self._intake.partitions.keys() - group.joined)
+        except GroupsFullError:
+            logger.debug("group %s has no place in a partition yet", group.name)
 
     def _drop(self, group: _Group) -> None:
         logger.info("group %s has gone, and what it has not settled with it", group.name)
@@ -378,19 +371,12 @@ class Broadcast(Groups):
         return Status.LEASE_LOST if here else Status.RETRY
 
 
+def broadcasting(limits: Limits) -> tuple[Groups, LedgerGroup]:
+    """The groups of a worker, and the queue that has its partitions and serves nobody."""
+    intake = Passing(limits)
+    base = LedgerGroup(intake)
+    return Broadcast(base, intake), base
+
+
 def _of_next_owner(ledger: LedgerSnapshot) -> LedgerSnapshot:
     return replace(ledger, tenure=ledger.tenure + 1)
-
-
-def group_bits(ref: Ref) -> int:
-    return ref.batch >> _RANDOM_BITS
-
-
-def split(settle: Settle) -> dict[int | None, Settle]:
-    """By the group that each entry is of; None: no token of ours."""
-    parts: dict[int | None, dict[str, list[Entry]]] = {}
-    for verb in ("extend", "nack", "reject", "ack"):
-        for entry in getattr(settle, verb):
-            of = None if entry.ref is None else group_bits(entry.ref)
-            parts.setdefault(of, {}).setdefault(verb, []).append(entry)
-    return {of: Settle(**lists, durable=settle.durable) for of, lists in parts.items()}

@@ -85,6 +85,7 @@ class Fanout(faust.App):
         self.source = prepared.source
         self.isolation_level = options.isolation_level
         self.runtime = Runtime(options, worker=_worker_name(), limits=limits_of(options))
+        self.runtime.partitions_of_topic = prepared.source.partitions
         #: What the transport asks and tells, see `fanout_app.kafka.transport.Intake`.
         self.intake = self.runtime
         lease_keys = LeaseKeys(prepared.lease_keys)

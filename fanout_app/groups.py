@@ -13,7 +13,8 @@ from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.limits import Limits
 from fanout_app.core.requests import Settle, SettleOutcome
-from fanout_app.ledger_group import LedgerGroup
+from fanout_app.ledger_group import Around, LedgerGroup
+from fanout_app.ports import SlotStore
 
 
 class Followers(Protocol):
@@ -62,6 +63,9 @@ class Groups(Followers, Protocol):
 
     def of_batch(self, batch: int) -> LedgerGroup | None:
         """That which a batch was handed out from, if it is still there."""
+
+    def connect(self, store: SlotStore, around: Around) -> None:
+        """Once the queue that has the partitions is connected."""
 
     async def join(self, group: str, until: float) -> bool:
         """Whether a client of this group may be answered; if not, it is not known by ``until`` (monotonic clock).
@@ -158,6 +162,9 @@ class Alone(Groups):
         sharing.alive_elsewhere = groups
         return True
 
+    def connect(self, store: SlotStore, around: Around) -> None:
+        pass
+
     async def stop(self) -> None:
         pass
 
@@ -191,6 +198,7 @@ class Alone(Groups):
         return True
 
 
-def one_for_all(limits: Limits) -> LedgerGroup:
-    """The queue of a worker at which groups share by weights."""
-    return LedgerGroup(Dispatcher(limits, new_batch=lambda: secrets.randbits(64), jitter=random.random))
+def balancing(limits: Limits) -> tuple[Groups, LedgerGroup]:
+    """Those of a worker at which groups share by weights, and the queue that has its partitions."""
+    queue = LedgerGroup(Dispatcher(limits, new_batch=lambda: secrets.randbits(64), jitter=random.random))
+    return Alone(queue), queue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 
 from fanout_app.core.dispatcher import Dispatcher
@@ -22,6 +23,22 @@ from fanout_app.waking import Waking
 
 #: Seconds after which a queue with messages and waiting clients that hands nothing out counts as standing still.
 STANDSTILL = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What all queues of a worker have in common."""
+
+    terms: Terms
+    bodies: Bodies
+    dead_letters: DeadLetterSink
+    tasks: Tasks
+    #: Set while no rebalance is under way.
+    moved: asyncio.Event
+    #: Called when there may be room for more than before, or somebody to take it.
+    feed: Callable[[], None]
+    #: Told of an error that ends the worker.
+    on_fault: Callable[[BaseException], None]
 
 
 class LedgerGroup:
@@ -40,23 +57,12 @@ class LedgerGroup:
         #: Told of a partition whose row, as it was written last, the changelog has.
         self.on_written: Callable[[int], None] = lambda partition: None
 
-    def connect(
-        self,
-        *,
-        store: LedgerStore,
-        terms: Terms,
-        bodies: Bodies,
-        dead_letters: DeadLetterSink,
-        tasks: Tasks,
-        moved: asyncio.Event,
-        feed: Callable[[], None],
-        on_fault: Callable[[BaseException], None],
-    ) -> None:
-        """Join the adapters. ``feed`` is called when there may be room for more than before, or somebody to take it."""
-        dispatcher = self.dispatcher
-        self._feed = feed
+    def connect(self, store: LedgerStore, around: Around) -> None:
+        dispatcher, terms, tasks, moved = self.dispatcher, around.terms, around.tasks, around.moved
+        bodies, dead_letters = around.bodies, around.dead_letters
+        self._feed = around.feed
         self._terms = terms
-        self.commit = commit = GroupCommit(dispatcher, store, terms, on_fault)
+        self.commit = commit = GroupCommit(dispatcher, store, terms, around.on_fault)
         commit.on_row = self._row_written
         self.pulls = Pulls(dispatcher, terms, moved=moved, take_more=self.take_more, on_time=self._on_time)
         self.waking = Waking(dispatcher, commit, bodies, tasks, self._woken)

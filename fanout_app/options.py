@@ -12,6 +12,7 @@ import click
 
 from fanout_app.connection_options import CONNECTION_OPTIONS
 from fanout_app.core.errors import OptionError
+from fanout_app.delivery_options import DELIVERY_OPTIONS
 from fanout_app.option_types import Addresses, Matching, OrElse, option, size, time
 
 #: Given for servers that are not to be looked for.
@@ -64,6 +65,7 @@ class Options:
     leader_lease: float
     leader_timeout: float
     routing: str
+    delivery: str
     order: str
     commit_interval: float
     drain: float
@@ -279,13 +281,7 @@ TABLE: tuple[click.Option, ...] = (
         show_default=True,
         type=click.Choice(["forward", "redirect"]),
     ),
-    option(
-        "order",
-        "What order is kept: none, or that of messages with one key, each handed out once those before are settled.",
-        default="none",
-        show_default=True,
-        type=click.Choice(["none", "key"]),
-    ),
+    *DELIVERY_OPTIONS,
     option(
         "commit-interval",
         "How often floors are committed to the consumer group.",

@@ -84,6 +84,14 @@ def full(dispatcher: Dispatcher) -> dict[str, list[int]]:
     return stopped
 
 
+def stopped(dispatcher: Dispatcher) -> list[str]:
+    """The same in words for an operator."""
+    return [
+        f"{limit} stops the intake of partitions {', '.join(map(str, numbers))}"
+        for limit, numbers in full(dispatcher).items()
+    ]
+
+
 def unserved(dispatcher: Dispatcher, now: float) -> list[str]:
     """Why messages wait that the shares of the groups keep from who is there, in words for an operator."""
     sharing = dispatcher.sharing

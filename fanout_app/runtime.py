@@ -15,10 +15,12 @@ from typing import Any
 
 from fanout_app import guarding, overview
 from fanout_app.assignment import Assignment
+from fanout_app.broadcast import broadcasting
 from fanout_app.canary import Canary
-from fanout_app.cluster import leader_only
+from fanout_app.cluster import joining, leader_only
 from fanout_app.cluster.exchange import Exchange
 from fanout_app.cluster.frames import Wish
+from fanout_app.cluster.joining import Joining
 from fanout_app.cluster.leader_only import LeaderOnly
 from fanout_app.cluster.overall import Overall, answerers
 from fanout_app.cluster.ports import Render
@@ -33,11 +35,12 @@ from fanout_app.core.roster import SILENCE, Roster
 from fanout_app.core.settling import Case, case_of
 from fanout_app.fetches import Fetches
 from fanout_app.group_commit import GroupCommit
-from fanout_app.groups import Alone, Groups, one_for_all
+from fanout_app.groups import balancing
 from fanout_app.guarding import Guarding
 from fanout_app.leading import Leading
+from fanout_app.ledger_group import Around
 from fanout_app.options import Options
-from fanout_app.ports import Bodies, DeadLetterSink, Fetch, LedgerStore, Source, Starts, Switch, Terms
+from fanout_app.ports import Bodies, DeadLetterSink, Fetch, SlotStore, Source, Starts, Switch, Terms
 from fanout_app.settles import MOVING
 from fanout_app.tasks import Tasks
 
@@ -74,11 +77,12 @@ class Runtime:
         self.roster = Roster(worker, SILENCE)
         #: Called when the partitions that this worker can serve are others than before.
         self.on_moved: Callable[[], None] = lambda: None
-        self.queue = one_for_all(limits)
+        self.groups, self.queue = broadcasting(limits) if options.delivery == "broadcast" else balancing(limits)
         self.dispatcher = self.queue.dispatcher
-        self.groups: Groups = Alone(self.queue)
         self.ready = False
         self.stopping = False
+        #: How many there were at the start: their owners are to be known before a group can have joined.
+        self.partitions_of_topic = 0
         #: Whether others than this machine reach it, and nobody is asked who they are.
         self.insecure = False
 
@@ -88,7 +92,7 @@ class Runtime:
         source: Source,
         starts: Starts,
         terms: Terms,
-        store: LedgerStore,
+        store: SlotStore,
         bodies: Bodies,
         dead_letters: DeadLetterSink,
         switch: Switch,
@@ -103,8 +107,7 @@ class Runtime:
         self._switch = switch
         self._tasks = Tasks(on_fault)
         moved = asyncio.Event()
-        self.queue.connect(
-            store=store,
+        around = Around(
             terms=terms,
             bodies=bodies,
             dead_letters=dead_letters,
@@ -113,6 +116,8 @@ class Runtime:
             feed=lambda: self._fetches.feed(),
             on_fault=on_fault,
         )
+        self.queue.connect(store, around)
+        self.groups.connect(store, around)
         self._fetches = Fetches(self.dispatcher, self.groups, source, serve=self.groups.serve)
         self._assignment = Assignment(
             self.dispatcher,
@@ -134,9 +139,17 @@ class Runtime:
             answerers={
                 **answerers(self),
                 leader_only.QUESTION: leader_only.answerer(self.canary),
+                joining.QUESTION: joining.answerer(self.groups),
                 guarding.QUESTION: guarding.answerer(lambda: self.guarding),
             },
             tasks=self._tasks,
+        )
+        self._joining = Joining(
+            self.groups,
+            self.exchange.gathering,
+            self.exchange.routes,
+            partitions=lambda: self.partitions_of_topic,
+            ttl=self.options.client_ttl,
         )
         self.leader_only = LeaderOnly(
             self.worker,
@@ -225,6 +238,8 @@ class Runtime:
         self, pull: Pull, *, wait: float, anonymous: bool = False, wish: Wish = _PLAIN
     ) -> Answer | Relayed | Empty:
         """See `Asking.pull`. While the worker stops nobody waits."""
+        if self.options.delivery == "broadcast":
+            await self._joining.join(pull.group)
         wait = 0.0 if self.stopping else wait
         return await self.exchange.asking.pull(pull, wait=wait, anonymous=anonymous, wish=wish)
 
@@ -261,20 +276,16 @@ class Runtime:
         """What holds of `pause` and `resume`, whichever worker was asked. Nothing new changes nothing."""
         if paused == self.dispatcher.paused:
             return
-        self._set_paused(paused)
+        self.groups.pause(paused)
         if paused:
             logger.warning("paused: nothing is handed out until it is resumed")
             return
         logger.warning("resumed")
         self.groups.go_on()
 
-    def _set_paused(self, paused: bool) -> None:
-        self.dispatcher.paused = paused
-        self.groups.pause(paused)
-
     def was_paused(self) -> None:
         """Before the first partition: somebody paused this id and topic, and nobody has resumed it."""
-        self._set_paused(True)
+        self.groups.pause(True)
         logger.warning("paused since before this start: nothing is handed out until it is resumed")
 
     def share(self, state: CanaryState) -> None:
@@ -342,16 +353,12 @@ class Runtime:
             "client_names": overview.client_names(self.dispatcher, monotonic()),
             "degraded": [
                 *self._not_ours(),
-                *self._full(),
+                *overview.stopped(self.dispatcher),
                 *overview.full_of_blocked(self.dispatcher),
                 *overview.unserved(self.dispatcher, monotonic()),
                 *self.guarding.reasons(),
             ],
         }
-
-    def _full(self) -> list[str]:
-        stopped = overview.full(self.dispatcher).items()
-        return [f"{limit} stops the intake of partitions {', '.join(map(str, numbers))}" for limit, numbers in stopped]
 
     def _not_ours(self) -> list[str]:
         if self._assignment.left:

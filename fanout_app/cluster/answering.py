@@ -94,6 +94,7 @@ class Answering:
         )
         queue = self._groups.of(demand.group)
         if queue is None:
+            # It has gone from here, and its worker will have it join again.
             waiter.go_home()
             return
         number = queue.pulls.add(pull, waiter, anonymous=demand.anonymous, on_loan=LOAN)

@@ -16,6 +16,7 @@ from fanout_app.cluster.pending import Pending
 from fanout_app.cluster.ports import Peer
 from fanout_app.core.errors import (
     FanoutError,
+    GroupsFullError,
     LeasesLiveError,
     NotOwnedError,
     OutdatedError,
@@ -28,6 +29,7 @@ from fanout_app.tasks import Tasks
 _ANSWER_IN = 2.0
 #: Errors that are the asking client's business too, by the name they go by between workers.
 _ERRORS: dict[str, type[FanoutError]] = {
+    "groups-full": GroupsFullError,
     "leases-live": LeasesLiveError,
     "not-owned": NotOwnedError,
     "outdated": OutdatedError,

@@ -93,6 +93,10 @@ class Routes:
         """The other workers that have partitions."""
         return [peer for peer, state in self._states.items() if state.partitions]
 
+    def generation(self, peer: Peer) -> int:
+        """That of the consumer group in which a worker was given what it has."""
+        return self._states[peer].generation
+
     def known(self) -> set[int]:
         """Partitions that anybody has."""
         return {*self._owners, *self._dispatcher.partitions}

@@ -12,7 +12,7 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
-from fanout_app.core.errors import NotOwnedError, UnavailableError
+from fanout_app.core.errors import GroupsFullError, NotOwnedError, UnavailableError
 from fanout_app.web.access import Admit
 from fanout_app.web.codecs import asked_in_msgpack
 from fanout_app.web.problems import (
@@ -48,6 +48,8 @@ def guarded(handler: Handler, admit: Admit) -> Handler:
             return from_http_exception(error)
         except NotOwnedError as error:
             return Problem(Kind.MOVING, str(error)).response()
+        except GroupsFullError as error:
+            return Problem(Kind.TOO_MANY_GROUPS, str(error)).response()
         except UnavailableError as error:
             return Problem(Kind.KAFKA_UNREACHABLE, str(error)).response()
         except Exception as error:

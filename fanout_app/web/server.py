@@ -64,6 +64,7 @@ class FanoutWeb(Web):
             max_waiting=room.pulls,
             ack_wait=app.options.ack_wait,
             redirect=app.options.routing == "redirect",
+            broadcast=app.options.delivery == "broadcast",
             link=lambda request: app.mesh.accept(request),
         )
         await super().on_start()

@@ -30,10 +30,18 @@ class Asked(NamedTuple):
     anonymous: bool
 
 
-def pull_of(body: PullBody | NextQuery, client_header: str | None, ack_wait: float, asker: Identity = ANYONE) -> Asked:
+def pull_of(
+    body: PullBody | NextQuery,
+    client_header: str | None,
+    ack_wait: float,
+    asker: Identity = ANYONE,
+    *,
+    broadcast: bool = False,
+) -> Asked:
     """The pull that a body (or the query of /v1/next) asks for.
 
-    ``ack_wait`` is how long leases last if the body does not say.
+    ``ack_wait`` is how long leases last if the body does not say. In ``broadcast`` a client that names no group is one
+    of its own, which has its name.
 
     Raises:
         Problem: a name is none, or ``asker`` may not pull for that group.
@@ -47,7 +55,9 @@ def pull_of(body: PullBody | NextQuery, client_header: str | None, ack_wait: flo
     else:
         client = f"anon-{secrets.token_hex(8)}"
         anonymous = True
-    group = asker.group or _STABLE
+    group = asker.group or (client if broadcast else _STABLE)
+    if broadcast and anonymous and asker.group is None and isinstance(body.group, UnsetType):
+        faults.append(Fault("client", "expected a name, or one of a group: each group gets every message"))
     if not isinstance(body.group, UnsetType) and body.group != group:
         group = _name(body.group, "group", faults)
     if faults:

@@ -44,6 +44,7 @@ def install(
     max_waiting: int = 10_000,
     ack_wait: float = 30.0,
     redirect: bool = False,
+    broadcast: bool = False,
     link: Handler | None = None,
 ) -> None:
     """Every route of this version. The last one answers 404 and 405 for all paths that nothing else is served at.
@@ -51,19 +52,22 @@ def install(
     ``render_metrics`` gives the text of /metrics and its content type; ``operators`` is where what they ask is served
     instead, if they have a port of their own; ``gate`` says who may ask, none: everybody; ``max_waiting`` is how many
     pulls may wait at this worker, ``ack_wait`` how many seconds a lease lasts if the request does not say;
-    ``redirect`` sends clients to the worker that is to serve their pulls; ``link`` takes the calls of other workers.
+    ``broadcast`` gives each group every message, so that none has a share; ``redirect`` sends clients to the worker
+    that is to serve their pulls; ``link`` takes the calls of other workers.
     """
     unbroken = Unbroken()
 
     async def stop(app: web.Application) -> None:
         await unbroken.stop()
 
-    messages = MessageViews(runtime, codec, max_waiting=max_waiting, ack_wait=ack_wait, redirect=redirect)
+    messages = MessageViews(
+        runtime, codec, max_waiting=max_waiting, ack_wait=ack_wait, redirect=redirect, broadcast=broadcast
+    )
     leases = LeaseViews(runtime, codec, ack_wait)
     operations = OperationViews(runtime, render_metrics)
     control = ControlViews(runtime, unbroken)
     parked = ParkedViews(runtime, unbroken)
-    canary = CanaryViews(runtime, unbroken)
+    canary = CanaryViews(runtime, unbroken, shares=not broadcast)
     for_clients = tuple(_of_clients(messages, leases))
     for_operators = tuple(_of_operators(operations, leases, control, parked, canary))
     for_workers = tuple(_of_workers(link))

@@ -37,7 +37,9 @@ _TAG: Final = re.compile(r'\s*(?:(?P<weak>W/)?"(?P<tag>[^"]*)")\s*(?:,|$)|\s*,|\
 class CanaryViews:
     """Whatever changes is changed by the leader, and answered as everybody reads it from then on."""
 
-    def __init__(self, runtime: Runtime, unbroken: Unbroken) -> None:
+    def __init__(self, runtime: Runtime, unbroken: Unbroken, *, shares: bool = True) -> None:
+        """Without ``shares`` each group gets every message, and there is nothing to change."""
+        self._shares = shares
         self._runtime = runtime
         self._unbroken = unbroken
 
@@ -49,6 +51,7 @@ class CanaryViews:
     async def put(self, request: web.Request) -> web.StreamResponse:
         form = form_of(request)
         refuse_query(request)
+        self._refuse_without_shares()
         if IF_MATCH not in request.headers:
             raise Problem(
                 Kind.PRECONDITION_REQUIRED,
@@ -67,10 +70,17 @@ class CanaryViews:
     async def _for_group(self, request: web.Request, what: Literal["promote", "rollback"]) -> web.StreamResponse:
         form = form_of(request)
         refuse_query(request)
+        self._refuse_without_shares()
         tags = _tags(request)
         body: GroupBody = _GROUP.decode(await read_body(request), msgpack=asked_in_msgpack(request))
         group = None if body.group is None else name_of(body.group, "group")
         return await self._changed(form, Wish(what=what, group=group, tags=tags))
+
+    def _refuse_without_shares(self) -> None:
+        if not self._shares:
+            raise Problem(
+                Kind.INVALID_FIELD, "with --delivery broadcast each group gets every message: there are no shares"
+            )
 
     async def _changed(self, form: Form, wish: Wish) -> web.StreamResponse:
         try:

@@ -44,12 +44,20 @@ class MessageViews:
     """Pull, settle, and the one-message form of pull."""
 
     def __init__(
-        self, runtime: Runtime, codec: TokenCodec, *, max_waiting: int, ack_wait: float, redirect: bool = False
+        self,
+        runtime: Runtime,
+        codec: TokenCodec,
+        *,
+        max_waiting: int,
+        ack_wait: float,
+        redirect: bool = False,
+        broadcast: bool = False,
     ) -> None:
         self._runtime = runtime
         self._codec = codec
         self._max_waiting = max_waiting
         self._ack_wait = ack_wait
+        self._broadcast = broadcast
         self._answers = Answers(runtime, codec)
         self._render = Renderer(runtime, codec)
         self._redirects = Redirects(runtime) if redirect else None
@@ -60,7 +68,7 @@ class MessageViews:
         place = query(PullQuery, request.query, list(request.query))
         raw = await read_body(request)
         body: PullBody = _PULL.decode(raw, msgpack=asked_in_msgpack(request)) if raw else PullBody()
-        asked = pull_of(body, request.headers.get(CLIENT_HEADER), self._ack_wait, identity_of(request))
+        asked = self._asked(body, request)
         if elsewhere := self._elsewhere(request, place.redirects):
             return elsewhere
         with self._one_more_pull():
@@ -82,7 +90,7 @@ class MessageViews:
     async def next(self, request: web.Request) -> web.StreamResponse:
         options = query(NextQuery, request.query, list(request.query))
         await refuse_body(request)
-        asked = pull_of(options, request.headers.get(CLIENT_HEADER), self._ack_wait, identity_of(request))
+        asked = self._asked(options, request)
         if elsewhere := self._elsewhere(request, options.redirects):
             return elsewhere
         with self._one_more_pull():
@@ -101,6 +109,10 @@ class MessageViews:
         if nothing_tried(settled):
             raise Problem(Kind.MOVING, RETRY_DETAIL)
         return form.response(settled)
+
+    def _asked(self, body: PullBody | NextQuery, request: web.Request) -> Asked:
+        name, asker = request.headers.get(CLIENT_HEADER), identity_of(request)
+        return pull_of(body, name, self._ack_wait, asker, broadcast=self._broadcast)
 
     async def _pull(self, asked: Asked, wait_ms: int, wish: Wish) -> Answer | Relayed | Empty:
         answer = await self._runtime.pull(asked.pull, wait=wait_ms / 1000, anonymous=asked.anonymous, wish=wish)

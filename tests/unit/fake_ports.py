@@ -13,10 +13,12 @@ from typing import Any, NamedTuple, cast
 from fanout_app.assignment import Assignment
 from fanout_app.canary import Canary
 from fanout_app.core.dispatcher import Dispatcher, Limits
+from fanout_app.core.group_row import GroupRow, Slot, decode_group_row, encode_group_row, slots_of
+from fanout_app.core.group_start import start_groups
 from fanout_app.core.ledger import LedgerSnapshot, join
 from fanout_app.core.message import Message
 from fanout_app.core.requests import Pull, SeekTo
-from fanout_app.core.start import Start
+from fanout_app.core.start import Known, Start
 from fanout_app.group_commit import GroupCommit
 from fanout_app.groups import Alone
 from fanout_app.ledger_group import LedgerGroup
@@ -66,6 +68,7 @@ class FakeKafka:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.rows: dict[int, list[LedgerSnapshot]] = {}
+        self.slot_rows: dict[int, list[tuple[int, GroupRow]]] = {}
         self.starts: dict[int, Start] = {}
         self.log_starts: dict[int, int] = {}
         self.ends: dict[int, int] = {}
@@ -136,13 +139,22 @@ class FakeKafka:
 
     def _start(self, number: int) -> Start:
         rows = join(self.rows.get(number, ()))
-        return self.starts.get(number) or Start(rows or LedgerSnapshot(), write=rows is None)
+        start = self.starts.get(number) or Start(rows or LedgerSnapshot(), write=rows is None)
+        known = Known(row=rows, committed=None, committed_era=None, mirror=None, log_start=0, log_end=0, first_start=0)
+        start.slots = start_groups(start, known, slots_of(self.slot_rows.get(number, ())))
+        return start
 
     # LedgerStore
     async def write_row(self, partition: int, snapshot: LedgerSnapshot) -> int:
         await self._call("write_row", partition, snapshot)
         self.rows.setdefault(partition, []).append(snapshot)
         return 100
+
+    async def write_slot(self, partition: int, number: int, slot: Slot) -> int:
+        await self._call("write_slot", partition, (number, slot))
+        row = encode_group_row(slot, id="a", topic="t", generation=1, counter=1)
+        self.slot_rows.setdefault(partition, []).append((number, decode_group_row(row, id="a", topic="t")))
+        return len(row)
 
     # Bodies
     async def read(self, partition: int, offsets: Sequence[int]) -> dict[int, Message]:

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from fanout_app.core.dispatcher import Limits
+from fanout_app.core.group_row import Slot
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.requests import Entry, LeaseRef, Pull, Settle, Status
@@ -31,6 +32,9 @@ class Hanging:
         return {number: Start(LedgerSnapshot(), write=False) for number in partitions}
 
     async def write_row(self, partition: int, snapshot: LedgerSnapshot) -> int:
+        return await _never()
+
+    async def write_slot(self, partition: int, number: int, slot: Slot) -> int:
         return await _never()
 
     async def put(self, *about: object, **more: object) -> None:

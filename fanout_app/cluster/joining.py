@@ -1,0 +1,97 @@
+"""A group joins at every worker that has partitions before the first pull of one of its clients is answered.
+
+Whatever is offered after that answer is for the group too, wherever its partitions are and whoever is asked next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from fanout_app.cluster.gathering import Answerer, Gathering
+from fanout_app.cluster.ports import Peer
+from fanout_app.cluster.routes import Routes
+from fanout_app.core.errors import NotOwnedError
+from fanout_app.groups import Groups
+
+QUESTION = "join"
+#: Seconds that an owner has to answer, less the way.
+_WITHIN = 4.0
+_WAY = 0.5
+
+
+class Joining:
+    """The groups of this worker's clients, over all workers."""
+
+    def __init__(
+        self,
+        groups: Groups,
+        gathering: Gathering,
+        routes: Routes,
+        *,
+        partitions: Callable[[], int],
+        ttl: float,
+    ) -> None:
+        """``partitions`` is how many the topic has, ``ttl`` is that of clients."""
+        self._groups = groups
+        self._gathering = gathering
+        self._routes = routes
+        self._partitions = partitions
+        self._ttl = ttl
+        #: Group -> where it has joined, and when that was last needed: long before it can have been dropped there.
+        self._joined: dict[str, tuple[frozenset[tuple[Peer, int]], float]] = {}
+
+    async def join(self, group: str) -> None:
+        """Returns when a client of this group may be answered.
+
+        Raises:
+            NotOwnedError: some partitions are moving.
+            UnavailableError: a worker, or Kafka, has not answered.
+            GroupsFullError: there are as many groups as there can be.
+        """
+        until = monotonic() + _WITHIN
+        while True:
+            changed = asyncio.ensure_future(self._routes.change(max(0.0, until - monotonic())))
+            try:
+                if not await self._groups.join(group, until):
+                    raise NotOwnedError(f"group {group} has not joined yet, partitions are moving: ask again")
+                if len(self._routes.known()) >= self._partitions():
+                    await self._join_elsewhere(group, until)
+                    return
+                if monotonic() >= until:
+                    raise NotOwnedError(f"group {group} has not joined yet, some partitions have no owner: ask again")
+                await changed
+            finally:
+                changed.cancel()
+
+    async def _join_elsewhere(self, group: str, until: float) -> None:
+        owners = frozenset((peer, self._routes.generation(peer)) for peer in self._routes.owners())
+        now = monotonic()
+        joined, since = self._joined.get(group, (frozenset(), now))
+        if now > since + self._ttl / 2:
+            joined = frozenset()
+        within = max(0.0, until - now) + _WAY
+        asked = owners - joined
+        if asked:
+            how = {"group": group, "within": max(0.0, until - now)}
+            await asyncio.gather(
+                *(self._gathering.ask(peer, QUESTION, how, within=within) for peer, _ in asked)
+            )  # fmt: skip
+        self._joined[group] = owners, monotonic()
+        self._forget_old(now)
+
+    def _forget_old(self, now: float) -> None:
+        for group in [group for group, (_, since) in self._joined.items() if now > since + self._ttl]:
+            del self._joined[group]
+
+
+def answerer(groups: Groups) -> Answerer:
+    """What an owner answers."""
+
+    async def join(how: Any) -> Any:
+        if not await groups.join(how["group"], monotonic() + how["within"]):
+            raise NotOwnedError("partitions are moving, or Kafka does not take the group's row: ask again")
+
+    return join

@@ -1,0 +1,259 @@
+"""Each group gets every message: joining, rows, floors, moves and going, at one worker without anything real."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fanout_app.core.dispatcher import Limits
+from fanout_app.core.errors import GroupsFullError, NotOwnedError
+from fanout_app.core.group_row import SLOTS
+from fanout_app.core.lease import Answer
+from fanout_app.core.requests import BatchRef, Empty, Entry, Pull, Settle, SettleOutcome, Status
+from fanout_app.ports import WriteError
+from unit.fake_ports import LONG, FakeKafka, until
+from unit.scene import Scene, entries, offsets
+
+TTL = 0.5
+
+
+class Broadcasting(Scene):
+    """One that owns partitions 0 and 1; each client is a group of its own."""
+
+    async def of(self, group: str, count: int = 100, *, client: str = "", wait: float = LONG) -> Any:
+        pull = Pull(client=client or group, group=group, max_messages=count)
+        return await self.runtime.pull(pull, wait=wait)
+
+    async def get(self, group: str, count: int = 100, *, wait: float = LONG) -> list[int]:
+        answer = await self.of(group, count, wait=wait)
+        return [] if isinstance(answer, Empty) else offsets(answer)
+
+    async def joined(self, *groups: str) -> None:
+        """These are there, and have nothing yet."""
+        for group in groups:
+            assert await self.of(group, wait=0.0) is Empty.NO_MESSAGE
+
+    async def ack(self, answer: Answer, *, durable: bool = True) -> SettleOutcome:
+        return await self.runtime.settle(Settle(ack=entries(answer), durable=durable))
+
+    def floor(self, number: int = 0) -> int:
+        return self.runtime.dispatcher.partitions[number].ledger.floor
+
+    async def moved_to(self, *numbers: int) -> None:
+        """All partitions are given up, and these come back, as to another owner."""
+        self.terms.begin_rebalance()
+        await self.runtime.give_up()
+        self.rebalance()
+        await self.runtime.start(set())
+        await self.own(*numbers)
+
+
+@pytest.fixture
+async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Broadcasting]:
+    monkeypatch.setenv("FANOUT_ID", "a")
+    monkeypatch.setenv("FANOUT_TOPIC", "t")
+    monkeypatch.setenv("FANOUT_DELIVERY", "broadcast")
+    monkeypatch.setenv("FANOUT_CLIENT_TTL", f"{TTL}s")
+    monkeypatch.setattr("fanout_app.group_commit.QUIET", 0.01)
+    scene = Broadcasting(replace(Limits(), client_ttl=TTL, max_ack_pending=50))
+    await scene.own(0, 1)
+    yield scene
+    await scene.stop()
+
+
+def rows(kafka: FakeKafka, number: int = 0) -> dict[int, tuple[str, int]]:
+    """The group and floor in the last row of each slot."""
+    return {at: (row.group, row.ledger.floor) for at, row in kafka.slot_rows.get(number, ())}
+
+
+async def test_each_group_gets_every_message_and_clients_of_one_share(scene: Broadcasting) -> None:
+    await scene.joined("x", "y")
+    await scene.arrive(*range(4))
+    assert await scene.get("x") == [0, 1, 2, 3]
+    first, second = await scene.of("y", 2, client="y1"), await scene.of("y", 2, client="y2")
+    assert sorted([*offsets(first), *offsets(second)]) == [0, 1, 2, 3]
+
+
+async def test_a_group_has_its_rows_before_it_is_answered_with_nothing(scene: Broadcasting) -> None:
+    held = scene.kafka.hold("write_slot")
+    asking = asyncio.create_task(scene.of("x", wait=0.0))
+    await held.reached()
+    await asyncio.sleep(0.02)
+    assert not asking.done()
+    held.go_on()
+    assert await asking is Empty.NO_MESSAGE
+    assert rows(scene.kafka, 0) == rows(scene.kafka, 1) == {0: ("x", 0)}
+
+
+async def test_what_comes_while_its_row_is_under_way_is_for_it_too(scene: Broadcasting) -> None:
+    await scene.joined("x")
+    await scene.arrive(0, 1)
+    held = scene.kafka.hold("write_slot")
+    asking = asyncio.create_task(scene.get("y"))
+    await held.reached()
+    await scene.arrive(2, 3)
+    held.go_on()
+    assert await asking == [2, 3]
+
+
+async def test_without_a_group_nothing_is_fetched_and_the_first_one_begins_there(scene: Broadcasting) -> None:
+    assert not scene.runtime.wants(0)
+    await scene.joined("x")
+    assert scene.runtime.wants(0)
+
+
+async def test_the_floor_is_the_lowest_that_the_changelog_has(scene: Broadcasting) -> None:
+    await scene.joined("x", "y")
+    await scene.arrive(*range(4))
+    await scene.ack(await scene.of("x"))
+    await asyncio.sleep(0.05)
+    assert scene.floor() == 0
+    held = scene.kafka.hold("write_slot")
+    acking = asyncio.create_task(scene.ack(await scene.of("y", 3)))
+    await held.reached()
+    assert scene.floor() == 0, "it is acked, and nobody knows that it is written"
+    held.go_on()
+    assert (await acking).acked == 3
+    await until(lambda: scene.runtime.committable()[0] == 3)
+
+
+async def test_a_group_that_has_gone_holds_nothing_up(scene: Broadcasting) -> None:
+    await scene.joined("dead", "x")
+    await scene.arrive(*range(50))
+    assert not scene.runtime.wants(0), "the window of the other one is full"
+    for _ in range(5):
+        await scene.ack(await scene.of("x", 10))
+    assert not scene.runtime.wants(0)
+    waiting = asyncio.create_task(scene.get("x"))
+    await until(lambda: scene.runtime.groups.of("dead") is None)
+    assert scene.runtime.wants(0)
+    await until(lambda: ("", 0) in rows(scene.kafka).values())
+    await until(lambda: scene.runtime.committable().get(0) == 50)
+    await scene.arrive(50)
+    assert await waiting == [50]
+
+
+async def test_when_the_last_one_has_gone_the_next_begins_at_the_newest_message_offered(scene: Broadcasting) -> None:
+    await scene.joined("x")
+    await scene.arrive(*range(5))
+    await until(lambda: not scene.runtime.groups.queues())
+    assert not scene.runtime.wants(0)
+    await until(lambda: scene.runtime.committable().get(0) == 5)
+    await scene.joined("y")
+    await scene.arrive(5)
+    assert await scene.get("y") == [5]
+
+
+async def test_a_group_that_comes_back_does_not_find_what_it_had(scene: Broadcasting) -> None:
+    await scene.joined("x")
+    await scene.arrive(0, 1)
+    await until(lambda: scene.runtime.groups.of("x") is None)
+    await scene.joined("x")
+    await scene.moved_to(0, 1)
+    await scene.arrive(2)
+    assert await scene.get("x") == [2]
+
+
+async def test_what_a_group_has_acked_it_does_not_get_again_from_the_next_owner(scene: Broadcasting) -> None:
+    await scene.joined("x", "y")
+    await scene.arrive(*range(6))
+    await scene.ack(await scene.of("x", 3))
+    y = await scene.of("y", 6)
+    await scene.ack(Answer(batch=y.batch, client="y", group="y", runs=y.runs), durable=True)
+    await scene.moved_to(0, 1)
+    assert scene.runtime.dispatcher.partitions[0].next_offset == 3
+    await scene.arrive(*range(3, 7))
+    assert await scene.get("x") == [3, 4, 5, 6]
+    assert await scene.get("y") == [6]
+
+
+async def test_leases_of_each_group_are_handed_over(scene: Broadcasting) -> None:
+    await scene.joined("x", "y")
+    await scene.arrive(0, 1)
+    x, y = await scene.of("x"), await scene.of("y", 1)
+    await scene.moved_to(0, 1)
+    await scene.arrive(0, 1)
+    assert await scene.get("x", wait=0.05) == []
+    assert await scene.get("y") == [1]
+    assert (await scene.ack(x)).acked == 2
+    assert (await scene.ack(y)).acked == 1
+
+
+async def test_a_join_that_a_rebalance_ends_begins_anew(scene: Broadcasting) -> None:
+    await scene.joined("y")
+    await scene.arrive(0)
+    held = scene.kafka.hold("write_slot")
+    asking = asyncio.create_task(scene.get("x"))
+    await held.reached()
+    scene.rebalance(0, 1)
+    held.go_on()
+    await asyncio.sleep(0.02)
+    assert not asking.done()
+    await scene.arrive(1)
+    await scene.runtime.start({0, 1})
+    await until(lambda: scene.runtime.groups.of("x") and len(scene.runtime.groups.of("x").joined) == 2)  # type: ignore[union-attr]
+    await scene.arrive(2)
+    assert await asking == [2]
+    claims = [row.claim for _, row in scene.kafka.slot_rows[0] if row.group == "x"]
+    assert claims == sorted(set(claims)), "a row of which nobody knows whether it is there is not that of the join"
+
+
+async def test_a_join_that_kafka_does_not_take_is_no_answer(
+    scene: Broadcasting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fanout_app.cluster.joining._WITHIN", 0.1)
+    scene.kafka.fail("write_slot", *[WriteError("away")] * 8)
+    with pytest.raises(NotOwnedError, match="ask again"):
+        await scene.of("x", wait=0.0)
+
+
+async def test_there_are_no_more_groups_than_there_are_slots(scene: Broadcasting) -> None:
+    for number in range(SLOTS):
+        await scene.joined(f"g{number}")
+    with pytest.raises(GroupsFullError):
+        await scene.of("one-more", wait=0.0)
+
+
+async def test_tokens_find_the_group_that_they_are_of(scene: Broadcasting) -> None:
+    await scene.joined("x", "y")
+    await scene.arrive(0, 1)
+    x, y = await scene.of("x"), await scene.of("y")
+    both = Settle(ack=[*entries(x), Entry(token="forged", ref=None)], nack=[Entry(token="y", ref=BatchRef(0, y.batch))])
+    outcome = await scene.runtime.settle(both)
+    assert (outcome.acked, outcome.nacked, outcome.results) == (2, 2, [("forged", Status.LEASE_UNKNOWN)])
+
+
+async def test_a_token_of_a_group_that_has_gone_is_lost(scene: Broadcasting) -> None:
+    await scene.joined("x")
+    await scene.arrive(0)
+    x = await scene.of("x")
+    scene.runtime.leave("x")
+    await until(lambda: scene.runtime.groups.of("x") is None)
+    outcome = await scene.ack(x)
+    assert (outcome.acked, [status for _, status in outcome.results]) == (0, [Status.LEASE_LOST])
+
+
+async def test_a_seek_is_one_of_all_groups(scene: Broadcasting) -> None:
+    await scene.joined("x", "y")
+    await scene.arrive(*range(4))
+    await scene.ack(await scene.of("x"))
+    scene.kafka.sought_to = {0: 1}
+    await scene.runtime.seek(0, 1, force=True)
+    await scene.arrive(*range(1, 4))
+    assert await scene.get("x") == await scene.get("y") == [1, 2, 3]
+    await scene.moved_to(0, 1)
+    assert scene.runtime.dispatcher.partitions[0].ledger.era == 1
+
+
+async def test_a_pause_is_one_of_all_groups(scene: Broadcasting) -> None:
+    await scene.joined("x")
+    await scene.arrive(0)
+    await scene.runtime.pause()
+    assert await scene.of("x", wait=0.0) is Empty.PAUSED
+    assert await scene.of("y", wait=0.0) is Empty.PAUSED
+    await scene.runtime.resume()
+    assert await scene.get("x") == [0]
