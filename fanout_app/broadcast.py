@@ -21,7 +21,7 @@ from fanout_app.core.group_bits import RANDOM_BITS, bits_of, hash_of, split
 from fanout_app.core.group_row import SLOTS, Slot
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot
-from fanout_app.core.limits import Limits
+from fanout_app.core.limits import Limits, summed
 from fanout_app.core.passing import Passing
 from fanout_app.core.requests import Entry, Settle, SettleOutcome, Status
 from fanout_app.core.slots import Seat, Slots
@@ -92,6 +92,9 @@ class Broadcast(Groups):
     def queues(self) -> Collection[LedgerGroup]:
         return self._groups.values()
 
+    def named(self) -> Mapping[str, LedgerGroup]:
+        return self._groups
+
     def of(self, group: str) -> LedgerGroup | None:
         return self._groups.get(group)
 
@@ -121,6 +124,7 @@ class Broadcast(Groups):
             self._intake.groups[name] = group.dispatcher
             group.connect(_Store(self, name), self._around)
             group.on_written = self._follow
+            group.commit.on_commit_seconds = self._base.commit.on_commit_seconds
         group.due = monotonic() + self._limits.client_ttl
         return group
 
@@ -302,6 +306,7 @@ class Broadcast(Groups):
     def _drop(self, group: _Group) -> None:
         logger.info("group %s has gone, and what it has not settled with it", group.name)
         del self._groups[group.name], self._by_hash[hash_of(group.name)], self._intake.groups[group.name]
+        self.gone = summed((self.gone, group.dispatcher.counters))
         now, term = monotonic(), self._terms.term()
         for number in list(group.joining):
             self._abandon(group, number)

@@ -11,7 +11,7 @@ from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.group_row import Slot
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot
-from fanout_app.core.limits import Limits
+from fanout_app.core.limits import Counters, Limits
 from fanout_app.core.requests import Settle, SettleOutcome
 from fanout_app.ledger_group import Around, LedgerGroup
 from fanout_app.ports import SlotStore
@@ -55,8 +55,14 @@ class Followers(Protocol):
 class Groups(Followers, Protocol):
     """What else needs to know how many queues there are, and what is done to each of them."""
 
+    #: What was counted by groups that have gone.
+    gone: Counters = Counters()
+
     def queues(self) -> Collection[LedgerGroup]:
         """All that serve clients."""
+
+    def named(self) -> Mapping[str, LedgerGroup]:
+        """Those of groups with ledgers of their own, by name."""
 
     def of(self, group: str) -> LedgerGroup | None:
         """That of the clients of this group; None if it is none, or has gone."""
@@ -136,6 +142,9 @@ class Alone(Groups):
 
     def queues(self) -> Collection[LedgerGroup]:
         return (self._queue,)
+
+    def named(self) -> Mapping[str, LedgerGroup]:
+        return {}
 
     def of(self, group: str) -> LedgerGroup | None:
         return self._queue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter as Counts
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, Protocol
 
 from prometheus_client import (
@@ -18,12 +18,13 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from fanout_app import overview
 from fanout_app.cluster.exchange import Exchange
 from fanout_app.core.canary import CanaryState
 from fanout_app.core.canary_steps import DECISIONS
 from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.partition import PartitionQueue
 from fanout_app.core.windows import Windows
+from fanout_app.overview_of_groups import Overview
 
 #: Every name with its help text.
 TABLE: Final = {
@@ -93,6 +94,8 @@ class Measured(Protocol):
     @property
     def dispatcher(self) -> Dispatcher: ...
     @property
+    def overview(self) -> Overview: ...
+    @property
     def exchange(self) -> Exchange: ...
     @property
     def leading(self) -> Leading: ...
@@ -150,16 +153,18 @@ class _Queue(Collector):
 
     def collect(self) -> Iterator[Metric]:
         dispatcher = self._measured.dispatcher
-        clients, counters = dispatcher.clients, dispatcher.counters
-        partitions = dispatcher.partitions.values()
+        overview = self._measured.overview
+        queues, counters = overview.queues(), overview.counters()
+        partitions = [partition for queue in queues for partition in queue.partitions.values()]
         now = self._measured.now()
         yield _gauge("fanout_waiting_messages", self._measured.waiting())
-        yield _gauge("fanout_in_flight", clients.in_flight)
-        yield _gauge("fanout_oldest_unsettled_age_seconds", self._oldest_age(now))
-        yield _gauge("fanout_clients", sum(client.alive(now, clients.ttl) for client in clients))
-        yield _gauge("fanout_waiting_pulls", clients.waiting)
+        yield _gauge("fanout_in_flight", sum(queue.clients.in_flight for queue in queues))
+        yield _gauge("fanout_oldest_unsettled_age_seconds", self._oldest_age(partitions, now))
+        alive = [client.alive(now, queue.clients.ttl) for queue in queues for client in queue.clients]
+        yield _gauge("fanout_clients", sum(alive))
+        yield _gauge("fanout_waiting_pulls", sum(queue.clients.waiting for queue in queues))
         yield _gauge("fanout_tasks", len(asyncio.all_tasks()))
-        yield _gauge("fanout_buffer_bytes", dispatcher.bytes_held())
+        yield _gauge("fanout_buffer_bytes", overview.bytes_held())
         yield _gauge("fanout_delayed", sum(len(one.delayed) + len(one.sleepers) for one in partitions))
         yield _gauge("fanout_blocked", sum(one.blocked for one in partitions))
         yield _gauge("fanout_ledger_row_bytes", max((one.row_bytes for one in partitions), default=0))
@@ -170,7 +175,7 @@ class _Queue(Collector):
         yield _counter("fanout_leader_changes_total", leading.changes)
         name = "fanout_intake_full"
         full = GaugeMetricFamily(name, TABLE[name], labels=["limit"])
-        for limit, numbers in overview.full(dispatcher).items():
+        for limit, numbers in overview.full().items():
             full.add_metric([limit], len(numbers))
         yield full
         exchange = self._measured.exchange
@@ -197,9 +202,9 @@ class _Queue(Collector):
             decisions.add_metric([decision], self._measured.guarding.decided[decision])
         yield decisions
 
-    def _oldest_age(self, now: float) -> float:
+    def _oldest_age(self, partitions: Iterable[PartitionQueue], now: float) -> float:
         """Seconds; 0 where nothing is unsettled, or where the producer's clock is ahead of ours."""
-        held = [partition.oldest_held() for partition in self._measured.dispatcher.partitions.values()]
+        held = [partition.oldest_held() for partition in partitions]
         # -1 is Kafka's word for a record without a timestamp.
         stamps = [message.timestamp for message in held if message is not None and message.timestamp >= 0]
         return max(0.0, (self._measured.unix_ms(now) - min(stamps)) / 1000) if stamps else 0.0

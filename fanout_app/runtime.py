@@ -40,6 +40,7 @@ from fanout_app.guarding import Guarding
 from fanout_app.leading import Leading
 from fanout_app.ledger_group import Around
 from fanout_app.options import Options
+from fanout_app.overview_of_groups import Overview
 from fanout_app.ports import Bodies, DeadLetterSink, Fetch, SlotStore, Source, Starts, Switch, Terms
 from fanout_app.settles import MOVING
 from fanout_app.tasks import Tasks
@@ -79,6 +80,7 @@ class Runtime:
         self.on_moved: Callable[[], None] = lambda: None
         self.groups, self.queue = broadcasting(limits) if options.delivery == "broadcast" else balancing(limits)
         self.dispatcher = self.queue.dispatcher
+        self.overview = Overview(self.dispatcher, self.groups)
         self.ready = False
         self.stopping = False
         #: How many there were at the start: their owners are to be known before a group can have joined.
@@ -313,7 +315,7 @@ class Runtime:
 
     def live_leases(self, min_age: float, limit: int) -> list[LiveLease]:
         """The oldest leases that were given ``min_age`` seconds ago or earlier."""
-        return overview.live_leases(self.dispatcher, monotonic() - min_age, limit)
+        return self.overview.live_leases(min_age, limit)
 
     # Looking in ------------------------------------------------------------------------------------------------------
 
@@ -328,7 +330,7 @@ class Runtime:
 
     def waiting(self) -> int:
         """Messages not handed out yet: held here, or still in Kafka."""
-        return overview.waiting(self.dispatcher)
+        return self.overview.waiting()
 
     def healthy(self) -> str | None:
         """None, or why this worker should be restarted."""
@@ -348,16 +350,10 @@ class Runtime:
             "stopping": self.stopping,
             "paused": self.paused,
             "insecure": self.insecure,
-            **overview.totals(self.dispatcher),
+            **self.overview.totals(),
             "waiting_pulls": self.exchange.asking.waiting().total(),
-            "client_names": overview.client_names(self.dispatcher, monotonic()),
-            "degraded": [
-                *self._not_ours(),
-                *overview.stopped(self.dispatcher),
-                *overview.full_of_blocked(self.dispatcher),
-                *overview.unserved(self.dispatcher, monotonic()),
-                *self.guarding.reasons(),
-            ],
+            "client_names": self.overview.client_names(),
+            "degraded": [*self._not_ours(), *self.overview.degraded(), *self.guarding.reasons()],
         }
 
     def _not_ours(self) -> list[str]:
@@ -371,11 +367,11 @@ class Runtime:
 
     def partitions_status(self) -> list[dict[str, Any]]:
         """This worker's rows of /v1/partitions."""
-        return overview.partitions(self.dispatcher, self.worker)
+        return self.overview.partitions(self.worker)
 
     def clients_status(self) -> list[dict[str, Any]]:
         """This worker's rows of /v1/clients."""
-        return overview.clients(self.dispatcher, self.exchange.asking.waiting(), monotonic())
+        return self.overview.clients(self.exchange.asking.waiting())
 
     # The end ---------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 
 from fanout_app.core.redelivery import Backoff
 
@@ -46,3 +47,11 @@ class Counters:
     released: int = 0
     dead_lettered: int = 0
     lost_to_retention: int = 0
+
+
+def summed(several: Iterable[Counters]) -> Counters:
+    total = Counters()
+    for one in several:
+        for counter in fields(Counters):
+            setattr(total, counter.name, getattr(total, counter.name) + getattr(one, counter.name))
+    return total

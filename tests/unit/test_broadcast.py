@@ -14,6 +14,8 @@ from fanout_app.core.errors import GroupsFullError, NotOwnedError
 from fanout_app.core.group_row import SLOTS
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import BatchRef, Empty, Entry, Pull, Settle, SettleOutcome, Status
+from fanout_app.core.settling import Case
+from fanout_app.ledger_group import LedgerGroup
 from fanout_app.ports import WriteError
 from unit.fake_ports import LONG, FakeKafka, until
 from unit.scene import Scene, entries, offsets
@@ -39,6 +41,11 @@ class Broadcasting(Scene):
 
     async def ack(self, answer: Answer, *, durable: bool = True) -> SettleOutcome:
         return await self.runtime.settle(Settle(ack=entries(answer), durable=durable))
+
+    def of_group(self, group: str) -> LedgerGroup:
+        found = self.runtime.groups.of(group)
+        assert found is not None
+        return found
 
     def floor(self, number: int = 0) -> int:
         return self.runtime.dispatcher.partitions[number].ledger.floor
@@ -212,10 +219,13 @@ async def test_a_join_that_kafka_does_not_take_is_no_answer(
 
 
 async def test_there_are_no_more_groups_than_there_are_slots(scene: Broadcasting) -> None:
-    for number in range(SLOTS):
-        await scene.joined(f"g{number}")
+    waiting = [asyncio.create_task(scene.of(f"g{number}")) for number in range(SLOTS)]
+    await until(lambda: sum(len(queue.pulls) for queue in scene.runtime.groups.queues()) == SLOTS)
     with pytest.raises(GroupsFullError):
         await scene.of("one-more", wait=0.0)
+    scene.runtime.send_home()
+    await asyncio.gather(*waiting)
+    assert sorted(rows(scene.kafka)) == list(range(SLOTS))
 
 
 async def test_tokens_find_the_group_that_they_are_of(scene: Broadcasting) -> None:
@@ -257,3 +267,59 @@ async def test_a_pause_is_one_of_all_groups(scene: Broadcasting) -> None:
     assert await scene.of("y", wait=0.0) is Empty.PAUSED
     await scene.runtime.resume()
     assert await scene.get("x") == [0]
+
+
+class TestLookedAt:
+    async def test_status_counts_what_each_group_has(self, scene: Broadcasting) -> None:
+        await scene.joined("x", "y")
+        scene.kafka.ends = {0: 6, 1: 0}
+        await scene.arrive(*range(4))
+        await scene.runtime.watch_log()
+        await scene.of("x", 3)
+        status = scene.runtime.status()
+        assert {name: status[name] for name in ("lag", "waiting_messages", "buffered", "in_flight", "degraded")} == {
+            "lag": 6, "waiting_messages": 9, "buffered": 5, "in_flight": 3, "degraded": [],
+        }  # fmt: skip
+        assert status["client_names"] == ["x", "y"]
+        assert status["buffered_bytes"] == scene.of_group("x").dispatcher.bytes_held() > 0
+
+    async def test_a_partition_says_how_each_group_stands_in_it(self, scene: Broadcasting) -> None:
+        await scene.joined("x", "y")
+        await scene.arrive(*range(4))
+        x = await scene.of("x", 3)
+        await scene.runtime.settle(Settle(ack=entries(x)[:1] + entries(x)[2:]))
+        row = scene.runtime.partitions_status()[0]
+        assert row["groups"] == {
+            "x": {"floor": 1, "settled_above_floor": 1, "buffered": 1, "in_flight": 1},
+            "y": {"floor": 0, "settled_above_floor": 0, "buffered": 4, "in_flight": 0},
+        }
+        assert (row["floor"], row["in_flight"], row["buffered"], row["settled_above_floor"]) == (0, 1, 5, 1)
+
+    async def test_leases_and_clients_of_all_groups_are_shown(self, scene: Broadcasting) -> None:
+        await scene.joined("x", "y")
+        await scene.arrive(0, 1)
+        x, y = await scene.of("x", 1), await scene.of("y", 1)
+        leases = scene.runtime.live_leases(0.0, 10)
+        assert [(lease.client, lease.ref.batch) for lease in leases] == [("x", x.batch), ("y", y.batch)]
+        assert len(scene.runtime.live_leases(0.0, 1)) == 1
+        assert {row["client"]: row["in_flight"] for row in scene.runtime.clients_status()} == {"x": 1, "y": 1}
+        case, run = scene.runtime.lease_state(leases[1].ref)
+        assert (case, run and run.client) == (Case.LIVE, "y")
+
+    async def test_a_group_that_has_gone_is_counted_still(self, scene: Broadcasting) -> None:
+        await scene.joined("x")
+        await scene.arrive(0, 1)
+        await scene.ack(await scene.of("x"))
+        scene.runtime.leave("x")
+        await until(lambda: not scene.runtime.groups.queues())
+        counters = scene.runtime.overview.counters()
+        assert (counters.delivered, counters.acked) == (2, 2)
+
+    async def test_a_full_group_is_named(self, scene: Broadcasting) -> None:
+        await scene.joined("x", "y")
+        scene.kafka.ends = {0: 60, 1: 0}
+        await scene.arrive(*range(50))
+        await scene.runtime.watch_log()
+        await scene.ack(await scene.of("x", 50))
+        assert scene.runtime.status()["degraded"] == ["group y: max-ack-pending stops the intake of partitions 0"]
+        assert scene.runtime.overview.full() == {"max-ack-pending": {0}}

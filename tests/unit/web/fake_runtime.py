@@ -27,7 +27,10 @@ from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
 from fanout_app.core.roster import Roster
 from fanout_app.core.settling import Case, Settling, case_of
+from fanout_app.groups import Alone
 from fanout_app.guarding import Part
+from fanout_app.ledger_group import LedgerGroup
+from fanout_app.overview_of_groups import Overview
 from fanout_app.tasks import Tasks
 from unit.web.fake_parked import FakeParked
 
@@ -102,6 +105,7 @@ class FakeRuntime:
         #: What Kafka answers to whoever wants to change something.
         self.kafka: Callable[[], Awaitable[None]] | None = None
         self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
+        self.overview = Overview(self.dispatcher, Alone(LedgerGroup(self.dispatcher)))
         self.dispatcher.assign(0, LedgerSnapshot())
         alone = Gathering(lambda: [], {}, Tasks(_raise))
         self.exchange: Any = SimpleNamespace(peers=[], asking=SimpleNamespace(relayed=0, returned=0))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Struct
 
 from fanout_app.core.requests import LeaseRef, Pull
+from fanout_app.identity import Identity
 from fanout_app.web.problems import Fault, Problem
 from fanout_app.web.schemas import ExtendQuery, NackQuery, NextQuery, PullBody, RejectQuery, SettleBody
 from fanout_app.web.tokens import UnknownKey
@@ -199,6 +200,17 @@ def test_without_a_name_one_is_made_up_each_time() -> None:
     assert one.anonymous
     assert one.pull.client.startswith("anon-")
     assert one.pull.client != other.pull.client
+
+
+def test_in_broadcast_a_client_without_a_group_is_one_of_its_own_name() -> None:
+    assert pull_of(PullBody(), "ann", 30.0, broadcast=True).pull.group == "ann"
+    assert pull_of(PullBody(client="e\u0301"), None, 30.0, broadcast=True).pull.group == "\u00e9"
+    assert pull_of(PullBody(group="g"), "ann", 30.0, broadcast=True).pull.group == "g"
+    assert pull_of(PullBody(group="g"), None, 30.0, broadcast=True).pull.group == "g"
+    assert pull_of(PullBody(), None, 30.0, Identity(roles=frozenset(), group="g"), broadcast=True).pull.group == "g"
+    with pytest.raises(Problem) as caught:
+        pull_of(PullBody(), None, 30.0, broadcast=True)
+    assert (caught.value.kind.status, [fault.field for fault in caught.value.faults]) == (400, ["client"])
 
 
 @pytest.mark.parametrize("name", ["", "x" * 201, "a\nb", "a\tb", "\x7f", "a\u00a0b", "\ud800", "a\u200bb"])

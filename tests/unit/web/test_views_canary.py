@@ -38,6 +38,20 @@ async def fields(there: Served, body: Any) -> list[str]:
     return [fault["field"] for fault in problem["errors"]]
 
 
+async def test_where_each_group_gets_every_message_there_are_no_shares() -> None:
+    async with serving(broadcast=True) as there:
+        there.runtime.leading.lead(there.runtime.canary)
+        for method, path, body in (
+            ("PUT", PATH, {"weights": SPLIT}),
+            ("POST", f"{PATH}/promote", {"group": "canary"}),
+            ("POST", f"{PATH}/rollback", {"group": "canary"}),
+        ):
+            status, _, problem = await there.ask(method, path, json=body, headers=ANY)
+            assert (status, problem["type"]) == (400, "urn:fanout:problem:invalid-field")
+            assert "there are no shares" in problem["detail"]
+        assert there.runtime.canary.state.version == 0
+
+
 # Which version it is a change of -------------------------------------------------------------------------------------
 
 
