@@ -7,7 +7,8 @@ from fanout_app.kafka.ledger_table import LedgerTable
 
 
 def declare(app: Fanout) -> LedgerTable:
-    """Key: partition and generation modulo 8. Value: a row of `fanout_app.core.ledger_row`.
+    """Key: partition and generation modulo 8, of a group with a ledger of its own its slot too. Value: a row of
+    `fanout_app.core.ledger_row`, or of `fanout_app.core.group_row`.
 
     The changelog has exactly as many partitions as the topic, or Faust would assign the two apart.
     """

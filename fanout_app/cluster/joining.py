@@ -20,6 +20,8 @@ QUESTION = "join"
 #: Seconds that an owner has to answer, less the way.
 _WITHIN = 4.0
 _WAY = 0.5
+#: Seconds after which it is looked at anew whether all partitions have owners, whoever has told of his.
+_LOOK_EVERY = 0.2
 
 
 class Joining:
@@ -53,18 +55,14 @@ class Joining:
         """
         until = monotonic() + _WITHIN
         while True:
-            changed = asyncio.ensure_future(self._routes.change(max(0.0, until - monotonic())))
-            try:
-                if not await self._groups.join(group, until):
-                    raise NotOwnedError(f"group {group} has not joined yet, partitions are moving: ask again")
-                if len(self._routes.known()) >= self._partitions():
-                    await self._join_elsewhere(group, until)
-                    return
-                if monotonic() >= until:
-                    raise NotOwnedError(f"group {group} has not joined yet, some partitions have no owner: ask again")
-                await changed
-            finally:
-                changed.cancel()
+            if not await self._groups.join(group, until):
+                raise NotOwnedError(f"group {group} has not joined yet, partitions are moving: ask again")
+            if len(self._routes.known()) >= self._partitions():
+                await self._join_elsewhere(group, until)
+                return
+            if monotonic() >= until:
+                raise NotOwnedError(f"group {group} has not joined yet, some partitions have no owner: ask again")
+            await self._routes.change(min(_LOOK_EVERY, until - monotonic()))
 
     async def _join_elsewhere(self, group: str, until: float) -> None:
         owners = frozenset((peer, self._routes.generation(peer)) for peer in self._routes.owners())

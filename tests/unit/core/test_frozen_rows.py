@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from fanout_app.core.errors import RowError
+from fanout_app.core.group_row import Slot, decode_group_row, encode_group_row
 from fanout_app.core.lease import HandedOver
 from fanout_app.core.ledger import LedgerSnapshot, join
 from fanout_app.core.ledger_row import LedgerRow, decode_row, encode_row
@@ -94,3 +95,18 @@ def test_rows_of_all_versions_are_joined() -> None:
     joined = join([read(name).snapshot() for name in names])
     assert joined is not None
     assert comparable(joined) == replace(LEDGER, tenure=12, handed_over=HANDED_OVER, topic_id=TOPIC_ID)
+
+
+def test_rows_of_a_group_and_of_a_slot_that_is_free() -> None:
+    ledger = replace(LEDGER, tenure=12, handed_over=HANDED_OVER, topic_id=TOPIC_ID)
+    for name, slot, counter in (
+        ("format-129.bin", Slot(7, "gruppe-ä", ledger), 1234),
+        ("format-129-free.bin", Slot(8, "", LedgerSnapshot(tenure=12)), 1235),
+    ):
+        frozen = (ROWS / name).read_bytes()
+        row = decode_group_row(frozen, id="orders", topic="in")
+        assert (row.group, row.claim, row.ledger.counter) == (slot.group, slot.claim, counter)
+        assert comparable(row.ledger.snapshot()) == comparable(slot.ledger)
+        assert encode_group_row(slot, id="orders", topic="in", generation=41, counter=counter) == frozen
+        with pytest.raises(RowError, match="of format 129, this version reads 1: start the version that wrote it"):
+            decode_row(frozen, id="orders", topic="in")
