@@ -18,6 +18,7 @@ from fanout_app.cluster.settling import SettleRouting
 from fanout_app.core.canary_board import CanaryBoard
 from fanout_app.core.canary_row import CanaryRecord
 from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.group_row import GroupRow, Slot
 from fanout_app.core.key_order import KeyOrder
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.message import Message
@@ -138,6 +139,18 @@ def late_shares_count(report: Any, _: str) -> None:
     CanaryBoard._counts = counts  # type: ignore[method-assign]
 
 
+def a_row_of_a_group_is_lost(report: Any, _: str) -> None:
+    """Who takes a partition over finds nothing of one of the groups that have a ledger of their own."""
+    stock = vars(ledger_table)["slots_of"]
+
+    def slots_of(rows: Iterable[tuple[int, GroupRow]]) -> dict[int, Slot]:
+        slots: dict[int, Slot] = stock(rows)
+        lost = next((number for number, slot in sorted(slots.items()) if slot.group), None)
+        return {number: slot for number, slot in slots.items() if number != lost}
+
+    vars(ledger_table)["slots_of"] = slots_of
+
+
 def forwarded_acks_are_believed(report: Any, _: str) -> None:
     """What is to be settled at another worker is sent on, and answered as done: it will be."""
     stock = SettleRouting._settle_at
@@ -165,6 +178,7 @@ SABOTAGES: dict[str, Callable[[Any, str], None]] = {
     "a-stale-row-wins": a_stale_row_wins,
     "leases-are-not-handed-over": leases_are_not_handed_over,
     "forwarded-acks-are-believed": forwarded_acks_are_believed,
+    "a-row-of-a-group-is-lost": a_row_of_a_group_is_lost,
     "keys-are-not-handed-over": keys_are_not_handed_over,
     "shares-written-late": shares_written_late,
     "late-shares-count": late_shares_count,

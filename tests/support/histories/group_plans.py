@@ -60,7 +60,7 @@ def with_groups(plan: Plan, *, canary: bool) -> Plan:
     if plan.order == "key" and not plan.compacted:
         plan = replace(plan, keyless=KEYLESS)
     if plan.delivery == "broadcast":
-        return replace(plan, hands=broadcast_hands(dice), client_ttl_ms=6_000)
+        return replace(plan, hands=broadcast_hands(dice), client_ttl_ms=8_000)
     if not canary:
         return plan
     strikes = [
@@ -87,7 +87,7 @@ def ordered_plan(seed: int, *strikes: Strike, **more: object) -> Plan:
 
 def broadcast_plan(seed: int, *strikes: Strike, **more: object) -> Plan:
     dice = random.Random(f"broadcast {seed}")
-    return _plan(seed, broadcast_hands(dice), strikes, delivery="broadcast", client_ttl_ms=6_000, **more)
+    return _plan(seed, broadcast_hands(dice), strikes, delivery="broadcast", client_ttl_ms=8_000, **more)
 
 
 def _hands(dice: random.Random, tempers: Sequence[str]) -> list[Hand]:
