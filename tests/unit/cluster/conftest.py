@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fanout_app.core.limits import Limits
 from unit.cluster.wire import Member
 from unit.fake_ports import until
 
@@ -13,8 +14,8 @@ from unit.fake_ports import until
 class Trio:
     """The three, and the ends of their connections by the names of both: ``trio.ends["c", "a"]`` is at c."""
 
-    def __init__(self) -> None:
-        self.a, self.b, self.c = (Member(name) for name in "abc")
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.a, self.b, self.c = (Member(name, limits) for name in "abc")
         self.ends = {}
         for one, other in ((self.a, self.b), (self.b, self.c), (self.c, self.a)):
             end = one.join(other)

@@ -1,0 +1,154 @@
+"""Groups that each get every message, over three workers: joining at all owners, answers, settles and moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
+
+import pytest
+
+from fanout_app.core.dispatcher import Limits
+from fanout_app.core.errors import NotOwnedError, UnavailableError
+from fanout_app.core.requests import Empty, LeaseRef
+from fanout_app.ports import WriteError
+from unit.cluster.conftest import Trio
+from unit.cluster.wire import Member, leases, offsets
+from unit.fake_ports import until
+
+TTL = 0.6
+
+
+@pytest.fixture
+async def trio(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Trio]:
+    for name, value in (("ID", "a"), ("TOPIC", "t"), ("DELIVERY", "broadcast"), ("CLIENT_TTL", f"{TTL}s")):
+        monkeypatch.setenv(f"FANOUT_{name}", value)
+    trio = Trio(Limits(client_ttl=TTL))
+    for member in trio.members:
+        member.runtime.partitions_of_topic = 2
+        member.kafka.slot_rows = trio.a.kafka.slot_rows  # one changelog, wherever a partition moves
+        member.kafka.rows = trio.a.kafka.rows
+    telling = [asyncio.create_task(member.runtime.exchange.keep_telling()) for member in trio.members]
+    await trio.ready()
+    yield trio
+    for task in telling:
+        task.cancel()
+    for member in trio.members:
+        await member.stop()
+
+
+async def of(member: Member, group: str, count: int = 10, *, wait: float = 5.0) -> list[LeaseRef] | Empty:
+    return leases(await member.pulling(f"of-{group}", count, wait=wait, group=group))
+
+
+async def gathered(member: Member, group: str, count: int) -> list[tuple[int, int]]:
+    got: list[tuple[int, int]] = []
+    deadline = monotonic() + 5
+    while len(got) < count:
+        assert monotonic() < deadline, got
+        got += offsets(await of(member, group))
+    return sorted(got)
+
+
+def rows(trio: Trio, number: int) -> list[str]:
+    return [row.group for _, row in trio.a.kafka.slot_rows.get(number, ())]
+
+
+@pytest.mark.parametrize("asked", ["a", "c"])
+async def test_a_group_has_joined_at_all_owners_before_it_is_answered(trio: Trio, asked: str) -> None:
+    member = next(one for one in trio.members if one.name == asked)
+    held = trio.b.kafka.hold("write_slot")
+    asking = asyncio.create_task(of(member, "x", wait=0.0))
+    await held.reached()
+    await asyncio.sleep(0.02)
+    assert not asking.done()
+    held.go_on()
+    assert await asking is Empty.NO_MESSAGE
+    assert (rows(trio, 0), rows(trio, 1)) == (["x"], ["x"])
+
+
+async def test_each_group_gets_what_all_owners_have(trio: Trio) -> None:
+    for group in ("x", "y"):
+        await of(trio.c, group, wait=0.0)
+    await trio.a.arrive(0, 1)
+    await trio.b.arrive(0, 1, number=1)
+    everything = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert await gathered(trio.c, "x", 4) == everything
+    assert await gathered(trio.a, "y", 4) == everything
+
+
+async def test_a_settle_is_that_of_its_group_at_the_owner(trio: Trio) -> None:
+    for group in ("x", "y"):
+        await of(trio.c, group, wait=0.0)
+    await trio.b.arrive(0, 1, number=1)
+    x, y = await of(trio.c, "x"), await of(trio.c, "y")
+    assert isinstance(x, list)
+    assert isinstance(y, list)
+    outcome = await trio.c.settle(ack=[*x, *y[:1]])
+    assert (outcome.acked, outcome.results) == (3, [])
+    floors = {name: queue.commit.floor(1) for name, queue in trio.b.runtime.groups.named().items()}
+    assert floors == {"x": 2, "y": 1}
+    assert (await trio.c.settle(nack=y[1:])).nacked == 1
+
+
+async def test_a_group_that_is_alive_at_another_worker_is_not_dropped(trio: Trio) -> None:
+    await of(trio.c, "x", wait=0.0)
+    waiting = asyncio.create_task(of(trio.c, "x", wait=3 * TTL))
+    await asyncio.sleep(2 * TTL)
+    assert "x" in trio.a.runtime.groups.named()
+    assert await waiting is Empty.NO_MESSAGE
+    await until(lambda: all(not member.runtime.groups.named() for member in trio.members))
+    await until(lambda: rows(trio, 0)[-1] == rows(trio, 1)[-1] == "")
+
+
+async def test_one_that_has_gone_joins_again(trio: Trio) -> None:
+    await of(trio.c, "x", wait=0.0)
+    await until(lambda: all(not member.runtime.groups.named() for member in trio.members))
+    await of(trio.c, "x", wait=0.0)
+    assert (rows(trio, 0)[-1], rows(trio, 1)[-1]) == ("x", "x")
+    await trio.b.arrive(0, number=1)
+    assert offsets(await of(trio.c, "x")) == [(1, 0)]
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanout_app.cluster.joining._WITHIN", 0.1)
+    monkeypatch.setattr("fanout_app.cluster.joining._WAY", 0.1)
+
+
+def no_row(trio: Trio) -> None:
+    trio.b.kafka.fail("write_slot", *[WriteError("away")] * 20)
+
+
+def no_owner(trio: Trio) -> None:
+    for member in trio.members:
+        member.runtime.partitions_of_topic = 3
+
+
+def no_word(trio: Trio) -> None:
+    trio.ends["b", "c"].delay()
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("fault", [no_row, no_owner, no_word])
+async def test_without_all_owners_there_is_no_answer(trio: Trio, fault: Callable[[Trio], None]) -> None:
+    fault(trio)
+    with pytest.raises((NotOwnedError, UnavailableError), match="ask again"):
+        await of(trio.c, "x", wait=0.0)
+
+
+async def test_a_group_follows_a_partition_that_moves(trio: Trio) -> None:
+    for group in ("x", "y"):
+        await of(trio.c, group, wait=0.0)
+    await trio.b.arrive(0, 1, 2, number=1)
+    x = await of(trio.c, "x", 2)
+    assert isinstance(x, list)
+    assert (await trio.c.settle(ack=x)).acked == 2
+    trio.b.terms.begin_rebalance()
+    await trio.b.runtime.give_up()
+    moves: list[Awaitable[None]] = [trio.b.own(generation=2), trio.c.own(1, generation=2)]
+    await asyncio.gather(*moves)
+    assert trio.c.queue.partitions[1].next_offset == 0, "y has nothing of it"
+    await trio.c.arrive(0, 1, 2, number=1)
+    assert await gathered(trio.a, "x", 1) == [(1, 2)]
+    assert await gathered(trio.a, "y", 3) == [(1, 0), (1, 1), (1, 2)]
