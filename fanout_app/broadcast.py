@@ -172,8 +172,7 @@ class Broadcast(Groups):
             tenure=base.tenure,
         )
         partition = self._intake.assign_group(group.dispatcher, number, first)
-        while not await self._proven(group.name, number, first, term):
-            pass
+        await self._prove(group.name, number, first, term)
         del group.joining[number]
         group.commit.assign(number)
         group.joined.add(number)
@@ -189,14 +188,17 @@ class Broadcast(Groups):
             joining.cancel()
             group.dispatcher.drop(number, monotonic())
 
-    async def _proven(self, group: str, number: int, first: LedgerSnapshot, term: int) -> bool:
-        try:
-            await self.write_row(group, number, first)
-        except WriteError as error:
-            logger.debug("partition %d: group %s cannot join yet: %s", number, group, error)
+    async def _prove(self, group: str, number: int, first: LedgerSnapshot, term: int) -> None:
+        """Write its row until the changelog has it and the partition is known to be ours still; or for ever."""
+        while True:
+            try:
+                await self.write_row(group, number, first)
+            except WriteError as error:
+                logger.debug("partition %d: group %s cannot join yet: %s", number, group, error)
+            else:
+                if self._terms.holds(term, monotonic()):
+                    return
             await asyncio.sleep(_BACKOFF)
-            return False
-        return self._terms.holds(term, monotonic())
 
     async def write_row(self, group: str, partition: int, snapshot: LedgerSnapshot) -> int:
         """Raises WriteError: it was not acknowledged, or the group has no place there any more."""

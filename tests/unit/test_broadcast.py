@@ -11,8 +11,9 @@ import pytest
 
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.errors import GroupsFullError, NotOwnedError
-from fanout_app.core.group_row import SLOTS
+from fanout_app.core.group_row import SLOTS, Slot
 from fanout_app.core.lease import Answer
+from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.requests import BatchRef, Empty, Entry, Pull, Settle, SettleOutcome, Status
 from fanout_app.core.settling import Case
 from fanout_app.ledger_group import LedgerGroup
@@ -253,6 +254,7 @@ async def test_a_seek_is_one_of_all_groups(scene: Broadcasting) -> None:
     await scene.ack(await scene.of("x"))
     scene.kafka.sought_to = {0: 1}
     await scene.runtime.seek(0, 1, force=True)
+    assert {(row.group, row.ledger.era) for _, row in scene.kafka.slot_rows[0][-2:]} == {("x", 1), ("y", 1)}
     await scene.arrive(*range(1, 4))
     assert await scene.get("x") == await scene.get("y") == [1, 2, 3]
     await scene.moved_to(0, 1)
@@ -267,6 +269,65 @@ async def test_a_pause_is_one_of_all_groups(scene: Broadcasting) -> None:
     assert await scene.of("y", wait=0.0) is Empty.PAUSED
     await scene.runtime.resume()
     assert await scene.get("x") == [0]
+
+
+async def test_the_floor_does_not_pass_a_group_that_is_joining(scene: Broadcasting) -> None:
+    await scene.joined("x")
+    await scene.arrive(0, 1)
+    held = scene.kafka.hold("write_slot")
+    asking = asyncio.create_task(scene.get("y"))
+    await held.reached()
+    await scene.arrive(2, 3)
+    await scene.ack(await scene.of("x"))
+    assert scene.floor() == 2
+    held.go_on()
+    assert await asking == [2, 3]
+    assert scene.floor() == 2
+
+
+async def test_what_a_late_owner_drops_is_not_dropped(scene: Broadcasting) -> None:
+    """The next one has written its rows before it hands out anything, whether or not anybody acks."""
+    await scene.joined("x")
+    await scene.arrive(0)
+    late = Slot(2, "", LedgerSnapshot(tenure=scene.runtime.dispatcher.partitions[0].ledger.tenure))
+    await scene.moved_to(0, 1)
+    await scene.kafka.write_slot(0, 0, late)
+    await scene.moved_to(0, 1)
+    assert scene.of_group("x").dispatcher.partitions.keys() == {0, 1}
+    await scene.arrive(0)
+    assert await scene.get("x") == [0]
+
+
+async def test_what_a_late_owner_says_of_the_partition_passes_nothing_over(scene: Broadcasting) -> None:
+    await scene.joined("x")
+    await scene.arrive(0, 1)
+    scene.kafka.rows[0].append(LedgerSnapshot(floor=2))
+    await scene.moved_to(0, 1)
+    assert scene.runtime.dispatcher.partitions[0].next_offset == 0
+    await scene.arrive(0, 1)
+    assert await scene.get("x") == [0, 1]
+
+
+async def test_a_group_that_is_alive_at_another_worker_stays(
+    scene: Broadcasting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.joined("x", "y")
+    monkeypatch.setattr(scene.runtime.exchange.routes, "groups", lambda: {"x"})
+    await until(lambda: scene.runtime.groups.of("y") is None)
+    await asyncio.sleep(TTL)
+    assert scene.runtime.groups.of("x") is not None
+    monkeypatch.setattr(scene.runtime.exchange.routes, "groups", lambda: set())
+    await until(lambda: scene.runtime.groups.of("x") is None)
+
+
+async def test_a_join_counts_only_while_the_partition_is_ours_for_certain(scene: Broadcasting) -> None:
+    scene.terms.confirmed = False
+    asking = asyncio.create_task(scene.of("x", wait=0.0))
+    await until(lambda: rows(scene.kafka))
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    scene.terms.confirmed = True
+    assert await asking is Empty.NO_MESSAGE
 
 
 class TestLookedAt:
