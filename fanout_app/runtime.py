@@ -105,8 +105,7 @@ class Runtime:
 
         ``on_fault`` is told of an error in a background task: the worker has to end.
         """
-        self._terms = terms
-        self._switch = switch
+        self._terms, self._switch = terms, switch
         self._tasks = Tasks(on_fault)
         moved = asyncio.Event()
         around = Around(
@@ -334,8 +333,7 @@ class Runtime:
 
     def healthy(self) -> str | None:
         """None, or why this worker should be restarted."""
-        stuck_for = self.groups.stuck_for()
-        if stuck_for is None:
+        if (stuck_for := self.groups.stuck_for()) is None:
             return None
         return f"messages and free clients, and nothing was handed out for {stuck_for:.0f} s"
 
