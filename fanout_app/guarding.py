@@ -41,6 +41,8 @@ class Part(msgspec.Struct):
     totals: dict[str, list[int]]
     #: Groups that it has taken out for itself, and why.
     held: dict[str, str]
+    #: The state whose weights these windows are of, by its tag; empty from a worker that does not say so.
+    tag: str = ""
 
 
 class Leads(Protocol):
@@ -95,7 +97,7 @@ class Guarding:
     # Over all workers ------------------------------------------------------------------------------------------------
 
     def part(self) -> Part:
-        return Part(self._windows.tallies(monotonic()), self._windows.totals, self.held)
+        return Part(self._windows.tallies(monotonic()), self._windows.totals, self.held, self._seen.tag)
 
     async def parts(self) -> list[Part]:
         """Those of all workers; one that does not answer, or in the words of another version, is left out."""
@@ -117,7 +119,8 @@ class Guarding:
 
     async def _look(self) -> None:
         state, now = self._canary.state, monotonic()
-        tallies = summed(await self.parts())
+        # Who has not heard yet of what holds has counted what was done with other weights.
+        tallies = summed([part for part in await self.parts() if part.tag in ("", state.tag)])
         held = {group: now - since for group, since in self._since.items()}
         decision = decide(state, tallies, held)
         if decision is None:

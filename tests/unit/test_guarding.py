@@ -79,8 +79,9 @@ class World:
         windows.use(module.lengths_of(self.state), [], monotonic())
         return windows
 
-    def tell(self, name: str, windows: Windows) -> None:
-        part = Part(windows.tallies(monotonic()), windows.totals, {})
+    def tell(self, name: str, windows: Windows, heard: CanaryState | None = None) -> None:
+        """``heard`` is what this other worker has heard of last, by default what holds."""
+        part = Part(windows.tallies(monotonic()), windows.totals, {}, (heard or self.state).tag)
         self.others[name] = msgspec.msgpack.decode(msgspec.msgpack.encode(part))
 
 
@@ -142,6 +143,22 @@ async def test_what_a_group_did_with_another_weight_says_nothing_of_it(world: Wo
     world.leads = True
     await looked(world)
     assert world.asked == []
+
+
+async def test_who_has_not_heard_yet_of_the_weight_has_counted_for_another_one(world: World) -> None:
+    """A person gives a repaired group its weight again: a worker that is late still tells of the failures of before."""
+    world.leads = True
+    world.hold(GUARDED)
+    late = world.other()
+    world.fail(late)
+    world.tell("late", late, GUARDED)
+    world.hold(put(GUARDED, Wanted(weights={"stable": 90, "canary": 10}, guard=Guard(window_ms=1000))))
+    await looked(world)
+    assert world.asked == []
+    anew = world.other()
+    world.fail(anew)
+    world.tell("late", anew)
+    await eventually(lambda: world.asked, every=0.01)
 
 
 async def test_what_concerns_another_group_does_not_begin_anew(world: World) -> None:
