@@ -69,6 +69,7 @@ class Leases:
     ) -> Answer:
         """Lease what was taken to who waited for it; ``counted`` as part of its group's share."""
         runs: list[LeaseRun] = []
+        delivered = 0
         for partition, messages in taken:
             for count, part in _by_delivery_count(partition.ledger, messages):
                 run = LeaseRun(
@@ -85,12 +86,13 @@ class Leases:
                 partition.lease(run)
                 self._ends_at(run, run.deadline)
                 self._clients.took(client, len(part))
-                self.counters.delivered += len(part)
+                delivered += len(part)
                 if count > 1:
                     self.counters.redelivered += len(part)
                 runs.append(run)
         self._holds_more_or_less(client)
-        self.windows.delivered(pull.group, sum(len(run.messages) for run in runs), now)
+        self.counters.delivered += delivered
+        self.windows.delivered(pull.group, delivered, now)
         answer = Answer(batch=batch, client=pull.client, group=pull.group, runs=runs, counted=counted)
         self.answers[batch] = answer
         return answer

@@ -80,21 +80,27 @@ def together(tallies: Iterable[Tally]) -> Tally:
 
 
 class _Window:
-    def __init__(self, length: float, now: float) -> None:
+    def __init__(self, length: float, total: list[int], now: float) -> None:
         self.length = length
+        #: See `Windows.totals`.
+        self.total = total
         self._slice = length / _SLICES
         self._since = now
         self._slices: deque[tuple[int, Tally]] = deque()
+        #: The last slice, and when it ends: what happens until then needs no look at the others.
+        self._current = Tally(latencies={})
+        self._ends = 0.0
 
     def at(self, now: float) -> Tally:
         """Where to count what happens now."""
-        number = int(now / self._slice)
-        slices = self._slices
         # What comes with a time from before the last slice, after something that took a while, is counted in that.
-        if not slices or slices[-1][0] < number:
-            slices.append((number, Tally(latencies={})))
+        if now >= self._ends:
+            number = int(now / self._slice)
+            self._current = Tally(latencies={})
+            self._slices.append((number, self._current))
+            self._ends = (number + 1) * self._slice
             self._drop(number)
-        return slices[-1][1]
+        return self._current
 
     def _drop(self, number: int) -> None:
         while self._slices and self._slices[0][0] < number - _SLICES:
@@ -121,41 +127,41 @@ class Windows:
         self._lengths = lengths
         for group in [*begin, *(name for name, one in self._windows.items() if one.length != self._length(name))]:
             if group in self._windows:
-                self._windows[group] = _Window(self._length(group), now)
+                self._begin(group, now)
 
     def _length(self, group: str) -> float:
         return self._lengths.get(group, LENGTH)
 
-    def _at(self, group: str, now: float) -> tuple[Tally, list[int]]:
-        window = self._windows.get(group)
-        if window is None:
-            window = self._windows[group] = _Window(self._length(group), now)
-            self.totals.setdefault(group, [0, 0, 0, 0])
-        return window.at(now), self.totals[group]
+    def _begin(self, group: str, now: float) -> _Window:
+        total = self.totals.setdefault(group, [0, 0, 0, 0])
+        window = self._windows[group] = _Window(self._length(group), total, now)
+        return window
 
     def delivered(self, group: str, count: int, now: float) -> None:
         """Below zero: so many of them did not reach anybody."""
-        tally, total = self._at(group, now)
-        tally.delivered += count
-        total[_DELIVERED] += count
+        window = self._windows.get(group) or self._begin(group, now)
+        window.at(now).delivered += count
+        window.total[_DELIVERED] += count
 
     def acked(self, group: str, seconds: float, count: int, now: float) -> None:
         """So many acks, each so long after the delivery."""
-        tally, total = self._at(group, now)
+        window = self._windows.get(group) or self._begin(group, now)
+        tally = window.at(now)
         tally.acked += count
-        total[_ACKED] += count
+        window.total[_ACKED] += count
         number = ceil(log(seconds / _FIRST) / _LOG_TIMES) if seconds > _FIRST else 0
-        tally.latencies[number] = tally.latencies.get(number, 0) + count
+        latencies = tally.latencies
+        latencies[number] = latencies.get(number, 0) + count
 
     def nacked(self, group: str, count: int, now: float) -> None:
-        tally, total = self._at(group, now)
-        tally.nacked += count
-        total[_NACKED] += count
+        window = self._windows.get(group) or self._begin(group, now)
+        window.at(now).nacked += count
+        window.total[_NACKED] += count
 
     def expired(self, group: str, count: int, now: float) -> None:
-        tally, total = self._at(group, now)
-        tally.expired += count
-        total[_EXPIRED] += count
+        window = self._windows.get(group) or self._begin(group, now)
+        window.at(now).expired += count
+        window.total[_EXPIRED] += count
 
     def tallies(self, now: float) -> dict[str, Tally]:
         """What the windows hold, of all groups of which anything was ever counted."""
