@@ -46,7 +46,8 @@ class TestJudge:
         assert judge(guard, tally(90, 10), stable).kind == "good"
         verdict = judge(guard, tally(89, 11), stable)
         assert (verdict.kind, "2.2 times stable's" in verdict.reason) == ("failing", True)
-        assert judge(guard, tally(0, 100), tally(0, 19)).kind == "good", "stable has too few to be a measure"
+        assert judge(guard, tally(0, 100), tally(20)).kind == "failing"
+        assert judge(guard, tally(0, 100), tally(19)).kind == "good", "stable has too few to be a measure"
 
     def test_a_stable_that_never_fails_counts_as_failing_one_in_a_hundred(self) -> None:
         guard = Guard(max_failure_ratio=None, max_ratio_over_stable=2.0)

@@ -21,6 +21,14 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert windows.totals["canary"] == [0, 5, 3, 0]
 
 
+def test_slices_that_follow_one_another_are_forgotten_one_after_the_other() -> None:
+    windows = Windows()
+    windows.use({"a": 10.0}, [], 0.0)
+    for at in (1.0, 1.4, 1.5, 2.1):
+        windows.nacked("a", 1, at)
+    assert [windows.tallies(at)["a"].nacked for at in (11.4, 11.6, 12.1, 12.6)] == [4, 2, 1, 0]
+
+
 def test_a_group_that_begins_anew_is_not_judged_by_what_was() -> None:
     windows = Windows()
     windows.expired("canary", 4, 1.0)
@@ -28,6 +36,7 @@ def test_a_group_that_begins_anew_is_not_judged_by_what_was() -> None:
     windows.use({}, ["canary"], 2.0)
     tallies = windows.tallies(2.0)
     assert (tallies["canary"].expired, tallies["other"].expired) == (0, 4)
+    assert windows.totals["canary"] == [0, 0, 0, 4], "that it ever happened is not forgotten"
     windows.use({"other": 5.0}, [], 2.0)
     assert windows.tallies(2.0)["other"].expired == 0, "another length is another window"
 
