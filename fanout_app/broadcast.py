@@ -17,18 +17,19 @@ from time import monotonic
 
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.errors import GroupsFullError
-from fanout_app.core.group_bits import RANDOM_BITS, bits_of, hash_of, split
+from fanout_app.core.group_bits import RANDOM_BITS, bits_of, hash_of
 from fanout_app.core.group_row import SLOTS, Slot
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.limits import Limits, summed
 from fanout_app.core.passing import Passing
-from fanout_app.core.requests import Entry, Settle, SettleOutcome, Status
+from fanout_app.core.requests import Settle, SettleOutcome
 from fanout_app.core.slots import Seat, Slots
 from fanout_app.groups import Groups
 from fanout_app.ledger_group import Around, LedgerGroup
+from fanout_app.opening import Everywhere, Opening
 from fanout_app.ports import SlotStore, WriteError
-from fanout_app.settles import MOVING
+from fanout_app.settles_of_groups import SettlesOfGroups
 
 logger = logging.getLogger("fanout.broadcast")
 
@@ -78,13 +79,18 @@ class Broadcast(Groups):
         self._slots: dict[int, Slots] = {}
         self._elsewhere: Set[str] = frozenset()
         self._overdue: Callable[[Answer], None] = lambda answer: None
+        self._settles = SettlesOfGroups(self._by_hash, intake.partitions)
 
-    def connect(self, store: SlotStore, around: Around) -> None:
+    def connect(self, store: SlotStore, around: Around, everywhere: Everywhere) -> None:
         self._store = store
         self._around = around
         self._terms = around.terms
         self._tasks = around.tasks
         self._moved = around.moved
+        self._settles.moved = around.moved
+        self._opening = Opening(
+            self._intake, around, everywhere=everywhere, let_in=self._let_in, opened=self._partition_opened
+        )
         self._tasks.start(self._look_on(), "watch-groups")
 
     # Who is there ----------------------------------------------------------------------------------------------------
@@ -236,8 +242,10 @@ class Broadcast(Groups):
             group.dispatcher.take_over(number, ledger.handed_over, monotonic())
             group.commit.assign(number)
             group.joined.add(number)
+        self._opening.begin(number)
 
     def drop(self, number: int) -> None:
+        self._opening.end(number)
         for group in self._groups.values():
             self._abandon(group, number)
             if number in group.joined:
@@ -294,16 +302,28 @@ class Broadcast(Groups):
             if self._moved.is_set() and self._terms.holds(self._terms.term(), now):
                 for group in list(self._groups.values()):
                     if group.dispatcher.clients.groups_alive(now) or group.name in self._elsewhere:
-                        self._join_what_came(group)
+                        self._join_where_not(group, self._intake.partitions.keys())
                     elif now >= group.due:
                         self._drop(group)
 
-    def _join_what_came(self, group: _Group) -> None:
-        """A partition that was added to the topic has rows of no group; where none is nothing was fetched yet."""
+    def _join_where_not(self, group: _Group, numbers: Set[int]) -> list[asyncio.Task[None]]:
         try:
-            self._joins(group, self._intake.partitions.keys() - group.joined)
+            return self._joins(group, numbers - group.joined)
         except GroupsFullError:
             logger.debug("group %s has no place in a partition yet", group.name)
+            return []
+
+    async def _let_in(self, number: int, groups: Set[str]) -> bool:
+        """See `Opening`. Of a group that has gone in the meantime nothing is asked."""
+        there = [self._new(name) for name in groups]
+        joining = [task for group in there for task in self._join_where_not(group, {number})]
+        if joining:
+            await asyncio.wait(joining)
+        return all(number in group.joined for group in there if group.name in self._groups)
+
+    def _partition_opened(self) -> None:
+        self._base.commit.kick_quietly()
+        self._base.take_more()
 
     def _drop(self, group: _Group) -> None:
         logger.info("group %s has gone, and what it has not settled with it", group.name)
@@ -342,40 +362,9 @@ class Broadcast(Groups):
     async def stop(self) -> None:
         await asyncio.gather(*(group.commit.stop() for group in self._groups.values()))
 
-    # Settles ---------------------------------------------------------------------------------------------------------
-
     async def settle(self, settle: Settle, until: float | None = None) -> SettleOutcome:
         """Each entry is of the group that its batch was handed out to."""
-        until = monotonic() + MOVING if until is None else until
-        parts = split(settle)
-        total = SettleOutcome()
-        for outcome in await asyncio.gather(*(self._settle(of, part, until) for of, part in parts.items())):
-            total.add(outcome)
-        return total
-
-    async def _settle(self, of: int | None, settle: Settle, until: float) -> SettleOutcome:
-        if of is not None and of not in self._by_hash:
-            await self._in_place(until)
-        group = self._by_hash.get(of) if of is not None else None
-        if group is not None:
-            return await group.settles.settle(settle, until)
-        entries = [*settle.extend, *settle.nack, *settle.reject, *settle.ack]
-        return SettleOutcome(results=[(entry.token, self._without_group(entry)) for entry in entries])
-
-    async def _in_place(self, until: float) -> None:
-        """A group whose partitions are moving may be here in a moment."""
-        try:
-            async with asyncio.timeout(until - monotonic()):
-                await self._moved.wait()
-        except TimeoutError:
-            return
-
-    def _without_group(self, entry: Entry) -> Status:
-        """What comes of a token of a group that has gone, with all that it held."""
-        if entry.ref is None:
-            return Status.LEASE_UNKNOWN
-        here = self._moved.is_set() and entry.ref.partition in self._intake.partitions
-        return Status.LEASE_LOST if here else Status.RETRY
+        return await self._settles.settle(settle, until)
 
 
 def broadcasting(limits: Limits) -> tuple[Groups, LedgerGroup]:

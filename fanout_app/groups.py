@@ -14,6 +14,7 @@ from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.limits import Counters, Limits
 from fanout_app.core.requests import Settle, SettleOutcome
 from fanout_app.ledger_group import Around, LedgerGroup
+from fanout_app.opening import Everywhere
 from fanout_app.ports import SlotStore
 
 
@@ -70,8 +71,8 @@ class Groups(Followers, Protocol):
     def of_batch(self, batch: int) -> LedgerGroup | None:
         """That which a batch was handed out from, if it is still there."""
 
-    def connect(self, store: SlotStore, around: Around) -> None:
-        """Once the queue that has the partitions is connected."""
+    def connect(self, store: SlotStore, around: Around, everywhere: Everywhere) -> None:
+        """Once the queue that has the partitions is connected; ``everywhere`` is `Joining.everywhere`."""
 
     async def join(self, group: str, until: float) -> bool:
         """Whether a client of this group may be answered; if not, it is not known by ``until`` (monotonic clock).
@@ -171,7 +172,7 @@ class Alone(Groups):
         sharing.alive_elsewhere = groups
         return True
 
-    def connect(self, store: SlotStore, around: Around) -> None:
+    def connect(self, store: SlotStore, around: Around, everywhere: Everywhere) -> None:
         pass
 
     async def stop(self) -> None:

@@ -20,7 +20,7 @@ from fanout_app.canary import Canary
 from fanout_app.cluster import joining, leader_only
 from fanout_app.cluster.exchange import Exchange
 from fanout_app.cluster.frames import Wish
-from fanout_app.cluster.joining import Joining
+from fanout_app.cluster.joining import Joining, Standing
 from fanout_app.cluster.leader_only import LeaderOnly
 from fanout_app.cluster.overall import Overall, answerers
 from fanout_app.cluster.ports import Render
@@ -118,7 +118,7 @@ class Runtime:
             on_fault=on_fault,
         )
         self.queue.connect(store, around)
-        self.groups.connect(store, around)
+        self.groups.connect(store, around, lambda: self._joining.everywhere())
         self._fetches = Fetches(self.dispatcher, self.groups, source, serve=self.groups.serve)
         self._assignment = Assignment(
             self.dispatcher,
@@ -140,7 +140,7 @@ class Runtime:
             answerers={
                 **answerers(self),
                 leader_only.QUESTION: leader_only.answerer(self.canary),
-                joining.QUESTION: joining.answerer(self.groups),
+                **joining.answerers(self.groups, self._standing),
                 guarding.QUESTION: guarding.answerer(lambda: self.guarding),
             },
             tasks=self._tasks,
@@ -150,6 +150,7 @@ class Runtime:
             self.exchange.gathering,
             self.exchange.routes,
             partitions=lambda: self.partitions_of_topic,
+            standing=self._standing,
             ttl=self.options.client_ttl,
         )
         self.leader_only = LeaderOnly(
@@ -218,6 +219,9 @@ class Runtime:
     def owned(self) -> tuple[int, ...]:
         """See `Assignment.owned`."""
         return self._assignment.owned()
+
+    def _standing(self) -> Standing:
+        return self.generation, self.owned()
 
     def committable(self) -> dict[int, int]:
         """Floors that the changelog has acknowledged and that are not the group's offsets yet."""

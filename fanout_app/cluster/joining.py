@@ -1,12 +1,13 @@
 """A group joins at every worker that has partitions before the first pull of one of its clients is answered.
 
-Whatever is offered after that answer is for the group too, wherever its partitions are and whoever is asked next.
+Whatever is offered after that answer is for the group too, wherever its partitions are and whoever is asked next. The
+owner of a partition that groups have no ledgers in yet asks the others which there are.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Set
 from time import monotonic
 from typing import Any
 
@@ -16,12 +17,18 @@ from fanout_app.cluster.routes import Routes
 from fanout_app.core.errors import NotOwnedError
 from fanout_app.groups import Groups
 
-QUESTION = "join"
+_JOIN = "join"
+_GROUPS = "groups"
 #: Seconds that an owner has to answer, less the way.
 _WITHIN = 4.0
 _WAY = 0.5
+#: Seconds that a worker has to say which groups there are.
+_TOLD_IN = 1.0
 #: Seconds after which it is looked at anew whether all partitions have owners, whoever has told of his.
 _LOOK_EVERY = 0.2
+
+#: The generation of the consumer group that a worker is in, and what it owns: nothing while partitions are moving.
+Standing = tuple[int, Collection[int]]
 
 
 class Joining:
@@ -34,13 +41,15 @@ class Joining:
         routes: Routes,
         *,
         partitions: Callable[[], int],
+        standing: Callable[[], Standing],
         ttl: float,
     ) -> None:
-        """``partitions`` is how many the topic has, ``ttl`` is that of clients."""
+        """``partitions`` is how many the topic had at the start, ``standing`` is this worker's, ``ttl`` is clients'."""
         self._groups = groups
         self._gathering = gathering
         self._routes = routes
         self._partitions = partitions
+        self._standing = standing
         self._ttl = ttl
         #: Group -> where it has joined, and when that was last needed: long before it can have been dropped there.
         self._joined: dict[str, tuple[frozenset[tuple[Peer, int]], float]] = {}
@@ -57,12 +66,34 @@ class Joining:
         while True:
             if not await self._groups.join(group, until):
                 raise NotOwnedError(f"group {group} has not joined yet, partitions are moving: ask again")
-            if len(self._routes.known()) >= self._partitions():
+            if self._routes.known() >= self._all():
                 await self._join_elsewhere(group, until)
                 return
             if monotonic() >= until:
                 raise NotOwnedError(f"group {group} has not joined yet, some partitions have no owner: ask again")
             await self._routes.change(min(_LOOK_EVERY, until - monotonic()))
+
+    def _all(self) -> Set[int]:
+        """The partitions of the topic; of those that were added since the start, the ones that anybody has told of."""
+        return set(range(max([self._partitions(), *(number + 1 for number in self._routes.known())])))
+
+    async def everywhere(self) -> Set[str] | None:
+        """The groups that there are, by the owners of all partitions in one generation of the consumer group.
+
+        None if they are not known: partitions are moving, or a worker has not answered. Who is connected has been told
+        what this worker owns before he is asked, so a group that he did not name joins here too.
+        """
+        generation, owned = self._standing()
+        answers = await self._gathering.ask_all(_GROUPS, within=_TOLD_IN)
+        if None in answers.values() or self._standing() != (generation, owned):
+            return None
+        here = set(owned)
+        groups = set(self._groups.named())
+        for theirs in answers.values():
+            groups.update(theirs["groups"])
+            if theirs["generation"] == generation:
+                here.update(theirs["partitions"])
+        return groups if here >= set(range(self._partitions())) else None
 
     async def _join_elsewhere(self, group: str, until: float) -> None:
         owners = frozenset((peer, self._routes.generation(peer)) for peer in self._routes.owners())
@@ -75,7 +106,7 @@ class Joining:
         if asked:
             how = {"group": group, "within": max(0.0, until - now)}
             await asyncio.gather(
-                *(self._gathering.ask(peer, QUESTION, how, within=within) for peer, _ in asked)
+                *(self._gathering.ask(peer, _JOIN, how, within=within) for peer, _ in asked)
             )  # fmt: skip
         self._joined[group] = owners, monotonic()
         self._forget_old(now)
@@ -85,11 +116,15 @@ class Joining:
             del self._joined[group]
 
 
-def answerer(groups: Groups) -> Answerer:
-    """What an owner answers."""
+def answerers(groups: Groups, standing: Callable[[], Standing]) -> Mapping[str, Answerer]:
+    """What a worker answers."""
 
     async def join(how: Any) -> Any:
         if not await groups.join(how["group"], monotonic() + how["within"]):
             raise NotOwnedError("partitions are moving, or Kafka does not take the group's row: ask again")
 
-    return join
+    async def named(how: Any) -> Any:
+        generation, owned = standing()
+        return {"generation": generation, "partitions": owned, "groups": list(groups.named())}
+
+    return {_JOIN: join, _GROUPS: named}

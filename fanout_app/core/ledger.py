@@ -35,6 +35,8 @@ class LedgerSnapshot:
     topic_id: bytes = b""
     #: Counts the owners of the partition: each one's is higher than that of all rows it has read.
     tenure: int = 0
+    #: Whether all groups that are to begin with the partition have ledgers of their own in it; see `Opening`.
+    opened: bool = False
     #: What the last row of an owner leaves to the next one to hold back; other rows have none.
     handed_over: tuple[HandedOver, ...] = ()
 
@@ -45,7 +47,18 @@ class PartitionLedger:
     ``version`` counts changes that must not be forgotten: a settle is durable when a row of its version or later is.
     """
 
-    __slots__ = ("committed", "era", "failures", "floor", "settled", "tenure", "topic_id", "version", "witnesses")
+    __slots__ = (
+        "committed",
+        "era",
+        "failures",
+        "floor",
+        "opened",
+        "settled",
+        "tenure",
+        "topic_id",
+        "version",
+        "witnesses",
+    )
 
     def __init__(self, snapshot: LedgerSnapshot | None = None) -> None:
         start = snapshot or LedgerSnapshot()
@@ -57,6 +70,7 @@ class PartitionLedger:
         self.witnesses = start.witnesses
         self.topic_id = start.topic_id
         self.tenure = start.tenure
+        self.opened = start.opened
         self.version = 0
         self._advance()
 
@@ -119,6 +133,11 @@ class PartitionLedger:
         """The group's offset is this now. Rows need not be written for its sake: the mark says whose it is."""
         self.committed = offset
 
+    def open(self) -> None:
+        """The groups that begin with the partition have their rows. Forgotten, that would be found out once more."""
+        self.opened = True
+        self.version += 1
+
     def begin_tenure(self) -> None:
         """What earlier rows hand over counts no more once a row is written: it is ours to hold back from here on."""
         self.tenure += 1
@@ -156,6 +175,7 @@ class PartitionLedger:
             witnesses=self.witnesses,
             topic_id=self.topic_id,
             tenure=self.tenure,
+            opened=self.opened,
         )
 
     def _advance(self) -> None:
@@ -210,5 +230,6 @@ def join(snapshots: Iterable[LedgerSnapshot]) -> LedgerSnapshot | None:
         # Of one era all that know it agree; an older version forgets it.
         topic_id=max(row.topic_id for row in rows),
         tenure=tenure,
+        opened=any(row.opened for row in rows),
         handed_over=tuple(run for row in rows if row.tenure == tenure for run in row.handed_over),
     )

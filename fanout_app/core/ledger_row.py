@@ -60,6 +60,7 @@ class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     tenure: int = 0
     handed_over: tuple[Holder, ...] = ()
     topic_id: bytes = b""
+    opened: bool = False
 
     def snapshot(self) -> LedgerSnapshot:
         """The ledger of the row.
@@ -80,6 +81,7 @@ class LedgerRow(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
             witnesses=tuple(Witness(*fields) for fields in (*self.older_witnesses, self.witness) if fields is not None),
             topic_id=self.topic_id,
             tenure=self.tenure,
+            opened=self.opened,
             handed_over=tuple(
                 _handed_over(holder, run, self.floor) for holder in self.handed_over for run in holder.runs
             ),
@@ -135,6 +137,7 @@ def row_of(snapshot: LedgerSnapshot, *, id: str, topic: str, generation: int, co
         tenure=snapshot.tenure,
         handed_over=_holders(snapshot.handed_over, snapshot.floor),
         topic_id=snapshot.topic_id,
+        opened=snapshot.opened,
     )
 
 

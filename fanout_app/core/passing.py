@@ -115,6 +115,8 @@ class Passing(Dispatcher):
         partition = self.partitions.get(number)
         if partition is None or partition.suspended or self.paused or partition.full() is not None:
             return False
+        if not partition.ledger.opened:
+            return False
         groups = list(self._of(number))
         return bool(groups) and all(
             queue.full() is None and group.bytes_held() < self.limits.buffer_bytes for group, queue in groups

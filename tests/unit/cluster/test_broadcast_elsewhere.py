@@ -114,6 +114,7 @@ async def test_one_that_has_gone_joins_again(trio: Trio) -> None:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fanout_app.cluster.joining._WITHIN", 0.1)
     monkeypatch.setattr("fanout_app.cluster.joining._WAY", 0.1)
+    monkeypatch.setattr("fanout_app.cluster.joining._TOLD_IN", 0.1)
 
 
 def no_row(trio: Trio) -> None:
@@ -152,3 +153,80 @@ async def test_a_group_follows_a_partition_that_moves(trio: Trio) -> None:
     await trio.c.arrive(0, 1, 2, number=1)
     assert await gathered(trio.a, "x", 1) == [(1, 2)]
     assert await gathered(trio.a, "y", 3) == [(1, 0), (1, 1), (1, 2)]
+
+
+class TestAPartitionIsAdded:
+    """`c`, which had none, is given it; the groups' clients are all at `a`."""
+
+    async def added(self, trio: Trio) -> None:
+        await asyncio.gather(trio.a.own(0, generation=2), trio.b.own(1, generation=2), trio.c.own(2, generation=2))
+
+    async def test_it_begins_with_the_groups_that_there_are(self, trio: Trio) -> None:
+        for group in ("x", "y"):
+            await of(trio.a, group, wait=0.0)
+        await self.added(trio)
+        await of(trio.c, "y", wait=0.0)
+        await until(lambda: trio.c.runtime.wants(2))
+        await trio.c.arrive(0, 1, number=2)
+        assert await gathered(trio.c, "y", 2) == [(2, 0), (2, 1)]
+        assert await gathered(trio.a, "x", 2) == [(2, 0), (2, 1)], "it had no client alive in that moment"
+
+    async def test_an_owner_that_ends_before_all_are_in_leaves_it_to_the_next(self, trio: Trio) -> None:
+        for group in ("x", "y"):
+            await of(trio.a, group, wait=0.0)
+        held = trio.c.kafka.hold("write_slot")
+        await self.added(trio)
+        await held.reached()
+        trio.c.kafka.fail("write_slot", *[WriteError("away")] * 100)
+        held.go_on()
+        await until(lambda: rows(trio, 2) == ["x"] or rows(trio, 2) == ["y"])
+        assert not trio.c.runtime.wants(2)
+        trio.c.terms.begin_rebalance()
+        await trio.c.runtime.give_up()
+        await asyncio.gather(trio.a.own(0, generation=3), trio.b.own(1, 2, generation=3), trio.c.own(generation=3))
+        await until(lambda: trio.b.runtime.wants(2))
+        assert set(rows(trio, 2)) == {"x", "y"}
+
+    async def test_nothing_of_it_is_fetched_before_all_owners_have_told_which_there_are(self, trio: Trio) -> None:
+        await of(trio.a, "x", wait=0.0)
+        trio.ends["a", "c"].delay()
+        await self.added(trio)
+        await asyncio.gather(of(trio.b, "y", wait=0.0), return_exceptions=True)
+        await asyncio.sleep(0.3)
+        assert not trio.c.runtime.wants(2)
+        trio.ends["a", "c"].flow()
+        await until(lambda: trio.c.runtime.wants(2))
+        assert "x" in rows(trio, 2)
+
+    @pytest.mark.usefixtures("short")
+    async def test_nor_before_who_has_no_partitions_has_told_who_joins_there(self, trio: Trio) -> None:
+        await of(trio.a, "y", wait=0.0)
+        for owner in ("a", "b"):
+            trio.ends["c", owner].delay()
+        joining = asyncio.create_task(of(trio.c, "x", wait=0.0))
+        await asyncio.gather(trio.a.own(0, 2, generation=2), trio.b.own(1, generation=2), trio.c.own(generation=2))
+        await asyncio.sleep(0.3)
+        assert not trio.a.runtime.wants(2)
+        for owner in ("a", "b"):
+            trio.ends["c", owner].flow()
+        await until(lambda: trio.a.runtime.wants(2))
+        assert set(rows(trio, 2)) == {"x", "y"}
+        await asyncio.gather(joining, return_exceptions=True)
+
+    async def test_nor_before_they_are_where_they_are_now(self, trio: Trio) -> None:
+        await of(trio.a, "x", wait=0.0)
+        await asyncio.gather(trio.b.own(1, generation=2), trio.c.own(2, generation=2))
+        await asyncio.sleep(0.3)
+        assert not trio.c.runtime.wants(2)
+        await trio.a.own(0, generation=2)
+        await until(lambda: trio.c.runtime.wants(2))
+
+    async def test_it_is_found_out_once(self, trio: Trio) -> None:
+        await of(trio.a, "x", wait=0.0)
+        await self.added(trio)
+        await until(lambda: trio.c.runtime.wants(2))
+        trio.c.terms.begin_rebalance()
+        await trio.c.runtime.give_up()
+        trio.ends["a", "b"].delay()
+        await asyncio.gather(trio.a.own(0, generation=3), trio.b.own(1, 2, generation=3), trio.c.own(generation=3))
+        await until(lambda: trio.b.runtime.wants(2))

@@ -66,9 +66,10 @@ def test_a_row_with_the_id_of_its_topic() -> None:
 
 
 def test_this_version_writes_what_it_has_frozen() -> None:
-    snapshot = replace(LEDGER, tenure=12, handed_over=HANDED_OVER, topic_id=TOPIC_ID)
-    written = encode_row(snapshot, id="orders", topic="in", generation=41, counter=1234)
-    assert written == (ROWS / "format-1-topic-id.bin").read_bytes()
+    snapshot = replace(LEDGER, tenure=12, handed_over=HANDED_OVER, topic_id=TOPIC_ID, opened=True)
+    frozen = (ROWS / "format-1-opened.bin").read_bytes()
+    assert encode_row(snapshot, id="orders", topic="in", generation=41, counter=1234) == frozen
+    assert comparable(read("format-1-opened.bin").snapshot()) == snapshot
 
 
 def test_a_row_of_a_newer_format_is_refused() -> None:
@@ -78,7 +79,7 @@ def test_a_row_of_a_newer_format_is_refused() -> None:
 
 def test_the_version_before_reads_a_last_row_as_the_ledger_it_is() -> None:
     """It knows the fields up to the witnesses, and leaves alone what follows."""
-    known = msgspec.structs.fields(LedgerRow)[:-3]
+    known = msgspec.structs.fields(LedgerRow)[:-4]
     before = msgspec.defstruct(
         "LedgerRow",
         [(one.name, one.type) if one.required else (one.name, one.type, one.default) for one in known],
@@ -86,15 +87,16 @@ def test_the_version_before_reads_a_last_row_as_the_ledger_it_is() -> None:
         kw_only=True,
     )
     older = msgspec.msgpack.decode((ROWS / "format-1-ebee9b2.bin").read_bytes()[1:], type=before)
-    for name in ("format-1-handed-over.bin", "format-1-topic-id.bin"):
+    for name in ("format-1-handed-over.bin", "format-1-topic-id.bin", "format-1-opened.bin"):
         assert msgspec.msgpack.decode((ROWS / name).read_bytes()[1:], type=before) == older
 
 
 def test_rows_of_all_versions_are_joined() -> None:
-    names = ("format-1-ebee9b2.bin", "format-1-topic-id.bin", "format-1-ebee9b2.bin")
+    names = ("format-1-ebee9b2.bin", "format-1-opened.bin", "format-1-ebee9b2.bin")
     joined = join([read(name).snapshot() for name in names])
     assert joined is not None
-    assert comparable(joined) == replace(LEDGER, tenure=12, handed_over=HANDED_OVER, topic_id=TOPIC_ID)
+    known = replace(LEDGER, tenure=12, handed_over=HANDED_OVER, topic_id=TOPIC_ID)
+    assert comparable(joined) == replace(known, opened=True)
 
 
 def test_rows_of_a_group_and_of_a_slot_that_is_free() -> None:

@@ -77,6 +77,8 @@ def test_nothing_is_fetched_for_nobody_nor_beyond_the_room_of_the_slowest(passin
     assert not passing.wants(0, 0.0), "there is no group"
     fast, slow = group(passing, "fast", 10), group(passing, "slow", 10)
     passing.resume(0)
+    assert not passing.wants(0, 0.0), "others may have to begin with it"
+    passing.partitions[0].ledger.open()
     assert passing.wants(0, 0.0), "a group need not be there at every moment"
     offered(passing, 10, 15)
     assert not passing.wants(0, 0.0)
