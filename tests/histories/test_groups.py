@@ -26,10 +26,12 @@ SHARES = canary_plan(
 ORDER = ordered_plan(
     3, Strike(after=2.0, trouble="kill -9", lasts=0.2), Strike(after=2.0, trouble="worker removed"), quiet=2.0
 )
-
-
 BROADCAST = broadcast_plan(
-    4, Strike(after=3.0, trouble="kill -9", lasts=0.2), Strike(after=3.0, trouble="worker removed"), quiet=2.0
+    4,
+    Strike(after=3.0, trouble="kill -9", lasts=0.2),
+    Strike(after=3.0, trouble="partitions added"),
+    Strike(after=3.0, trouble="worker removed"),
+    quiet=2.0,
 )
 
 
