@@ -96,6 +96,21 @@ def for_as_long_as_the_group_is_there(script: Script, wrong: bool) -> None:
     _comes_back(script, away=7.0 if wrong else 12.0, again=True)
 
 
+@case("delivery count")
+def of_a_group_that_was_away(script: Script, wrong: bool) -> None:
+    """One that may not have been dropped may remember what it failed before, and that alone."""
+    script.plan(delivery="broadcast", client_ttl_ms=10_000)
+    script.samples(0.0, 89.0)
+    script.pull(1.0, 2.0, client="b", group="b", wait=1.0, empty="none")
+    script.produced(5.0, 0)
+    script.pull(6.0, 6.1, handed(1, 0), client="b", group="b", ack_wait=1.0)
+    script.pull(18.0, 18.1, handed(2, 0, 3 if wrong else 2), client="b", group="b", ack_wait=1.0)
+    script.ack(18.2, 18.3, 2, client="b")
+    for n in range(8):
+        script.pull(18.2 + 8 * n, 25.2 + 8 * n, client="b", group="b", wait=7.0, empty="none")
+    _drained(script, {"b": ()})
+
+
 @case("joined anew")
 def behind_what_had_been_handed_out(script: Script, wrong: bool) -> None:
     """A group that was dropped and comes again gets nothing of what was there before."""

@@ -7,6 +7,7 @@ was dropped two lives are assumed: of what the first one left behind nothing is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -44,6 +45,10 @@ class Life:
     anew: bool = True
     #: Partition -> the highest offset that anybody had been handed before it was asked for, and when.
     offered: dict[int, tuple[int, float]] = field(default_factory=dict)
+    #: The one before, of which it may be the continuation.
+    before: Life | None = None
+    #: Partition and offset -> how often it was handed that, as far as anybody lived to tell.
+    _handed: Counter[tuple[int, int]] = field(default_factory=Counter)
     _pulls: set[int] = field(default_factory=set)
     _leases: set[int] = field(default_factory=set)
     _clients: set[str] = field(default_factory=set)
@@ -70,11 +75,18 @@ class Life:
     def _has(self, event: Settling, lease: int) -> bool:
         return lease in self._leases or (lease == 0 and event.client in self._clients)
 
+    def handed_before(self, partition: int, offset: int) -> int:
+        """How many deliveries of a message its group may remember that were made in earlier lives."""
+        if self.before is None:
+            return 0
+        return self.before._handed[partition, offset] + self.before.handed_before(partition, offset)
+
     def add(self, asked: Pulling, end: Pulled | None) -> None:
         self._pulls.add(asked.op)
         self._clients.add(asked.client)
         if end is not None:
             self._leases.update(message.lease for message in end.messages)
+            self._handed.update((message.partition, message.offset) for message in end.messages)
             if _is_heard(end):
                 self.joined = min(self.joined, end.at)
 
@@ -139,8 +151,9 @@ class _Sorter:
             if group in self.now:
                 self.now[group].until = dropped
             certainly = max(self._stirred.get(group, -inf), self._calm_since) + self._ttl + _DROPPED_WITHIN
-            anew = group not in self.now or event.at > certainly
-            life = self.now[group] = Life(group, event.at, anew=anew, offered=dict(self._offered))
+            before = self.now.get(group) if event.at <= certainly else None
+            life = Life(group, event.at, anew=before is None, before=before, offered=dict(self._offered))
+            self.now[group] = life
             self.all.append(life)
             self.heard[group] = event.at
         self.now[group].add(event, end)

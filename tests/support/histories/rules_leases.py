@@ -50,6 +50,8 @@ def delivery_count(history: History) -> Found:
         for delivery in deliveries:
             others = [other for other in deliveries if other is not delivery and other.sent < delivery.seen]
             counted = 1 + len(others) + len(earlier)
+            if history.life is not None:
+                counted += history.life.handed_before(place.partition, place.offset)
             if delivery.count > counted and delivery.count > counted + _unseen_before(history, message, delivery):
                 yield f"{place} has the delivery count {delivery.count}, which is too high", [
                     *(other.line for other in (*earlier, *others)), delivery.pull.line, delivery.line,
