@@ -28,6 +28,7 @@ from fanout_app.core.slots import Seat, Slots
 from fanout_app.groups import Groups
 from fanout_app.ledger_group import Around, LedgerGroup
 from fanout_app.opening import Everywhere, Opening
+from fanout_app.parked_of_groups import SinkOfGroup
 from fanout_app.ports import SlotStore, WriteError
 from fanout_app.settles_of_groups import SettlesOfGroups
 
@@ -128,7 +129,8 @@ class Broadcast(Groups):
             group.dispatcher.paused = self._intake.paused
             group.dispatcher.leases.on_overdue = self._overdue
             self._intake.groups[name] = group.dispatcher
-            group.connect(_Store(self, name), self._around)
+            dead_letters = SinkOfGroup(self._around.dead_letters, name)
+            group.connect(_Store(self, name), replace(self._around, dead_letters=dead_letters))
             group.on_written = self._follow
             group.commit.on_commit_seconds = self._base.commit.on_commit_seconds
         group.due = monotonic() + self._limits.client_ttl

@@ -45,6 +45,7 @@ from fanout_app.lease_keys import LeaseKeys, Seal
 from fanout_app.metrics import Metrics
 from fanout_app.mirroring import Mirroring
 from fanout_app.options import Options
+from fanout_app.parked_of_groups import ParkedOfGroups
 from fanout_app.peers.handshake import Handshake
 from fanout_app.peers.mesh import Mesh
 from fanout_app.ports import Election
@@ -190,7 +191,8 @@ class Fanout(faust.App):
             self._zookeeper.start()
         if self._paused:
             self.runtime.was_paused()
-        self.runtime.parked = self._parked
+        of_groups = self.options.delivery == "broadcast"
+        self.runtime.parked = ParkedOfGroups(self._parked, self.runtime.groups_there) if of_groups else self._parked
         letters = self.options.dead_letter_topic
         self.runtime.connect(
             source=ConsumerSource(self, self._log),

@@ -122,8 +122,10 @@ class SlotStore(LedgerStore, Protocol):
 class DeadLetterSink(Protocol):
     """Where messages go that nobody is to have again, see `fanout_app.kafka.dead_letters`."""
 
-    async def put(self, partition: int, message: Message, *, delivery_count: int, reason: str, client: str) -> None:
-        """Write it with ``acks=all``.
+    async def put(
+        self, partition: int, message: Message, *, delivery_count: int, reason: str, client: str, group: str = ""
+    ) -> None:
+        """Write it with ``acks=all``; ``group`` has a ledger of its own, and is to have the message back alone.
 
         Raises:
             SourceError: it was not acknowledged; the message must not be settled.

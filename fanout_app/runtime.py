@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from time import monotonic
 from typing import Any
 
@@ -118,7 +118,7 @@ class Runtime:
             on_fault=on_fault,
         )
         self.queue.connect(store, around)
-        self.groups.connect(store, around, lambda: self._joining.everywhere())
+        self.groups.connect(store, around, self.groups_there)
         self._fetches = Fetches(self.dispatcher, self.groups, source, serve=self.groups.serve)
         self._assignment = Assignment(
             self.dispatcher,
@@ -247,6 +247,10 @@ class Runtime:
             await self._joining.join(pull.group)
         wait = 0.0 if self.stopping else wait
         return await self.exchange.asking.pull(pull, wait=wait, anonymous=anonymous, wish=wish)
+
+    async def groups_there(self) -> Set[str] | None:
+        """See `Joining.everywhere`."""
+        return await self._joining.everywhere()
 
     def release(self, answer: Answer) -> None:
         """The answer could not be written: its messages go to the next client at once, uncounted."""

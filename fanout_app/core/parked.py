@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+#: The header of a message in the topic that is for one group alone, which has been handed it before and gave up on it.
+REDRIVEN_FOR = "fanout-redriven-for"
+
 
 class ParkedMessage(NamedTuple):
     """One message, with where it came from and why it is here."""
@@ -25,6 +28,8 @@ class ParkedMessage(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+    #: With broadcast: which group gave up on it, and is to have it back; empty: nobody's alone.
+    group: str = ""
 
 
 class Redriven(NamedTuple):
@@ -34,6 +39,8 @@ class Redriven(NamedTuple):
     redriven: int
     #: Names that no message is parked under, any more or ever.
     not_found: list[int]
+    #: Messages that stay because their group is not there; None where groups have no ledgers of their own.
+    no_group: list[int] | None = None
 
 
 class Parked(Protocol):

@@ -12,6 +12,7 @@ from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.limits import Limits
 from fanout_app.core.message import Message
+from fanout_app.core.parked import REDRIVEN_FOR
 from fanout_app.core.partition import PartitionQueue
 
 
@@ -101,9 +102,13 @@ class Passing(Dispatcher):
     def offer(self, number: int, asked: int, after: int, messages: Sequence[Message]) -> bool:
         if not super().offer(number, asked, after, messages):
             return False
-        for group, _ in self._of(number):
-            taken = group.offer(number, asked, after, messages)
-            assert taken, "a group's position is that of the fetches"
+        for_one = _for_one_group(messages)
+        for name, group in self.groups.items():
+            if number in group.partitions:
+                # Passed over as if it was not there: whom it is not for has settled it before, at another offset.
+                mine = messages if not for_one else [one for one in messages if for_one.get(one.offset, name) == name]
+                taken = group.offer(number, asked, after, mine)
+                assert taken, "a group's position is that of the fetches"
         return True
 
     def log_starts_at(self, number: int, offset: int) -> int:
@@ -121,3 +126,13 @@ class Passing(Dispatcher):
         return bool(groups) and all(
             queue.full() is None and group.bytes_held() < self.limits.buffer_bytes for group, queue in groups
         )
+
+
+def _for_one_group(messages: Iterable[Message]) -> dict[int, str]:
+    """Offset -> the group that a message was redriven for, where it was for one."""
+    found: dict[int, str] = {}
+    for message in messages:
+        for name, content in message.headers:
+            if name == REDRIVEN_FOR:
+                found[message.offset] = (content or b"").decode(errors="replace")
+    return found

@@ -10,12 +10,15 @@ from fanout_app.ports import DeadLetterSink
 
 logger = logging.getLogger("fanout.kafka.dead_letters")
 
+#: With broadcast: whose it was.
+GROUP = "fanout-group"
+
 
 def origin_headers(
-    topic: str, partition: int, message: Message, *, delivery_count: int, reason: str, client: str
+    topic: str, partition: int, message: Message, *, delivery_count: int, reason: str, client: str, group: str
 ) -> list[tuple[str, bytes | None]]:
     """What a message carries with it into another topic."""
-    return [
+    headers: list[tuple[str, bytes | None]] = [
         ("fanout-topic", topic.encode()),
         ("fanout-partition", b"%d" % partition),
         ("fanout-offset", b"%d" % message.offset),
@@ -24,6 +27,7 @@ def origin_headers(
         ("fanout-reason", reason.encode()),
         ("fanout-client", client.encode()),
     ]
+    return [*headers, (GROUP, group.encode())] if group else headers
 
 
 class DeadLetters:
@@ -38,19 +42,23 @@ class DeadLetters:
         self._source = source
         self._parked = parked
 
-    async def put(self, partition: int, message: Message, *, delivery_count: int, reason: str, client: str) -> None:
+    async def put(
+        self, partition: int, message: Message, *, delivery_count: int, reason: str, client: str, group: str = ""
+    ) -> None:
         """Write it with ``acks=all``.
 
         Raises:
             SourceError: it was not acknowledged; the message must not be settled.
         """
         origin = origin_headers(
-            self._source, partition, message, delivery_count=delivery_count, reason=reason, client=client
+            self._source, partition, message, delivery_count=delivery_count, reason=reason, client=client, group=group
         )
         try:
             await self._writer.write(
                 self._topic, key=message.key, value=message.value, headers=[*message.headers, *origin]
             )
         except NeverTakenError as error:
-            await self._parked.put(partition, message, delivery_count=delivery_count, reason=reason, client=client)
+            await self._parked.put(
+                partition, message, delivery_count=delivery_count, reason=reason, client=client, group=group
+            )
             logger.warning("partition %d/%d: parked instead: %s", partition, message.offset, error)

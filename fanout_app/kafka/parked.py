@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import islice
 
 from pyroaring import BitMap64
 
 from fanout_app.core.message import Message
-from fanout_app.core.parked import ParkedMessage, Redriven
+from fanout_app.core.parked import REDRIVEN_FOR, ParkedMessage, Redriven
 from fanout_app.kafka import parked_record
 from fanout_app.kafka.log_reader import LogReader
 from fanout_app.kafka.writer import TooLargeError, Writer
@@ -41,14 +41,16 @@ class ParkedTopic:
         self._reading = asyncio.Lock()
         self._redriving = asyncio.Lock()
 
-    async def put(self, partition: int, message: Message, *, delivery_count: int, reason: str, client: str) -> None:
+    async def put(
+        self, partition: int, message: Message, *, delivery_count: int, reason: str, client: str, group: str = ""
+    ) -> None:
         """Write it with ``acks=all``.
 
         Raises:
             SourceError: it was not acknowledged; the message must not be settled.
         """
         record = parked_record.encode(
-            self._source, partition, message, delivery_count=delivery_count, reason=reason, client=client
+            self._source, partition, message, delivery_count=delivery_count, reason=reason, client=client, group=group
         )
         await self._writer.write(self._parked, key=record.key, value=record.value, headers=record.headers, partition=0)
 
@@ -66,8 +68,10 @@ class ParkedTopic:
             after = names[-1]
         return page
 
-    async def redrive(self, parked: Sequence[int] | None) -> Redriven:
-        """Write these, or all, back to the topic, and forget each once that is acknowledged.
+    async def redrive(self, parked: Sequence[int] | None, groups: Set[str] | None = None) -> Redriven:
+        """Write these, or all, back to the topic, and forget each once that is acknowledged; see `Parked.redrive`.
+
+        ``groups`` are those that are there: what is for another one stays. None: it is not asked whom they are for.
 
         Raises:
             SourceError: Kafka does not answer; some of them may be back, none is lost.
@@ -77,6 +81,7 @@ class ParkedTopic:
             wanted = sorted(set(self._index.names if parked is None else parked))
             there = [name for name in wanted if name in self._index.names]
             not_found = set(wanted) - set(there) if parked is not None else set()
+            no_group: list[int] = []
             redriven = 0
             refused: Sequence[int] = ()
             numbers = await self._writer.partitions(self._source) if there else set()
@@ -84,6 +89,11 @@ class ParkedTopic:
                 names = there[first : first + _BODIES]
                 records = await self._read(names)
                 not_found |= set(names) - records.keys() if parked is not None else set()
+                if groups is not None:
+                    there_for = {"", *groups}
+                    gone = [n for n, record in records.items() if parked_record.group_of(record) not in there_for]
+                    no_group += gone
+                    records = {name: record for name, record in records.items() if name not in gone}
                 back = await self._send_back(records, numbers)
                 redriven += len(records) - len(back)
                 refused = [*refused, *back]
@@ -92,7 +102,7 @@ class ParkedTopic:
         if refused:
             raise SourceError(f"parked messages {refused} stay, the others are back: topic {self._source} takes no "
                               "message of their size, raise its max.message.bytes")  # fmt: skip
-        return Redriven(redriven, sorted(not_found))
+        return Redriven(redriven, sorted(not_found), no_group if groups is not None else None)
 
     # Sending back ----------------------------------------------------------------------------------------------------
 
@@ -115,12 +125,14 @@ class ParkedTopic:
 
     async def _send_one_back(self, record: Message, numbers: set[int]) -> None:
         message = parked_record.decode(record)
-        origin = ("fanout-redriven-from", b"%d/%d" % (message.partition, message.offset))
+        ours = [("fanout-redriven-from", b"%d/%d" % (message.partition, message.offset))]
+        if message.group:
+            ours.append((REDRIVEN_FOR, message.group.encode()))
         await self._writer.write(
             self._source,
             key=message.key,
             value=message.value,
-            headers=[*message.headers, origin],
+            headers=[*message.headers, *ours],
             partition=message.partition if message.partition in numbers else None,
         )
 

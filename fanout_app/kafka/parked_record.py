@@ -1,7 +1,8 @@
 """A parked message as a record: whole enough to be written back as it was, and under a key that names it once.
 
 The key is partition, offset, timestamp and CRC of the message, so that one that is parked twice (a crash between the
-write and the settle) is one, and a message of a topic made anew does not take the place of an older one. Our headers
+write and the settle) is one, and a message of a topic made anew does not take the place of an older one; with broadcast
+the group too, since each may give up on it by itself. Our headers
 come first, in a fixed order, and the last of them counts those of the message, which follow: whatever these are called,
 they cannot be taken for ours. The value is the message's own; a null value would delete the record, so it is an empty
 one with a header that says so.
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from fanout_app.core.message import Message
 from fanout_app.core.parked import ParkedMessage
 from fanout_app.core.witness import witness_of
-from fanout_app.kafka.dead_letters import origin_headers
+from fanout_app.kafka.dead_letters import GROUP, origin_headers
 
 _FORMAT = ("fanout-parked", b"1")
 _KEY = "fanout-key"
@@ -30,8 +31,12 @@ class Record(NamedTuple):
     headers: list[tuple[str, bytes | None]]
 
 
-def encode(topic: str, partition: int, message: Message, *, delivery_count: int, reason: str, client: str) -> Record:
-    origin = origin_headers(topic, partition, message, delivery_count=delivery_count, reason=reason, client=client)
+def encode(
+    topic: str, partition: int, message: Message, *, delivery_count: int, reason: str, client: str, group: str = ""
+) -> Record:
+    origin = origin_headers(
+        topic, partition, message, delivery_count=delivery_count, reason=reason, client=client, group=group
+    )
     headers: list[tuple[str, bytes | None]] = [_FORMAT, *origin]
     if message.key is not None:
         headers.append((_KEY, message.key))
@@ -40,6 +45,8 @@ def encode(topic: str, partition: int, message: Message, *, delivery_count: int,
     headers.append((_COUNT, b"%d" % len(message.headers)))
     witness = witness_of(message)
     key = b"%d/%d/%d/%08x" % (partition, witness.offset, witness.timestamp, witness.crc)
+    if group:
+        key += b"/" + group.encode()
     return Record(key, message.value or b"", [*headers, *message.headers])
 
 
@@ -48,10 +55,20 @@ def is_parked(record: Message) -> bool:
     return record.key is not None and record.value is not None and tuple(record.headers[:1]) == (_FORMAT,)
 
 
+def _ours(record: Message) -> tuple[dict[str, bytes | None], int]:
+    """Our headers, and how many there are before the count."""
+    count = next(index for index, (name, _) in enumerate(record.headers) if name == _COUNT)
+    return dict(record.headers[:count]), count
+
+
+def group_of(record: Message) -> str:
+    """Whom the message of a record that `is_parked` is for; empty: for anybody."""
+    return (_ours(record)[0].get(GROUP) or b"").decode()
+
+
 def decode(record: Message) -> ParkedMessage:
     """The message of a record that `is_parked`."""
-    count = next(index for index, (name, _) in enumerate(record.headers) if name == _COUNT)
-    ours = dict(record.headers[:count])
+    ours, count = _ours(record)
     return ParkedMessage(
         parked=record.offset,
         partition=_number(ours["fanout-partition"]),
@@ -64,6 +81,7 @@ def decode(record: Message) -> ParkedMessage:
         key=ours.get(_KEY),
         value=None if _NULL[0] in ours else record.value,
         headers=record.headers[count + 1 :],
+        group=(ours.get(GROUP) or b"").decode(),
     )
 
 

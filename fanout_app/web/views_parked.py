@@ -37,6 +37,7 @@ class WireParked(Struct):
     key: Text
     value: Text
     headers: Sequence[tuple[str, Text]]
+    group: str | UnsetType = UNSET
     encoding: str | UnsetType = UNSET
 
 
@@ -62,7 +63,7 @@ class ParkedViews:
         if body.all == (names is not None):
             raise invalid([Fault("parked", 'send either the names of messages or "all":true, to redrive every one')])
         redriven = await self._unbroken.run("redrive", self._runtime.parked.redrive(names))
-        return form.response(redriven._asdict())
+        return form.response({field: value for field, value in redriven._asdict().items() if value is not None})
 
     async def _page(self, options: ParkedQuery) -> list[ParkedMessage]:
         """Messages from ``after`` on, until there are enough or they are large enough; at least one, if there is."""
@@ -95,6 +96,7 @@ def _wire(message: ParkedMessage, *, utf8: bool) -> WireParked:
         key=message.key,
         value=message.value,
         headers=message.headers,
+        group=message.group or UNSET,
     )
     if utf8:
         as_text(wire, message)

@@ -43,9 +43,9 @@ class Place:
     reader: LogReader
     writer: Writer
 
-    async def put(self, *messages: FakeMessage, partition: int = 0, count: int = 3) -> None:
+    async def put(self, *messages: FakeMessage, partition: int = 0, count: int = 3, group: str = "") -> None:
         for message in messages:
-            await self.topic.put(partition, message, delivery_count=count, reason="broken", client="ann")
+            await self.topic.put(partition, message, delivery_count=count, reason="broken", client="ann", group=group)
 
     async def in_source(self, partition: int = 0) -> list[Message]:
         return [record async for record in self.reader.scan(partition, 0)]
@@ -213,3 +213,16 @@ async def test_what_others_write_into_the_topic_is_passed_over(place: Place, kaf
     await place.put(FakeMessage(0))
     assert [message.parked for message in await place.topic.list(9, -1)] == [1]
     assert await place.topic.redrive([0, 1]) == Redriven(1, [0])
+
+
+async def test_two_groups_give_up_on_the_same_message_and_it_goes_back_to_those_that_are_there(place: Place) -> None:
+    message = FakeMessage(3, b"twice")
+    for group in ("a", "b", ""):
+        await place.put(message, group=group)
+    assert [(one.parked, one.group) for one in await place.other.list(9, -1)] == [(0, "a"), (1, "b"), (2, "")]
+    assert await place.topic.redrive(None, {"b", "c"}) == Redriven(2, [], [0])
+    origin = ("fanout-redriven-from", b"0/3")
+    assert [tuple(record.headers) for record in await place.in_source()] == [
+        (origin, ("fanout-redriven-for", b"b")), (origin,),
+    ]  # fmt: skip
+    assert [one.group for one in await place.other.list(9, -1)] == ["a"]

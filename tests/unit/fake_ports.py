@@ -76,6 +76,8 @@ class FakeKafka:
         self.sought_to: dict[int, int] = {}
         self.lost: set[int] = set()
         self.put_away: list[tuple[int, int]] = []
+        #: The groups that they were put away for, with ledgers of their own.
+        self.put_away_for: list[str] = []
         self.member_id = "us"
         self._next: dict[str, deque[Held | Exception]] = {}
 
@@ -162,9 +164,12 @@ class FakeKafka:
         return {message.offset: message for message in messages(offsets) if message.offset not in self.lost}
 
     # DeadLetterSink
-    async def put(self, partition: int, message: Message, *, delivery_count: int, reason: str, client: str) -> None:
+    async def put(
+        self, partition: int, message: Message, *, delivery_count: int, reason: str, client: str, group: str = ""
+    ) -> None:
         await self._call("put", partition, (message.offset, delivery_count, reason, client))
         self.put_away.append((partition, message.offset))
+        self.put_away_for.append(group)
 
     # Switch
     async def remember(self, *, paused: bool) -> bool:

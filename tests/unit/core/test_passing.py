@@ -12,10 +12,11 @@ from fanout_app.core.group_row import Slot
 from fanout_app.core.group_start import start_groups
 from fanout_app.core.lease import HandedOver
 from fanout_app.core.ledger import LedgerSnapshot
+from fanout_app.core.parked import REDRIVEN_FOR
 from fanout_app.core.passing import Passing
 from fanout_app.core.requests import Pull
 from fanout_app.core.start import Known, Start, decide
-from support.messages import messages
+from support.messages import FakeMessage, messages
 
 
 def group(passing: Passing, name: str, floor: int = 0, **more: Any) -> Dispatcher:
@@ -60,6 +61,21 @@ def test_a_group_that_comes_starts_at_the_newest_message_offered(passing: Passin
     offered(passing, 13, 15)
     assert pulled(first, "first") == [10, 11, 12, 13, 14]
     assert pulled(second, "second") == [13, 14]
+
+
+def test_what_was_redriven_for_one_group_is_passed_over_by_the_others(passing: Passing) -> None:
+    one, other = group(passing, "one", 10), group(passing, "other", 10)
+    passing.resume(0)
+    again = [
+        FakeMessage(10, headers=(("h", None), (REDRIVEN_FOR, b"one"))),
+        FakeMessage(11, headers=((REDRIVEN_FOR, b"\xff"),)),
+        FakeMessage(12, headers=((REDRIVEN_FOR, b"one"), (REDRIVEN_FOR, b"other"))),
+        FakeMessage(13),
+    ]
+    assert passing.offer(0, 10, 14, again)
+    assert (pulled(one, "one"), pulled(other, "other")) == ([10, 13], [12, 13])
+    assert (one.partitions[0].ledger.floor, other.partitions[0].ledger.floor) == (10, 12)
+    assert one.partitions[0].ledger.is_settled(11)
 
 
 def test_a_floor_that_is_below_the_partitions_own_is_read_from(passing: Passing) -> None:

@@ -15,6 +15,7 @@ class FakeParked:
 
     def __init__(self) -> None:
         self.messages: list[ParkedMessage] = []
+        self.no_group: list[int] | None = None
         self.redrives: list[Sequence[int] | None] = []
         #: How many messages each look at them asked for.
         self.steps: list[int] = []
@@ -39,4 +40,4 @@ class FakeParked:
         there = {message.parked for message in self.messages}
         asked = there if parked is None else set(parked)
         self.messages = [message for message in self.messages if message.parked not in asked]
-        return Redriven(len(asked & there), sorted(asked - there))
+        return Redriven(len(asked & there), sorted(asked - there), self.no_group)

@@ -37,6 +37,15 @@ async def test_a_parked_message_is_shown_with_all_that_is_known_of_it(there: Ser
     }  # fmt: skip
 
 
+async def test_whose_it_is_is_shown_with_broadcast_and_which_stay(there: Served) -> None:
+    there.runtime.parked.put(3, group="canary")
+    (message,) = await _page(there)
+    assert message["group"] == "canary"
+    there.runtime.parked.no_group = [3]
+    _, _, body = await there.ask("POST", "/v1/parked/redrive", json={"all": True})
+    assert body == {"redriven": 1, "not_found": [], "no_group": [3]}
+
+
 async def test_text_is_shown_as_text_where_all_of_a_message_is(there: Served) -> None:
     there.runtime.parked.put(0, value="é".encode())
     there.runtime.parked.put(1, value=b"\xff", key=None)
