@@ -70,6 +70,8 @@ class _Group(LedgerGroup):
 class Broadcast(Groups):
     """All groups of one worker."""
 
+    by_weight = False
+
     def __init__(self, base: LedgerGroup, intake: Passing) -> None:
         """``base`` has the ledgers of the partitions themselves, ``intake`` is its dispatcher."""
         self._base = base

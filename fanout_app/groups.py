@@ -56,6 +56,8 @@ class Followers(Protocol):
 class Groups(Followers, Protocol):
     """What else needs to know how many queues there are, and what is done to each of them."""
 
+    #: Groups share what is there by their weights; else each of them gets everything.
+    by_weight: bool = True
     #: What was counted by groups that have gone.
     gone: Counters = Counters()
 

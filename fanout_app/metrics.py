@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter as Counts
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from prometheus_client import (
@@ -18,6 +18,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from fanout_app import overview
 from fanout_app.cluster.exchange import Exchange
 from fanout_app.core.canary import CanaryState
 from fanout_app.core.canary_steps import DECISIONS
@@ -54,8 +55,9 @@ TABLE: Final = {
     "fanout_leader_changes_total": "How often this worker has followed another leader than before.",
     "fanout_board_dropped_total": "Records on the board that nobody with our lease keys has written, left out.",
     "fanout_group_weight": "Weight of a group; not set for one without.",
-    "fanout_group_deliveries_total": "Messages handed out, by the group of the client; of groups that have a weight.",
+    "fanout_group_deliveries_total": "Messages handed out, by group; of those with a weight or a ledger of their own.",
     "fanout_group_ended_total": "Deliveries to a group that ended, by how: acked, nacked (or rejected), expired.",
+    "fanout_group_lag": "With broadcast: messages of this worker's partitions from a group's floor to the log's end.",
     "fanout_group_held": "1 for a group that this worker has taken out by itself while nobody leads.",
     "fanout_canary_decisions_total": "What this worker, leading, has decided of groups: rolled back, raised, complete.",
     "fanout_refused_total": "Requests refused by their token, by status: 401 (none of ours) or 403 (its roles).",
@@ -153,8 +155,8 @@ class _Queue(Collector):
 
     def collect(self) -> Iterator[Metric]:
         dispatcher = self._measured.dispatcher
-        overview = self._measured.overview
-        queues, counters = overview.queues(), overview.counters()
+        groups = self._measured.overview
+        queues, counters = groups.queues(), groups.counters()
         partitions = [partition for queue in queues for partition in queue.partitions.values()]
         now = self._measured.now()
         yield _gauge("fanout_waiting_messages", self._measured.waiting())
@@ -164,7 +166,7 @@ class _Queue(Collector):
         yield _gauge("fanout_clients", sum(alive))
         yield _gauge("fanout_waiting_pulls", sum(queue.clients.waiting for queue in queues))
         yield _gauge("fanout_tasks", len(asyncio.all_tasks()))
-        yield _gauge("fanout_buffer_bytes", overview.bytes_held())
+        yield _gauge("fanout_buffer_bytes", groups.bytes_held())
         yield _gauge("fanout_delayed", sum(len(one.delayed) + len(one.sleepers) for one in partitions))
         yield _gauge("fanout_blocked", sum(one.blocked for one in partitions))
         yield _gauge("fanout_ledger_row_bytes", max((one.row_bytes for one in partitions), default=0))
@@ -175,7 +177,7 @@ class _Queue(Collector):
         yield _counter("fanout_leader_changes_total", leading.changes)
         name = "fanout_intake_full"
         full = GaugeMetricFamily(name, TABLE[name], labels=["limit"])
-        for limit, numbers in overview.full().items():
+        for limit, numbers in groups.full().items():
             full.add_metric([limit], len(numbers))
         yield full
         exchange = self._measured.exchange
@@ -195,12 +197,25 @@ class _Queue(Collector):
         settled.add_metric(["rejected"], counters.rejected)
         settled.add_metric(["dead-lettered"], counters.dead_lettered)
         yield settled
-        yield from _of_groups(self._measured.canary.state, dispatcher.leases.windows, self._measured.guarding.held)
+        yield from self._of_groups(groups)
         name = "fanout_canary_decisions_total"
         decisions = CounterMetricFamily(name, TABLE[name], labels=["decision"])
         for decision in DECISIONS:
             decisions.add_metric([decision], self._measured.guarding.decided[decision])
         yield decisions
+
+    def _of_groups(self, groups: Overview) -> Iterator[Metric]:
+        """Of those that have a weight or, where each gets everything, a ledger: not of whatever names clients give."""
+        weights = self._measured.canary.state.weights if groups.by_weight else {}
+        held, shared = self._measured.guarding.held, self._measured.dispatcher.leases.windows
+        yield _by_group("fanout_group_weight", weights)
+        yield _by_group("fanout_group_held", {group: group in held for group in weights})
+        # One that has gone is told of no more.
+        ledgers = groups.of_groups()
+        yield _by_group("fanout_group_lag", {name: overview.totals(queue)["lag"] for name, queue in ledgers.items()})
+        yield from _handed_out(
+            {**dict.fromkeys(weights, shared), **{name: queue.leases.windows for name, queue in ledgers.items()}}
+        )
 
     def _oldest_age(self, partitions: Iterable[PartitionQueue], now: float) -> float:
         """Seconds; 0 where nothing is unsettled, or where the producer's clock is ahead of ours."""
@@ -210,25 +225,24 @@ class _Queue(Collector):
         return max(0.0, (self._measured.unix_ms(now) - min(stamps)) / 1000) if stamps else 0.0
 
 
-def _of_groups(state: CanaryState, windows: Windows, held: Collection[str]) -> Iterator[Metric]:
-    """Of those that have a weight: there cannot be more than may have one, whatever names clients give."""
-    weights, delivered, ended, taken_out = (
-        kind(name, TABLE[name], labels=labels)
-        for kind, name, labels in (
-            (GaugeMetricFamily, "fanout_group_weight", ["group"]),
-            (CounterMetricFamily, "fanout_group_deliveries_total", ["group"]),
-            (CounterMetricFamily, "fanout_group_ended_total", ["group", "how"]),
-            (GaugeMetricFamily, "fanout_group_held", ["group"]),
-        )
-    )
-    for group, weight in state.weights.items():
-        count, *rest = windows.totals.get(group, (0, 0, 0, 0))
-        weights.add_metric([group], weight)
+def _handed_out(windows: Mapping[str, Windows]) -> Iterator[Metric]:
+    name = "fanout_group_deliveries_total"
+    delivered = CounterMetricFamily(name, TABLE[name], labels=["group"])
+    name = "fanout_group_ended_total"
+    ended = CounterMetricFamily(name, TABLE[name], labels=["group", "how"])
+    for group, counted in windows.items():
+        count, *rest = counted.totals.get(group, (0, 0, 0, 0))
         delivered.add_metric([group], count)
         for how, amount in zip(("acked", "nacked", "expired"), rest, strict=True):
             ended.add_metric([group, how], amount)
-        taken_out.add_metric([group], group in held)
-    yield from (weights, delivered, ended, taken_out)
+    yield from (delivered, ended)
+
+
+def _by_group(name: str, values: Mapping[str, float]) -> Metric:
+    gauge = GaugeMetricFamily(name, TABLE[name], labels=["group"])
+    for group, value in values.items():
+        gauge.add_metric([group], value)
+    return gauge
 
 
 def _gauge(name: str, value: float) -> GaugeMetricFamily:

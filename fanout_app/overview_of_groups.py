@@ -25,7 +25,12 @@ class Overview:
         self._base = base
         self._groups = groups
 
-    def _others(self) -> Mapping[str, Dispatcher]:
+    @property
+    def by_weight(self) -> bool:
+        """Whether groups share what is there; else each of them gets everything."""
+        return self._groups.by_weight
+
+    def of_groups(self) -> Mapping[str, Dispatcher]:
         """By the names of their groups; none where the one that has the partitions serves all."""
         return {name: queue.dispatcher for name, queue in self._groups.named().items()}
 
@@ -46,7 +51,7 @@ class Overview:
 
     def totals(self) -> dict[str, Any]:
         totals = overview.totals(self._base)
-        others = [overview.totals(other) for other in self._others().values()]
+        others = [overview.totals(other) for other in self.of_groups().values()]
         for field in _SUMS if others else ():
             totals[field] = sum(other[field] for other in others)
         totals["buffered_bytes"] = self.bytes_held()
@@ -67,7 +72,7 @@ class Overview:
 
     def degraded(self) -> list[str]:
         """Why messages wait that could be with somebody, in words for an operator."""
-        others = self._others()
+        others = self.of_groups()
         if not others:
             return _degraded(self._base)
         return [f"group {name}: {reason}" for name, other in others.items() for reason in _degraded(other)]
@@ -85,7 +90,7 @@ class Overview:
         rows = overview.partitions(self._base, owner)
         others = {
             name: {part["partition"]: part for part in overview.partitions(other, owner)}
-            for name, other in self._others().items()
+            for name, other in self.of_groups().items()
         }
         for row in rows if others else ():
             number = row["partition"]

@@ -286,7 +286,9 @@ async def until(condition: Callable[[], object]) -> None:
 
 def without_leader(runtime: Runtime) -> None:
     """Of this worker's cluster nobody leads, and the shares of groups are those of the beginning."""
-    runtime.leading = cast(Any, SimpleNamespace(leader=lambda: None, acting_in=None))
+    runtime.leading = cast(
+        Any, SimpleNamespace(leader=lambda: None, acting_in=None, epoch=None, changes=0, may_act=lambda: False)
+    )
 
     async def write(key: str, value: bytes) -> None:
         raise AssertionError("who does not lead writes nothing")
