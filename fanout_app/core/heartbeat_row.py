@@ -18,6 +18,8 @@ class _Row(BoardRow, array_like=True, frozen=True, kw_only=True):
     epoch: int | None
     misses_epoch: int | None
     sent_at: float = 0.0
+    delivery: str = ""
+    order: str = ""
 
 
 _FIELDS = tuple(field for field in _Row.__struct_fields__ if field not in BoardRow.__struct_fields__)

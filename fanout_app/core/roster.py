@@ -31,6 +31,9 @@ class Heartbeat:
     misses_epoch: int | None
     #: When it was sent, by the monotonic clock of its sender, to whom alone it means something.
     sent_at: float = 0.0
+    #: The options of these names; empty from a worker of an earlier version.
+    delivery: str = ""
+    order: str = ""
 
     def place(self) -> tuple[str, str, tuple[int, ...], int]:
         """What others go by to find a partition's owner; the rest changes all the time."""

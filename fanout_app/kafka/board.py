@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from fanout_app.kafka.board_seal import is_sealed
+from fanout_app.lease_keys import Seal
 
 
 class Board:
@@ -23,7 +27,7 @@ class Board:
         )
         self._producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all", enable_idempotence=True)
         self._first: dict[bytes, bytes] = {}
-        self._latest: dict[bytes, bytes] = {}
+        self._latest: dict[bytes, Any] = {}
 
     async def __aenter__(self) -> Board:
         await self._consumer.start()
@@ -34,7 +38,7 @@ class Board:
             raise
         self._consumer.assign([self._tp])
         await self._consumer.seek_to_beginning(self._tp)
-        await self._read()
+        await self.read()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -51,16 +55,25 @@ class Board:
         if name not in self._first:
             mine = value()
             await self._producer.send_and_wait(self._tp.topic, mine, key=name, partition=0)
-            await self._read()
+            await self.read()
             if self._first[name] != mine:
                 await self._producer.send_and_wait(self._tp.topic, self._first[name], key=name, partition=0)
         return self._first[name]
 
     def latest(self, key: str) -> bytes | None:
         """What was written last under a key that may change."""
-        return self._latest.get(key.encode())
+        record = self._latest.get(key.encode())
+        return None if record is None else bytes(record.value)
 
-    async def _read(self) -> None:
+    def sealed(self, prefix: str, seal: Seal) -> dict[str, bytes]:
+        """What was written last under the keys that begin so, where that bears a seal of ours."""
+        return {
+            key.decode(): record.value
+            for key, record in self._latest.items()
+            if key.startswith(prefix.encode()) and is_sealed(seal, key, record.value, record.headers)
+        }
+
+    async def read(self) -> None:
         """Read up to the end the log has now."""
         end = (await self._consumer.end_offsets([self._tp]))[self._tp]
         while await self._consumer.position(self._tp) < end:
@@ -68,5 +81,7 @@ class Board:
                 for record in records:
                     if record.key is not None and record.value is not None:
                         self._first.setdefault(record.key, record.value)
-                        self._latest[record.key] = record.value
+                        self._latest[record.key] = record
+                    else:
+                        self._latest.pop(record.key, None)
             await asyncio.sleep(0)

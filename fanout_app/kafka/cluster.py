@@ -14,8 +14,9 @@ from time import monotonic
 from typing import Protocol
 
 from fanout_app.advertise import advertised
+from fanout_app.core.alike import Ways, contradiction
 from fanout_app.core.dispatcher import Dispatcher
-from fanout_app.core.errors import RowError
+from fanout_app.core.errors import RowError, StartError
 from fanout_app.core.heartbeat_row import decode_heartbeat, encode_heartbeat
 from fanout_app.core.roster import Absentees, Heartbeat, Roster
 from fanout_app.kafka.board_feed import BoardFeed, BoardRecord
@@ -29,7 +30,8 @@ logger = logging.getLogger("fanout.kafka.cluster")
 
 #: Seconds between heartbeats; see `fanout_app.core.roster.SILENCE` for how many may fail to come.
 EVERY = 0.5
-_PREFIX = "worker/"
+#: Of the keys of heartbeats; the rest is the worker's name.
+PREFIX = "worker/"
 #: A worker that stops does not wait for Kafka: it is missed after a while without a last word too.
 _LEAVE_FOR = 1.0
 _TURN = 60.0
@@ -50,6 +52,12 @@ class Member(Protocol):
     def generation(self) -> int: ...
     def owned(self) -> tuple[int, ...]: ...
     def waiting(self) -> int: ...
+    @property
+    def ready(self) -> bool: ...
+
+
+def ways_of(options: Options) -> Ways:
+    return Ways(options.delivery, options.order)
 
 
 class Cluster:
@@ -76,6 +84,7 @@ class Cluster:
         self.last_acknowledged = float("-inf")
         #: The epoch of the leader that this worker follows, and the one whose leader it misses.
         self.epochs: Callable[[], tuple[int | None, int | None]] = lambda: (None, None)
+        self._on_fault = on_fault
         self._tasks = Tasks(on_fault)
         self._beating: asyncio.Task[None] | None = None
         self._served: asyncio.Future[tuple[str, int]] | None = None
@@ -85,8 +94,8 @@ class Cluster:
         self._silent = False
         self._names: list[str] = []
         self._on_change: list[Callable[[], None]] = []
-        self.feed.on(_PREFIX, self._hear)
-        self.feed.on(_PREFIX, self._note, sealed=False)
+        self.feed.on(PREFIX, self._hear)
+        self.feed.on(PREFIX, self._note, sealed=False)
 
     def on_change(self, tell: Callable[[], None]) -> None:
         """Be told when somebody has come, gone, or has other partitions or another address than before."""
@@ -118,7 +127,7 @@ class Cluster:
         await asyncio.gather(self._beating, return_exceptions=True)
         with suppress(SourceError, TimeoutError):
             async with asyncio.timeout(_LEAVE_FOR):
-                await self.writer.write(_PREFIX + self._member.worker, None)
+                await self.writer.write(PREFIX + self._member.worker, None)
 
     async def stop(self) -> None:
         await self._tasks.stop()
@@ -149,7 +158,7 @@ class Cluster:
         self._look_around(changed=self.roster.heard(now, heartbeat))
         row = encode_heartbeat(heartbeat, id=self._options.id, topic=self._options.topic)
         try:
-            await self.writer.write(_PREFIX + heartbeat.worker, row)
+            await self.writer.write(PREFIX + heartbeat.worker, row)
         except SourceError as error:
             if not self._silent:
                 logger.warning("Kafka takes no heartbeat of this worker, so the others will miss it: %s", error)
@@ -173,12 +182,13 @@ class Cluster:
             epoch=epoch,
             misses_epoch=misses_epoch,
             sent_at=now,
+            **ways_of(self._options)._asdict(),
         )
 
     # The others ------------------------------------------------------------------------------------------------------
 
     def _hear(self, record: BoardRecord) -> None:
-        worker = record.key.removeprefix(_PREFIX)
+        worker = record.key.removeprefix(PREFIX)
         if worker == self._member.worker:
             self._read_back = True
         elif record.value is None:
@@ -191,9 +201,22 @@ class Cluster:
                 logger.debug("%s: %s", record.key, error)
                 self._on_dropped()
                 return
+            self._refuse(heartbeat)
             # Who has fallen silent is seen with the next heartbeat of our own: not looked for with each of a thousand.
             if self.roster.heard(record.received, heartbeat):
                 self._look_around(changed=True)
+
+    def _refuse(self, other: Heartbeat) -> None:
+        """A start finds out who runs with other options before it joins him; here two that started at one time meet.
+
+        Who is in service stays, so that nobody who comes can end him; of two that are the one whose name comes first.
+        """
+        why = contradiction(ways_of(self._options), other)
+        if why is None:
+            return
+        member, in_service = self._member, other.generation > 0
+        if not member.ready or (in_service and member.worker > other.worker):
+            self._on_fault(StartError(why))
 
     def _look_around(self, *, changed: bool = False) -> None:
         names = [heartbeat.worker for heartbeat in self.roster.present(monotonic())]
@@ -205,7 +228,7 @@ class Cluster:
     # The dead --------------------------------------------------------------------------------------------------------
 
     def _note(self, record: BoardRecord) -> None:
-        worker = record.key.removeprefix(_PREFIX)
+        worker = record.key.removeprefix(PREFIX)
         if record.value is None or worker == self._member.worker:
             self._absentees.wiped(worker)
         else:
@@ -219,4 +242,4 @@ class Cluster:
                 self._read_back = False
                 for worker in self._absentees.turn():
                     with suppress(SourceError):
-                        await self.writer.write(_PREFIX + worker, None)
+                        await self.writer.write(PREFIX + worker, None)

@@ -22,8 +22,10 @@ from fanout_app.canary import KEY as SHARES
 from fanout_app.core.errors import StartError
 from fanout_app.kafka import reach, rights, switch, topics
 from fanout_app.kafka.board import Board
+from fanout_app.kafka.others import refuse_contradiction
 from fanout_app.kafka.switch import is_paused
 from fanout_app.kafka.topics import Ours, Source
+from fanout_app.lease_keys import LeaseKeys, Seal
 from fanout_app.logs import describe
 from fanout_app.options import Options
 
@@ -157,6 +159,7 @@ async def _read_board(options: Options, source: Source, keys: list[bytes] | None
         if keys is None:
             fresh = secrets.token_bytes(_LEASE_KEY_BYTES)
             keys = [await board.decide_once("lease-key", lambda: fresh)]
+        await refuse_contradiction(board, options, Seal(LeaseKeys(keys), options.id, options.topic))
         return Prepared(source, keys, starts, is_paused(board.latest(switch.KEY)), board.latest(SHARES))
 
 

@@ -11,6 +11,7 @@ from time import monotonic
 import pytest
 
 from fanout_app.core.dispatcher import Dispatcher, Limits
+from fanout_app.core.errors import StartError
 from fanout_app.core.heartbeat_row import decode_heartbeat, encode_heartbeat
 from fanout_app.core.roster import Heartbeat, Roster
 from fanout_app.kafka import cluster as module
@@ -39,6 +40,7 @@ class Member:
     roster: Roster = field(default_factory=lambda: Roster("me", 3.0))
     generation: int = 2
     partitions: tuple[int, ...] = (0,)
+    ready: bool = True
     dispatcher: Dispatcher = field(
         default_factory=lambda: Dispatcher(Limits(), new_batch=lambda: 1, jitter=lambda: 0.0)
     )
@@ -154,6 +156,8 @@ async def test_heartbeats_begin_when_there_is_an_address_to_tell(scene: Scene) -
         waiting_pulls=0,
         epoch=None,
         misses_epoch=None,
+        delivery="balance",
+        order="none",
         sent_at=scene.cluster.last_acknowledged,
     )
     assert before <= scene.cluster.last_acknowledged <= monotonic()
@@ -274,3 +278,52 @@ async def test_where_no_address_can_be_told_the_worker_ends(scene: Scene, monkey
     scene.begin()
     await until(lambda: scene.faults)
     assert isinstance(scene.faults.pop(), ZeroDivisionError)
+
+
+class TestOtherOptions:
+    """What a worker says that was started with another ``--delivery`` or ``--order``."""
+
+    def test_a_heartbeat_tells_them(self) -> None:
+        told = replace(OTHER, delivery="broadcast", order="key")
+        assert decode_heartbeat(encode_heartbeat(told, id="i", topic="t"), id="i", topic="t") == told
+
+    @pytest.mark.parametrize(
+        ("ready", "generation", "name", "ends"),
+        [
+            (False, 2, "other", True),
+            (False, 0, "other", True),
+            (True, 0, "another", False),
+            (True, 2, "other", False),
+            (True, 2, "another", True),
+        ],
+        ids=[
+            "it is in service and we are not",
+            "neither is",
+            "we are and it is not",
+            "both are and our name comes first",
+            "both are and its name comes first",
+        ],
+    )
+    async def test_who_is_in_service_stays(
+        self, scene: Scene, ready: bool, generation: int, name: str, ends: bool
+    ) -> None:
+        scene.begin()
+        scene.member.ready = ready
+        scene.say(replace(OTHER, worker=name, generation=generation, delivery="broadcast"))
+        faults, scene.faults[:] = [*scene.faults], []
+        assert len(faults) == ends
+        if ends:
+            assert isinstance(faults[0], StartError)
+            assert "with --delivery broadcast, and this one with --delivery balance" in str(faults[0])
+
+    async def test_order_counts_too_and_an_earlier_version_says_nothing(self, scene: Scene) -> None:
+        scene.begin()
+        scene.member.ready = False
+        scene.say(OTHER)
+        scene.say(replace(OTHER, delivery="balance", order="none"))
+        scene.say(replace(OTHER, delivery="broadcast"), live=False)
+        assert scene.faults == []
+        scene.say(replace(OTHER, order="key"))
+        (fault,) = scene.faults
+        assert "--order key" in str(fault)
+        scene.faults.clear()
