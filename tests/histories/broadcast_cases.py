@@ -96,21 +96,6 @@ def for_as_long_as_the_group_is_there(script: Script, wrong: bool) -> None:
     _comes_back(script, away=7.0 if wrong else 12.0, again=True)
 
 
-@case("delivery count")
-def of_a_group_that_was_away(script: Script, wrong: bool) -> None:
-    """One that may not have been dropped may remember what it failed before, and that alone."""
-    script.plan(delivery="broadcast", client_ttl_ms=10_000)
-    script.samples(0.0, 89.0)
-    script.pull(1.0, 2.0, client="b", group="b", wait=1.0, empty="none")
-    script.produced(5.0, 0)
-    script.pull(6.0, 6.1, handed(1, 0), client="b", group="b", ack_wait=1.0)
-    script.pull(18.0, 18.1, handed(2, 0, 3 if wrong else 2), client="b", group="b", ack_wait=1.0)
-    script.ack(18.2, 18.3, 2, client="b")
-    for n in range(8):
-        script.pull(18.2 + 8 * n, 25.2 + 8 * n, client="b", group="b", wait=7.0, empty="none")
-    _drained(script, {"b": ()})
-
-
 @case("joined anew")
 def behind_what_had_been_handed_out(script: Script, wrong: bool) -> None:
     """A group that was dropped and comes again gets nothing of what was there before."""
@@ -146,3 +131,53 @@ def of_a_group_that_is_there(script: Script, wrong: bool) -> None:
         script.pull(19.1, 29.0, client="a", group="a", empty="none")
         script.pull(29.1, 90.0, client="a", group="a", empty="none", wait=61.0)
     _drained(script, {"a": (0,) if wrong else ()}, count=2)
+
+
+def _fails_and_comes_back(script: Script, *, back: float, count: int, to: int | None = None) -> None:
+    """B acks 0 and fails 1, is not heard of until then, and is handed 1 with this count.
+
+    ``to``: where an operator has set the group meanwhile, to what b has not settled or back to what it has.
+    """
+    script.plan(delivery="broadcast", client_ttl_ms=10_000)
+    script.samples(0.0, 9.0)
+    script.samples(14.0, 89.0, generation=2)
+    script.pull(1.0, 2.0, client="b", group="b", wait=1.0, empty="none")
+    for offset in range(2):
+        script.produced(3.0, offset)
+    script.pull(4.0, 4.1, handed(1, 0), handed(2, 1), client="b", group="b", ack_wait=1.0)
+    script.ack(4.2, 4.3, 1, client="b")
+    script.settle(4.2, 4.3, "nack", 2, delay=0.0, client="b")
+    script.committed(8.0, {0: 1})
+    script.gone(9.0, 1)
+    if to is not None:
+        script.rewound(9.5, 10.0, {0: to})
+    script.launched(10.5, 1)
+    again = [handed(3, 0)] if to == 0 else []
+    script.pull(back, back + 0.1, *again, handed(4, 1, count), client="b", group="b")
+    for handout in (*again, handed(4, 1)):
+        script.ack(back + 0.2, back + 0.3, handout.lease, client="b")
+    script.pull(back + 0.4, 89.0, client="b", group="b", empty="none", wait=89.0 - back)
+    _drained(script, {"b": ()}, end=2)
+
+
+@case("delivery count")
+def of_a_group_that_may_have_been_dropped(script: Script, wrong: bool) -> None:
+    """It may have been kept, and then what it had failed counts on; once."""
+    _fails_and_comes_back(script, back=16.0, count=3 if wrong else 2)
+
+
+@case("delivery count")
+def of_a_group_that_was_kept_through_a_reset(script: Script, wrong: bool) -> None:
+    """To where it stood, or behind that: what had failed there is remembered. Once, here too."""
+    _fails_and_comes_back(script, back=16.0, count=3 if wrong else 2, to=1)
+
+
+@case("delivery count")
+def of_a_group_that_was_set_back(script: Script, wrong: bool) -> None:
+    """Then everything begins anew, kept or not."""
+    _fails_and_comes_back(script, back=16.0, count=2, to=0 if wrong else 1)
+
+
+@case("delivery count")
+def of_a_group_that_certainly_was_dropped(script: Script, wrong: bool) -> None:
+    _fails_and_comes_back(script, back=40.0, count=2 if wrong else 1)

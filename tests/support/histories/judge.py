@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from support.histories import moves, rules_answers, rules_leases, rules_messages, rules_order, rules_shares
 from support.histories.events import AnyEvent, Began
 from support.histories.faults import Fault, Rule
-from support.histories.lives import lives
+from support.histories.lives import Life, lives
 from support.histories.view import History
 
 RULES: dict[str, Rule] = {
@@ -51,8 +51,10 @@ _OF_ALL = frozenset({"drained", "two owners"})
 def views(events: Sequence[AnyEvent]) -> list[History]:
     """The parts of it that are judged each by itself: all of it or, of broadcast, what each group has to do with."""
     broadcast = any(isinstance(event, Began) and event.plan.get("delivery") == "broadcast" for event in events)
-    parts = [History(events, life) for life in lives(events)] if broadcast else []
-    return parts or [History(events)]
+    parts: dict[Life | None, History] = {}
+    for life in lives(events) if broadcast else ():
+        parts[life] = History(events, life, before=parts.get(life.before))
+    return [*parts.values()] or [History(events)]
 
 
 def judge(events: Sequence[AnyEvent]) -> list[Fault]:

@@ -2,12 +2,12 @@
 
 A group that is alive nowhere for `--client-ttl` is dropped, and one of that name that comes later begins anew: at the
 newest message, and nothing that was done before counts. Each time is a life of its own. Where nobody knows whether it
-was dropped two lives are assumed: of what the first one left behind nothing is asked then.
+was dropped two lives are assumed: of what the first one left behind nothing is asked then, but deliveries that it had
+counted may still count in the second.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -41,17 +41,17 @@ class Life:
     joined: float = inf
     #: From when on it may have been dropped.
     until: float = inf
-    #: It certainly was not there before.
-    anew: bool = True
+    #: The life of this group that it may be the rest of; none: it certainly was not there before.
+    before: Life | None = None
     #: Partition -> the highest offset that anybody had been handed before it was asked for, and when.
     offered: dict[int, tuple[int, float]] = field(default_factory=dict)
-    #: The one before, of which it may be the continuation.
-    before: Life | None = None
-    #: Partition and offset -> how often it was handed that, as far as anybody lived to tell.
-    _handed: Counter[tuple[int, int]] = field(default_factory=Counter)
     _pulls: set[int] = field(default_factory=set)
     _leases: set[int] = field(default_factory=set)
     _clients: set[str] = field(default_factory=set)
+
+    @property
+    def anew(self) -> bool:
+        return self.before is None
 
     def part(self, events: Sequence[AnyEvent]) -> Iterator[tuple[int, AnyEvent]]:
         """What belongs to it of a history, and what is no group's, each with its line."""
@@ -75,18 +75,11 @@ class Life:
     def _has(self, event: Settling, lease: int) -> bool:
         return lease in self._leases or (lease == 0 and event.client in self._clients)
 
-    def handed_before(self, partition: int, offset: int) -> int:
-        """How many deliveries of a message its group may remember that were made in earlier lives."""
-        if self.before is None:
-            return 0
-        return self.before._handed[partition, offset] + self.before.handed_before(partition, offset)
-
     def add(self, asked: Pulling, end: Pulled | None) -> None:
         self._pulls.add(asked.op)
         self._clients.add(asked.client)
         if end is not None:
             self._leases.update(message.lease for message in end.messages)
-            self._handed.update((message.partition, message.offset) for message in end.messages)
             if _is_heard(end):
                 self.joined = min(self.joined, end.at)
 
@@ -152,8 +145,7 @@ class _Sorter:
                 self.now[group].until = dropped
             certainly = max(self._stirred.get(group, -inf), self._calm_since) + self._ttl + _DROPPED_WITHIN
             before = self.now.get(group) if event.at <= certainly else None
-            life = Life(group, event.at, anew=before is None, before=before, offered=dict(self._offered))
-            self.now[group] = life
+            life = self.now[group] = Life(group, event.at, before=before, offered=dict(self._offered))
             self.all.append(life)
             self.heard[group] = event.at
         self.now[group].add(event, end)

@@ -46,12 +46,17 @@ def delivery_count(history: History) -> Found:
     """The first is 1; each that ends badly makes it one more; what was written down is not forgotten."""
     for place, deliveries in history.deliveries.items():
         message = history.message(place)
-        earlier = [one for era in history.eras.before(place)[1:] for one in history.deliveries.get(era, ())]
+        # In earlier eras, and of a group that may have been dropped before it was.
+        earlier = [
+            one
+            for part in history.back()
+            for era in part.eras.before(place)
+            for one in part.deliveries.get(era, ())
+            if era != place or part is not history
+        ]
         for delivery in deliveries:
             others = [other for other in deliveries if other is not delivery and other.sent < delivery.seen]
             counted = 1 + len(others) + len(earlier)
-            if history.life is not None:
-                counted += history.life.handed_before(place.partition, place.offset)
             if delivery.count > counted and delivery.count > counted + _unseen_before(history, message, delivery):
                 yield f"{place} has the delivery count {delivery.count}, which is too high", [
                     *(other.line for other in (*earlier, *others)), delivery.pull.line, delivery.line,
@@ -67,7 +72,8 @@ def delivery_count(history: History) -> Found:
 
 def _unseen_before(history: History, message: Message | None, delivery: Delivery) -> int:
     """How many times more it may have been handed out, to who did not live to tell."""
-    return history.unseen_between(message.asked.at if message else -1.0, delivery.seen)
+    since = message.asked.at if message else -1.0
+    return sum(part.unseen_between(since, delivery.seen) for part in history.back())
 
 
 def _at_least(history: History, first: Delivery, second: Delivery) -> int:

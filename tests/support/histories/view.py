@@ -50,10 +50,14 @@ from support.histories.troubled import Troubled
 class History(Troubled):
     """Everything by what it belongs to."""
 
-    def __init__(self, events: Sequence[AnyEvent], life: Life | None = None) -> None:
-        """``life``: of broadcast, the part of one group for as long as it was there."""
+    def __init__(self, events: Sequence[AnyEvent], life: Life | None = None, *, before: History | None = None) -> None:
+        """``life``: of broadcast, the part of one group for as long as it was there.
+
+        ``before``: the part of the life that this one may be the rest of.
+        """
         super().__init__()
         self.life = life
+        self.before = before
         self.messages: list[Message] = []
         self.by_body: dict[str, list[Message]] = defaultdict(list)
         self.pulls: list[Pull] = []
@@ -200,6 +204,13 @@ class History(Troubled):
         """Those that certainly are in a log, or were, each at its place in the latest era of that."""
         for (log, partition, offset), message in self._at.items():
             yield message, self.eras.places(partition, offset, log)[-1]
+
+    def back(self) -> Iterator[History]:
+        """This part, and those before it of which something may be remembered in it."""
+        part: History | None = self
+        while part is not None:
+            yield part
+            part = part.before
 
     def places(self, message: Message) -> list[Place]:
         """One for each era of its log, of one whose offset is known."""
