@@ -76,6 +76,7 @@ class Broadcast(Groups):
         """``base`` has the ledgers of the partitions themselves, ``intake`` is its dispatcher."""
         self._base = base
         self._intake = intake
+        intake.on_passed_over = self._kick_quietly
         self._limits = intake.limits
         self._groups: dict[str, _Group] = {}
         self._by_hash: dict[int, _Group] = {}
@@ -272,6 +273,10 @@ class Broadcast(Groups):
     def kick(self, within: float = 0.0) -> None:
         for queue in (self._base, *self._groups.values()):
             queue.commit.kick(within)
+
+    def _kick_quietly(self) -> None:
+        for group in self._groups.values():
+            group.commit.kick_quietly()
 
     async def write_last(self, timeout: float) -> None:
         await asyncio.gather(*(group.commit.write_last(timeout) for group in self._groups.values()))

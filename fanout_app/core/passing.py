@@ -54,6 +54,8 @@ class Passing(Dispatcher):
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits, new_batch=lambda: 0, jitter=lambda: 0.0)
         self.groups: dict[str, Dispatcher] = {}
+        #: Told that floors may have moved by what was redriven for another group: nobody settles that.
+        self.on_passed_over: Callable[[], None] = lambda: None
 
     def _of(self, number: int) -> Iterator[tuple[Dispatcher, PartitionQueue]]:
         for group in self.groups.values():
@@ -109,6 +111,8 @@ class Passing(Dispatcher):
                 mine = messages if not for_one else [one for one in messages if for_one.get(one.offset, name) == name]
                 taken = group.offer(number, asked, after, mine)
                 assert taken, "a group's position is that of the fetches"
+        if for_one:
+            self.on_passed_over()
         return True
 
     def log_starts_at(self, number: int, offset: int) -> int:

@@ -12,7 +12,8 @@ from fanout_app.core.errors import NotOwnedError
 from fanout_app.core.parked import ParkedMessage, Redriven
 from fanout_app.core.requests import Settle
 from fanout_app.parked_of_groups import ParkedOfGroups
-from unit.fake_ports import until
+from support.messages import FakeMessage
+from unit.fake_ports import FakeFetch, until
 from unit.scene import entries
 from unit.test_broadcast import Broadcasting
 
@@ -74,3 +75,13 @@ async def test_while_it_is_not_known_which_these_are_nothing_is_redriven() -> No
     with pytest.raises(NotOwnedError, match="ask again"):
         await ParkedOfGroups(topic, everywhere).redrive(None)
     assert topic.redrives == []
+
+
+async def test_who_passes_it_over_holds_the_floor_up_no_longer_than_until_his_row_is_written(
+    scene: Broadcasting,
+) -> None:
+    await scene.joined("x", "y")
+    await scene.runtime.take(FakeFetch(0, 0, 1, [FakeMessage(0, headers=(("fanout-redriven-for", b"x"),))]))
+    x = await scene.of("x")
+    assert (await scene.ack(x)).acked == 1
+    await until(lambda: scene.runtime.committable().get(0) == 1)
