@@ -22,12 +22,14 @@ from fanout_app.core.group_row import SLOTS, Slot
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.limits import Limits, summed
+from fanout_app.core.parked import address
 from fanout_app.core.passing import Passing
 from fanout_app.core.requests import Settle, SettleOutcome
 from fanout_app.core.slots import Seat, Slots
 from fanout_app.groups import Groups
 from fanout_app.ledger_group import Around, LedgerGroup
 from fanout_app.opening import Everywhere, Opening
+from fanout_app.options import Options
 from fanout_app.parked_of_groups import SinkOfGroup
 from fanout_app.ports import SlotStore, WriteError
 from fanout_app.settles_of_groups import SettlesOfGroups
@@ -376,9 +378,9 @@ class Broadcast(Groups):
         return await self._settles.settle(settle, until)
 
 
-def broadcasting(limits: Limits) -> tuple[Groups, LedgerGroup]:
+def broadcasting(limits: Limits, options: Options) -> tuple[Groups, LedgerGroup]:
     """The groups of a worker, and the queue that has its partitions and serves nobody."""
-    intake = Passing(limits)
+    intake = Passing(limits, address(options.id, options.topic))
     base = LedgerGroup(intake)
     return Broadcast(base, intake), base
 

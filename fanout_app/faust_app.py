@@ -129,7 +129,9 @@ class Fanout(faust.App):
         self._bodies = LogReader(options.brokers_list, options.topic, options.isolation_level)
         self._writer = Writer(options.brokers_list)
         self._parked_reader = LogReader(options.brokers_list, options.parked, "read_uncommitted")
-        self._parked = ParkedTopic(self._parked_reader, self._writer, parked=options.parked, source=options.topic)
+        self._parked = ParkedTopic(
+            self._parked_reader, self._writer, id=options.id, parked=options.parked, source=options.topic
+        )
         self._key_file = key_file
         self._tokens_file = tokens_file
         self._mirror = Mirror(self._zookeeper, options.id, options.topic) if self._zookeeper else None

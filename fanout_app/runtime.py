@@ -78,7 +78,8 @@ class Runtime:
         self.roster = Roster(worker, SILENCE)
         #: Called when the partitions that this worker can serve are others than before.
         self.on_moved: Callable[[], None] = lambda: None
-        self.groups, self.queue = broadcasting(limits) if options.delivery == "broadcast" else balancing(limits)
+        apart = options.delivery == "broadcast"
+        self.groups, self.queue = broadcasting(limits, options) if apart else balancing(limits)
         self.dispatcher = self.queue.dispatcher
         self.overview = Overview(self.dispatcher, self.groups)
         self.ready = False

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-#: The header of a message in the topic that is for one group alone, which has been handed it before and gave up on it.
+#: The last header of a message in the topic that is for one group alone, which has been handed it before and gave up.
 REDRIVEN_FOR = "fanout-redriven-for"
+
+
+def address(id: str, topic: str, group: str = "") -> bytes:
+    """What that header holds. Without a group it is what those of all groups of this id and topic begin with."""
+    return f"{id}/{topic}/{group}".encode()
 
 
 class ParkedMessage(NamedTuple):

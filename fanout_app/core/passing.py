@@ -51,8 +51,10 @@ class Passing(Dispatcher):
 
     _queue = _PassingQueue
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, addresses: bytes) -> None:
+        """``addresses`` is what those of our groups begin with, see `fanout_app.core.parked.address`."""
         super().__init__(limits, new_batch=lambda: 0, jitter=lambda: 0.0)
+        self._addresses = addresses
         self.groups: dict[str, Dispatcher] = {}
         #: Told that floors may have moved by what was redriven for another group: nobody settles that.
         self.on_passed_over: Callable[[], None] = lambda: None
@@ -104,7 +106,7 @@ class Passing(Dispatcher):
     def offer(self, number: int, asked: int, after: int, messages: Sequence[Message]) -> bool:
         if not super().offer(number, asked, after, messages):
             return False
-        for_one = _for_one_group(messages)
+        for_one = self._for_one_group(messages)
         for name, group in self.groups.items():
             if number in group.partitions:
                 # Passed over as if it was not there: whom it is not for has settled it before, at another offset.
@@ -114,6 +116,20 @@ class Passing(Dispatcher):
         if for_one:
             self.on_passed_over()
         return True
+
+    def _for_one_group(self, messages: Iterable[Message]) -> dict[int, str]:
+        """Offset -> the group that a message was redriven for, where it was for one.
+
+        A redrive writes that last. Where it stands elsewhere, or is of another id or topic, a client has written the
+        message on with all its headers, or it was redriven again for anybody: it is one like any other.
+        """
+        found: dict[int, str] = {}
+        for message in messages:
+            if message.headers:
+                name, content = message.headers[-1]
+                if name == REDRIVEN_FOR and content is not None and content.startswith(self._addresses):
+                    found[message.offset] = content.removeprefix(self._addresses).decode(errors="replace")
+        return found
 
     def log_starts_at(self, number: int, offset: int) -> int:
         super().log_starts_at(number, offset)
@@ -130,13 +146,3 @@ class Passing(Dispatcher):
         return bool(groups) and all(
             queue.full() is None and group.bytes_held() < self.limits.buffer_bytes for group, queue in groups
         )
-
-
-def _for_one_group(messages: Iterable[Message]) -> dict[int, str]:
-    """Offset -> the group that a message was redriven for, where it was for one."""
-    found: dict[int, str] = {}
-    for message in messages:
-        for name, content in message.headers:
-            if name == REDRIVEN_FOR:
-                found[message.offset] = (content or b"").decode(errors="replace")
-    return found

@@ -15,7 +15,7 @@ from itertools import islice
 from pyroaring import BitMap64
 
 from fanout_app.core.message import Message
-from fanout_app.core.parked import REDRIVEN_FOR, ParkedMessage, Redriven
+from fanout_app.core.parked import REDRIVEN_FOR, ParkedMessage, Redriven, address
 from fanout_app.kafka import parked_record
 from fanout_app.kafka.log_reader import LogReader
 from fanout_app.kafka.writer import TooLargeError, Writer
@@ -32,9 +32,10 @@ _WRITE_FOR = 20.0
 class ParkedTopic:
     """The runtime's `Parked`, and its `DeadLetterSink` where no dead-letter topic is given."""
 
-    def __init__(self, reader: LogReader, writer: Writer, *, parked: str, source: str) -> None:
+    def __init__(self, reader: LogReader, writer: Writer, *, id: str, parked: str, source: str) -> None:
         self._reader = reader
         self._writer = writer
+        self._id = id
         self._parked = parked
         self._source = source
         self._index = _Index()
@@ -127,7 +128,7 @@ class ParkedTopic:
         message = parked_record.decode(record)
         ours = [("fanout-redriven-from", b"%d/%d" % (message.partition, message.offset))]
         if message.group:
-            ours.append((REDRIVEN_FOR, message.group.encode()))
+            ours.append((REDRIVEN_FOR, address(self._id, self._source, message.group)))
         await self._writer.write(
             self._source,
             key=message.key,

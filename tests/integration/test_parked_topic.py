@@ -58,7 +58,7 @@ async def place(kafka: Kafka) -> AsyncIterator[Place]:
     brokers = [kafka.brokers]
     writer = Writer(brokers)
     readers = [LogReader(brokers, topic) for topic in (source, parked, parked)]
-    one, other = (ParkedTopic(reader, writer, parked=parked, source=source) for reader in readers[1:])
+    one, other = (ParkedTopic(reader, writer, id="service", parked=parked, source=source) for reader in readers[1:])
     yield Place(source, parked, one, other, readers[0], writer)
     for reader in readers:
         await reader.stop()
@@ -223,6 +223,6 @@ async def test_two_groups_give_up_on_the_same_message_and_it_goes_back_to_those_
     assert await place.topic.redrive(None, {"b", "c"}) == Redriven(2, [], [0])
     origin = ("fanout-redriven-from", b"0/3")
     assert [tuple(record.headers) for record in await place.in_source()] == [
-        (origin, ("fanout-redriven-for", b"b")), (origin,),
+        (origin, ("fanout-redriven-for", b"service/%b/b" % place.source.encode())), (origin,),
     ]  # fmt: skip
     assert [one.group for one in await place.other.list(9, -1)] == ["a"]

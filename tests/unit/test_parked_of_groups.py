@@ -81,7 +81,7 @@ async def test_who_passes_it_over_holds_the_floor_up_no_longer_than_until_his_ro
     scene: Broadcasting,
 ) -> None:
     await scene.joined("x", "y")
-    await scene.runtime.take(FakeFetch(0, 0, 1, [FakeMessage(0, headers=(("fanout-redriven-for", b"x"),))]))
+    await scene.runtime.take(FakeFetch(0, 0, 1, [FakeMessage(0, headers=(("fanout-redriven-for", b"a/t/x"),))]))
     x = await scene.of("x")
     assert (await scene.ack(x)).acked == 1
     await until(lambda: scene.runtime.committable().get(0) == 1)

@@ -12,7 +12,7 @@ from fanout_app.core.group_row import Slot
 from fanout_app.core.group_start import start_groups
 from fanout_app.core.lease import HandedOver
 from fanout_app.core.ledger import LedgerSnapshot
-from fanout_app.core.parked import REDRIVEN_FOR
+from fanout_app.core.parked import REDRIVEN_FOR, address
 from fanout_app.core.passing import Passing
 from fanout_app.core.requests import Pull
 from fanout_app.core.start import Known, Start, decide
@@ -35,7 +35,7 @@ def pulled(one: Dispatcher, name: str, count: int = 100) -> list[int]:
 
 @pytest.fixture
 def passing() -> Passing:
-    passing = Passing(Limits(max_ack_pending=5))
+    passing = Passing(Limits(max_ack_pending=5), address("a", "t"))
     passing.assign(0, LedgerSnapshot(floor=10))
     return passing
 
@@ -67,15 +67,40 @@ def test_what_was_redriven_for_one_group_is_passed_over_by_the_others(passing: P
     one, other = group(passing, "one", 10), group(passing, "other", 10)
     passing.resume(0)
     again = [
-        FakeMessage(10, headers=(("h", None), (REDRIVEN_FOR, b"one"))),
-        FakeMessage(11, headers=((REDRIVEN_FOR, b"\xff"),)),
-        FakeMessage(12, headers=((REDRIVEN_FOR, b"one"), (REDRIVEN_FOR, b"other"))),
+        FakeMessage(10, headers=(("h", None), (REDRIVEN_FOR, b"a/t/one"))),
+        FakeMessage(11, headers=((REDRIVEN_FOR, b"a/t/\xff"),)),
+        FakeMessage(12, headers=((REDRIVEN_FOR, b"a/t/one"), (REDRIVEN_FOR, b"a/t/other"))),
         FakeMessage(13),
     ]
     assert passing.offer(0, 10, 14, again)
     assert (pulled(one, "one"), pulled(other, "other")) == ([10, 13], [12, 13])
     assert (one.partitions[0].ledger.floor, other.partitions[0].ledger.floor) == (10, 12)
     assert one.partitions[0].ledger.is_settled(11)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ((REDRIVEN_FOR, b"a/t/one"), ("fanout-redriven-from", b"0/3")),
+        ((REDRIVEN_FOR, b"a/t/one"), ("added-by", b"a client that wrote it on")),
+        ((REDRIVEN_FOR, b"another/t/one"),),
+        ((REDRIVEN_FOR, b"a/another/one"),),
+        ((REDRIVEN_FOR, None),),
+    ],
+    ids=["redriven again for anybody", "written on", "of another id", "of another topic", "of nobody"],
+)
+def test_what_only_looks_as_if_it_was_redriven_for_one_group_is_for_all(passing: Passing, headers: Any) -> None:
+    one, other = group(passing, "one", 10), group(passing, "other", 10)
+    passing.resume(0)
+    assert passing.offer(0, 10, 11, [FakeMessage(10, headers=headers)])
+    assert (pulled(one, "one"), pulled(other, "other")) == ([10], [10])
+
+
+def test_a_group_may_have_a_name_with_slashes(passing: Passing) -> None:
+    one, other = group(passing, "a/t/one", 10), group(passing, "one", 10)
+    passing.resume(0)
+    assert passing.offer(0, 10, 11, [FakeMessage(10, headers=((REDRIVEN_FOR, address("a", "t", "a/t/one")),))])
+    assert (pulled(one, "a/t/one"), pulled(other, "one")) == ([10], [])
 
 
 def test_a_floor_that_is_below_the_partitions_own_is_read_from(passing: Passing) -> None:
