@@ -38,6 +38,8 @@ logger = logging.getLogger("fanout.broadcast")
 
 _BACKOFF = 0.2
 _LOOK_EVERY = 0.25
+#: Groups that have gone of which it is known how much was counted of them, to go on from there if they come back.
+_REMEMBERED = 1000
 
 
 class _Store:
@@ -81,6 +83,8 @@ class Broadcast(Groups):
         intake.on_passed_over = self._kick_quietly
         self._limits = intake.limits
         self._groups: dict[str, _Group] = {}
+        #: See `_REMEMBERED`; the latest last.
+        self._gone_totals: dict[str, dict[str, list[int]]] = {}
         self._by_hash: dict[int, _Group] = {}
         self._slots: dict[int, Slots] = {}
         self._elsewhere: Set[str] = frozenset()
@@ -131,6 +135,7 @@ class Broadcast(Groups):
         group = self._groups.get(name)
         if group is None:
             group = self._groups[name] = self._by_hash[hash_of(name)] = _Group(name, self._limits)
+            group.dispatcher.leases.windows.totals.update(self._gone_totals.pop(name, {}))
             group.dispatcher.paused = self._intake.paused
             group.dispatcher.leases.on_overdue = self._overdue
             self._intake.groups[name] = group.dispatcher
@@ -340,6 +345,9 @@ class Broadcast(Groups):
         logger.info("group %s has gone, and what it has not settled with it", group.name)
         del self._groups[group.name], self._by_hash[hash_of(group.name)], self._intake.groups[group.name]
         self.gone = summed((self.gone, group.dispatcher.counters))
+        self._gone_totals[group.name] = group.dispatcher.leases.windows.totals
+        if len(self._gone_totals) > _REMEMBERED:
+            del self._gone_totals[next(iter(self._gone_totals))]
         now, term = monotonic(), self._terms.term()
         for number in list(group.joining):
             self._abandon(group, number)

@@ -57,3 +57,31 @@ async def test_one_that_has_gone_is_told_of_no_more(scene: Broadcasting) -> None
     assert told(scene)
     await until(lambda: not scene.runtime.groups.named())
     assert told(scene) == set()
+
+
+async def _has_one_and_goes(scene: Broadcasting, group: str) -> None:
+    await scene.joined(group)
+    await scene.arrive(scene.runtime.dispatcher.partitions[0].next_offset)
+    assert len(await scene.get(group)) == 1
+    scene.runtime.leave(group)
+    await until(lambda: scene.runtime.groups.of(group) is None)
+
+
+async def test_one_that_comes_back_goes_on_counting_from_where_it_was(scene: Broadcasting) -> None:
+    await _has_one_and_goes(scene, "x")
+    await scene.joined("x")
+    assert 'fanout_group_deliveries_total{group="x"} 1.0' in told(scene)
+    await _has_one_and_goes(scene, "x")
+    await scene.joined("x")
+    assert 'fanout_group_deliveries_total{group="x"} 2.0' in told(scene)
+
+
+async def test_of_those_that_have_gone_the_latest_are_remembered(
+    scene: Broadcasting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fanout_app.broadcast._REMEMBERED", 2)
+    for group in "xyz":
+        await _has_one_and_goes(scene, group)
+    await scene.joined(*"xyz")
+    counts = {line for line in told(scene) if "deliveries" in line}
+    assert counts == {f'fanout_group_deliveries_total{{group="{name}"}} {float(name != "x")}' for name in "xyz"}
