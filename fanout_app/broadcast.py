@@ -20,7 +20,7 @@ from fanout_app.core.errors import GroupsFullError
 from fanout_app.core.group_bits import RANDOM_BITS, bits_of, hash_of
 from fanout_app.core.group_row import SLOTS, Slot
 from fanout_app.core.lease import Answer
-from fanout_app.core.ledger import LedgerSnapshot
+from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.limits import Limits, summed
 from fanout_app.core.parked import address
 from fanout_app.core.passing import Passing
@@ -183,12 +183,10 @@ class Broadcast(Groups):
     async def _join(self, group: _Group, number: int) -> None:
         """Begin at the newest message offered; what comes while the row is under way is kept for it."""
         base, term = self._intake.partitions[number].ledger, self._terms.term()
-        first = LedgerSnapshot(
-            era=base.era,
-            floor=self._intake.partitions[number].next_offset,
-            topic_id=base.topic_id,
-            tenure=base.tenure,
-        )
+        # Above the floor there is what was settled in a time of balance, for everybody.
+        at = self._intake.partitions[number].next_offset
+        begun = LedgerSnapshot(era=base.era, floor=at, settled=base.settled, topic_id=base.topic_id, tenure=base.tenure)
+        first = PartitionLedger(begun).snapshot()
         partition = self._intake.assign_group(group.dispatcher, number, first)
         await self._prove(group.name, number, first, term)
         del group.joining[number]

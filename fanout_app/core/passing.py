@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.lease import HandedOver
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.limits import Limits
 from fanout_app.core.message import Message
@@ -87,6 +88,10 @@ class Passing(Dispatcher):
         """Before the first fetch: read from here on, where that is below the floor."""
         partition = self.partitions[number]
         partition.next_offset = min(partition.next_offset, offset)
+
+    def take_over(self, number: int, handed_over: Iterable[HandedOver], now: float) -> int:
+        """What clients had in a time of balance is for every group: held back here it would be room that nobody has."""
+        return 0
 
     def suspend(self) -> None:
         super().suspend()
