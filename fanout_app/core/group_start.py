@@ -33,7 +33,7 @@ def _ledger(slot: Slot, base: LedgerSnapshot, passed: int, tenure: int) -> Ledge
     if same_era:
         ledger.settle_range(0, passed)
         # Where the partition's row has offsets above its floor they were settled in a time of balance, for everybody.
-        ledger.settle(list(base.settled))
+        ledger.settle(sorted(base.settled))
     else:
         # Sought, or of another log: the partition's row is written first, so this group's was not written any more.
         ledger.begin_era(base.floor)
