@@ -85,23 +85,29 @@ async def _prepare(
         try:
             async with asyncio.timeout(_WHOLE):
                 return await _look_and_make(admin, options, lease_keys, zookeeper_key)
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             if not _may_pass(error) or monotonic() + _PAUSE >= until:
-                raise StartError(reach.refused(admin, error, options.brokers)) from error
+                raise StartError(_given_up(admin, error, options.brokers)) from error
             logger.info("a broker does not do what it is asked, beginning again: %s", describe(error))
-        except TimeoutError as error:
-            raise StartError(
-                f"Kafka at {options.brokers} answered, and then not for {_WHOLE:.0f} s: look at its log, then start "
-                "again"
-            ) from error
         finally:
             await admin.close()
         await asyncio.sleep(_PAUSE)
 
 
-def _may_pass(error: KafkaError) -> bool:
-    """Whether the same may go well with another broker, or a moment later."""
-    return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
+def _may_pass(error: KafkaError | TimeoutError) -> bool:
+    """Whether the same may go well with another broker, or a moment later.
+
+    A request to a broker that was lost waits for it until the request's time is up, and knows of no other one.
+    """
+    return isinstance(error, (TimeoutError, KafkaTimeoutError)) or bool(error.retriable)
+
+
+def _given_up(admin: AIOKafkaAdminClient, error: KafkaError | TimeoutError, brokers: str) -> str:
+    if isinstance(error, KafkaError):
+        return reach.refused(admin, error, brokers)
+    return (
+        f"Kafka at {brokers} answered, and then not within {_BEGUN_AGAIN_FOR:.0f} s: look at its log, then start again"
+    )
 
 
 async def _look_and_make(

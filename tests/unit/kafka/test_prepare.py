@@ -17,7 +17,7 @@ PREPARED = module.Prepared(source=None, lease_keys=[b""], first_starts={}, pause
 class Admin:
     """A client of brokers that fail in this order, and then do what they are asked."""
 
-    def __init__(self, *errors: KafkaError) -> None:
+    def __init__(self, *errors: KafkaError | TimeoutError) -> None:
         self.errors = list(errors)
         self.open = 0
         self._client = self
@@ -66,3 +66,15 @@ def test_it_ends_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BEGUN_AGAIN_FOR", 0.01)
     with pytest.raises(StartError, match="refused the start: NodeNotReadyError"):
         prepared(monkeypatch, Admin(*(NodeNotReadyError() for _ in range(1000))))
+
+
+def test_a_request_that_waited_in_vain_for_a_broker_that_was_lost_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was the controller is waited for by its name until the request's time is up."""
+    admin = Admin(TimeoutError(), TimeoutError())
+    assert prepared(monkeypatch, admin) is PREPARED
+    assert (admin.errors, admin.open) == ([], 0)
+    monkeypatch.setattr(module, "_BEGUN_AGAIN_FOR", 0.01)
+    with pytest.raises(StartError, match="answered, and then not within"):
+        prepared(monkeypatch, Admin(*(TimeoutError() for _ in range(1000))))
