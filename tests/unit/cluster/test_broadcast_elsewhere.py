@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from time import monotonic
 
 import pytest
@@ -158,6 +158,20 @@ async def test_a_group_follows_a_partition_that_moves(trio: Trio) -> None:
 class TestAPartitionIsAdded:
     """`c`, which had none, is given it; the groups' clients are all at `a`."""
 
+    @staticmethod
+    def answers(member: Member, monkeypatch: pytest.MonkeyPatch) -> list[Set[str] | None]:
+        """What this worker finds out of which groups there are, each time that it asks."""
+        found: list[Set[str] | None] = []
+        joining = member.runtime._joining
+        ask = joining.everywhere
+
+        async def everywhere() -> Set[str] | None:
+            found.append(await ask())
+            return found[-1]
+
+        monkeypatch.setattr(joining, "everywhere", everywhere)
+        return found
+
     async def added(self, trio: Trio) -> None:
         await asyncio.gather(trio.a.own(0, generation=2), trio.b.own(1, generation=2), trio.c.own(2, generation=2))
 
@@ -187,25 +201,32 @@ class TestAPartitionIsAdded:
         await until(lambda: trio.b.runtime.wants(2))
         assert set(rows(trio, 2)) == {"x", "y"}
 
-    async def test_nothing_of_it_is_fetched_before_all_owners_have_told_which_there_are(self, trio: Trio) -> None:
+    @pytest.mark.usefixtures("short")
+    async def test_nothing_of_it_is_fetched_before_all_owners_have_told_which_there_are(
+        self, trio: Trio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         await of(trio.a, "x", wait=0.0)
+        answers = self.answers(trio.c, monkeypatch)
         trio.ends["a", "c"].delay()
         await self.added(trio)
         await asyncio.gather(of(trio.b, "y", wait=0.0), return_exceptions=True)
-        await asyncio.sleep(0.3)
+        await until(lambda: answers[:2] == [None, None])
         assert not trio.c.runtime.wants(2)
         trio.ends["a", "c"].flow()
         await until(lambda: trio.c.runtime.wants(2))
         assert "x" in rows(trio, 2)
 
     @pytest.mark.usefixtures("short")
-    async def test_nor_before_who_has_no_partitions_has_told_who_joins_there(self, trio: Trio) -> None:
+    async def test_nor_before_who_has_no_partitions_has_told_who_joins_there(
+        self, trio: Trio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         await of(trio.a, "y", wait=0.0)
+        answers = self.answers(trio.a, monkeypatch)
         for owner in ("a", "b"):
             trio.ends["c", owner].delay()
         joining = asyncio.create_task(of(trio.c, "x", wait=0.0))
         await asyncio.gather(trio.a.own(0, 2, generation=2), trio.b.own(1, generation=2), trio.c.own(generation=2))
-        await asyncio.sleep(0.3)
+        await until(lambda: answers[:2] == [None, None])
         assert not trio.a.runtime.wants(2)
         for owner in ("a", "b"):
             trio.ends["c", owner].flow()
@@ -213,10 +234,11 @@ class TestAPartitionIsAdded:
         assert set(rows(trio, 2)) == {"x", "y"}
         await asyncio.gather(joining, return_exceptions=True)
 
-    async def test_nor_before_they_are_where_they_are_now(self, trio: Trio) -> None:
+    async def test_nor_before_they_are_where_they_are_now(self, trio: Trio, monkeypatch: pytest.MonkeyPatch) -> None:
         await of(trio.a, "x", wait=0.0)
+        answers = self.answers(trio.c, monkeypatch)
         await asyncio.gather(trio.b.own(1, generation=2), trio.c.own(2, generation=2))
-        await asyncio.sleep(0.3)
+        await until(lambda: answers[:2] == [None, None])
         assert not trio.c.runtime.wants(2)
         await trio.a.own(0, generation=2)
         await until(lambda: trio.c.runtime.wants(2))
