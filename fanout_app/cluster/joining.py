@@ -66,16 +66,17 @@ class Joining:
         while True:
             if not await self._groups.join(group, until):
                 raise NotOwnedError(f"group {group} has not joined yet, partitions are moving: ask again")
-            if self._routes.known() >= self._all():
+            if self._all_are_known():
                 await self._join_elsewhere(group, until)
                 return
             if monotonic() >= until:
                 raise NotOwnedError(f"group {group} has not joined yet, some partitions have no owner: ask again")
             await self._routes.change(min(_LOOK_EVERY, until - monotonic()))
 
-    def _all(self) -> Set[int]:
-        """The partitions of the topic; of those that were added since the start, the ones that anybody has told of."""
-        return set(range(max([self._partitions(), *(number + 1 for number in self._routes.known())])))
+    def _all_are_known(self) -> bool:
+        """Whether each partition has an owner; of those added since the start, each up to the last one told of."""
+        known = self._routes.known()
+        return len(known) >= max(self._partitions(), max(known, default=-1) + 1)
 
     async def everywhere(self) -> Set[str] | None:
         """The groups that there are, by the owners of all partitions in one generation of the consumer group.

@@ -138,6 +138,16 @@ async def test_without_all_owners_there_is_no_answer(trio: Trio, fault: Callable
         await of(trio.c, "x", wait=0.0)
 
 
+@pytest.mark.usefixtures("short")
+async def test_a_partition_that_was_added_since_the_start_has_to_have_an_owner_too(trio: Trio) -> None:
+    await asyncio.gather(trio.a.own(0, generation=2), trio.b.own(1, 3, generation=2), trio.c.own(generation=2))
+    await until(lambda: trio.c.runtime.exchange.routes.known() == {0, 1, 3})
+    with pytest.raises(NotOwnedError, match="some partitions have no owner"):
+        await of(trio.c, "x", wait=0.0)
+    await trio.c.own(2, generation=2)
+    assert await of(trio.c, "x", wait=0.0) is Empty.NO_MESSAGE
+
+
 async def test_a_group_follows_a_partition_that_moves(trio: Trio) -> None:
     for group in ("x", "y"):
         await of(trio.c, group, wait=0.0)
