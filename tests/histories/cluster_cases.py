@@ -95,6 +95,52 @@ def longer_than_a_loan(script: Script, wrong: bool) -> None:
     acked_in_the_drain(script, 0, count=2)
 
 
+@case("two leases")
+def given_to_a_third_by_who_had_it_after_a_loan(script: Script, wrong: bool) -> None:
+    """The loan ended uncounted, the next client let it expire, and the count that rose is of that one."""
+    two_workers(script)
+    script.produced(1.0, 0)
+    script.pull(2.0, 2.1, handed(1, 0), worker=2, ack_wait=5.0)
+    if not wrong:
+        script.pull(4.2, 4.3, handed(2, 0, 1), client="b", ack_wait=0.3)
+    script.pull(4.5, 4.7, handed(3, 0, 2), client="c", ack_wait=1.0)
+    acked_in_the_drain(script, 0, count=3)
+
+
+def _dropped(
+    script: Script, *, worker: int = 2, dropped_at: float = 4.2, again_at: float = 4.5, count: int = 2
+) -> None:
+    """What was on loan, if it was, went to a client that had left; another one gets it."""
+    two_workers(script)
+    script.produced(1.0, 0)
+    script.pull(2.0, 2.1, handed(1, 0), worker=worker, ack_wait=12.0)
+    script.pull(dropped_at, dropped_at + 0.1, client="b", ack_wait=1.0, outcome="unknown")
+    script.pull(again_at, again_at + 0.2, handed(3, 0, count), client="c", ack_wait=1.0)
+    acked_in_the_drain(script, 0, count=3)
+
+
+@case("two leases")
+def dropped_by_who_had_it_after_a_loan(script: Script, wrong: bool) -> None:
+    """The client in between has left before it could be seen what it had."""
+    _dropped(script, dropped_at=1.2 if wrong else 4.2)
+
+
+@case("two leases")
+def dropped_by_who_had_it_after_no_loan(script: Script, wrong: bool) -> None:
+    _dropped(script, worker=1 if wrong else 2)
+
+
+@case("two leases")
+def dropped_when_no_loan_can_have_lasted_so_long(script: Script, wrong: bool) -> None:
+    _dropped(script, dropped_at=7.0 if wrong else 6.0, again_at=7.5)
+
+
+@case("two leases")
+def counted_as_if_nobody_had_dropped_it(script: Script, wrong: bool) -> None:
+    """Who was handed it after the loan, and left, counts: what comes then for the first time has waited for that."""
+    _dropped(script, again_at=7.5, count=1 if wrong else 2)
+
+
 # Moves ---------------------------------------------------------------------------------------------------------------
 
 

@@ -54,11 +54,28 @@ def _ends(delivery: Delivery) -> float:
 
 def may_be_returned(history: History, first: Delivery, second: Delivery) -> bool:
     """Whether one of two deliveries may have been a loan that ended uncounted, to which the other one owes itself."""
+    return _took_its_place(history, first, second) or _had_been_returned(history, first, second)
+
+
+def _took_its_place(history: History, first: Delivery, second: Delivery) -> bool:
     return (
         first.count == second.count
         and abs(first.seen - second.seen) <= LOAN + BUSY
         and (history.may_be_lent(first) or history.may_be_lent(second))
     )
+
+
+def _had_been_returned(history: History, *both: Delivery) -> bool:
+    """Whether the one with the lower count may have been a loan to whose end a third delivery owes itself.
+
+    That one was not counted more than the loan, and the other of the two was, because that one ended badly.
+    """
+    lower, higher = sorted(both, key=lambda delivery: delivery.count)
+    if lower.count == higher.count or not history.may_be_lent(lower):
+        return False
+    return any(
+        third not in both and _took_its_place(history, lower, third) for third in history.deliveries[lower.place]
+    ) or bool(history.unseen_between(lower.seen, min(higher.seen, lower.seen + LOAN + BUSY)))
 
 
 def _cut(attempt: Attempt, delivery: Delivery, since: float, until: float) -> float:
