@@ -91,10 +91,10 @@ class ParkedTopic:
                 records = await self._read(names)
                 not_found |= set(names) - records.keys() if parked is not None else set()
                 if groups is not None:
-                    there_for = {"", *groups}
-                    gone = [n for n, record in records.items() if parked_record.group_of(record) not in there_for]
+                    gone = [n for n, one in records.items() if parked_record.decode(one).group not in ("", *groups)]
                     no_group += gone
-                    records = {name: record for name, record in records.items() if name not in gone}
+                    for name in gone:
+                        del records[name]
                 back = await self._send_back(records, numbers)
                 redriven += len(records) - len(back)
                 refused = [*refused, *back]

@@ -55,20 +55,10 @@ def is_parked(record: Message) -> bool:
     return record.key is not None and record.value is not None and tuple(record.headers[:1]) == (_FORMAT,)
 
 
-def _ours(record: Message) -> tuple[dict[str, bytes | None], int]:
-    """Our headers, and how many there are before the count."""
-    count = next(index for index, (name, _) in enumerate(record.headers) if name == _COUNT)
-    return dict(record.headers[:count]), count
-
-
-def group_of(record: Message) -> str:
-    """Whom the message of a record that `is_parked` is for; empty: for anybody."""
-    return (_ours(record)[0].get(GROUP) or b"").decode()
-
-
 def decode(record: Message) -> ParkedMessage:
     """The message of a record that `is_parked`."""
-    ours, count = _ours(record)
+    count = next(index for index, (name, _) in enumerate(record.headers) if name == _COUNT)
+    ours = dict(record.headers[:count])
     return ParkedMessage(
         parked=record.offset,
         partition=_number(ours["fanout-partition"]),

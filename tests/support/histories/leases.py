@@ -73,9 +73,10 @@ def _had_been_returned(history: History, *both: Delivery) -> bool:
     lower, higher = sorted(both, key=lambda delivery: delivery.count)
     if lower.count == higher.count or not history.may_be_lent(lower):
         return False
-    return any(
-        third not in both and _took_its_place(history, lower, third) for third in history.deliveries[lower.place]
-    ) or bool(history.unseen_between(lower.seen, min(higher.seen, lower.seen + LOAN + BUSY)))
+    if history.unseen_between(lower.seen, min(higher.seen, lower.seen + LOAN + BUSY)):
+        return True
+    others = (third for third in history.deliveries[lower.place] if third not in both)
+    return any(_took_its_place(history, lower, third) for third in others)
 
 
 def _cut(attempt: Attempt, delivery: Delivery, since: float, until: float) -> float:
@@ -94,12 +95,11 @@ def _cut(attempt: Attempt, delivery: Delivery, since: float, until: float) -> fl
 
 def at_once(history: History, first: Delivery, second: Delivery) -> bool:
     """Whether two deliveries, the first of which was seen first, certainly were under way under two live leases."""
-    if may_be_returned(history, first, second):
-        return False
     since, until = held_for_sure(history, first)
     its_since, its_until = held_for_sure(history, second)
     both = max(since, its_since) < min(until, its_until)
-    return both or (since <= second.sent and second.seen <= until)
+    under_way = both or (since <= second.sent and second.seen <= until)
+    return under_way and not may_be_returned(history, first, second)
 
 
 def may_be_held(history: History, message: Message, since: float, until: float) -> bool:
