@@ -1,0 +1,3 @@
+module fanout/load
+
+go 1.22

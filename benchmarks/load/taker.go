@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// taker is one client: it pulls and acks until all is acked, one request at a time.
+type taker struct {
+	course *course
+	name   string
+	url    string
+	client *http.Client
+
+	answer answer
+	body   bytes.Buffer
+	asked  int
+
+	pulls, acks, handOuts []time.Duration
+}
+
+func newTaker(c *course, number int) *taker {
+	return &taker{
+		course: c,
+		name:   fmt.Sprintf("load %d", number),
+		url:    c.urls[number%len(c.urls)],
+		client: oneConnection(),
+	}
+}
+
+func (t *taker) run() error {
+	held := "" // the batch that is still to be acked
+	for t.course.context.Err() == nil {
+		if held != "" && (t.course.apart || t.nothingLeft()) {
+			if err := t.settle(held); err != nil {
+				return err
+			}
+			held = ""
+			continue
+		}
+		if err := t.pull(held); err != nil {
+			return err
+		}
+		held = t.answer.batch
+	}
+	return nil
+}
+
+// nothingLeft: the ack would wait for messages that do not come if it rode on a pull.
+func (t *taker) nothingLeft() bool {
+	return t.course.received.Load() >= int64(t.course.messages)
+}
+
+func (t *taker) pull(settle string) error {
+	riding := ""
+	if settle != "" {
+		riding = `,"settle":{"ack":["` + settle + `"]}`
+	}
+	body := fmt.Sprintf(`{"client":"%s","max_messages":%d,"wait_ms":%d%s}`, t.name, t.course.batch, t.wait(), riding)
+	asked := time.Now()
+	if err := t.post("/v1/pull", body); err != nil {
+		return err
+	}
+	t.asked++
+	if len(t.answer.messages) > 0 {
+		t.pulls = append(t.pulls, time.Since(asked))
+		if t.course.stamped {
+			now := time.Now().UnixNano()
+			for _, one := range t.answer.messages {
+				t.handOuts = append(t.handOuts, time.Duration(now-one.stamp))
+			}
+		}
+	}
+	if err := t.course.got(t.answer.messages); err != nil {
+		return err
+	}
+	t.course.settled(t.answer.acked)
+	return nil
+}
+
+// wait is in milliseconds. Short towards the end: others may have the last messages by now, and an ack that rides on
+// this pull is not answered before that is over.
+func (t *taker) wait() int {
+	c := t.course
+	if !c.stamped && int64(c.messages)-c.received.Load() <= int64(c.clients)*int64(c.batch) {
+		return 10
+	}
+	return 5000
+}
+
+func (t *taker) settle(batch string) error {
+	asked := time.Now()
+	if err := t.post("/v1/settle", `{"ack":["`+batch+`"]}`); err != nil {
+		return err
+	}
+	t.acks = append(t.acks, time.Since(asked))
+	t.course.settled(t.answer.acked)
+	return nil
+}
+
+// post leaves in `answer` what came.
+func (t *taker) post(path, body string) error {
+	request, err := http.NewRequestWithContext(t.course.context, "POST", t.url+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if t.course.msgpack {
+		request.Header.Set("Accept", "application/msgpack")
+	}
+	response, err := t.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	t.body.Reset()
+	if _, err := io.Copy(&t.body, response.Body); err != nil {
+		return err
+	}
+	switch {
+	case response.StatusCode == http.StatusNoContent:
+		t.answer = answer{messages: t.answer.messages[:0]}
+		return nil
+	case response.StatusCode != http.StatusOK:
+		return fmt.Errorf("%s: %s: %.300s", path, response.Status, t.body.String())
+	case t.course.msgpack:
+		return readMsgpack(t.body.Bytes(), &t.answer)
+	default:
+		return readJSON(t.body.Bytes(), &t.answer)
+	}
+}
