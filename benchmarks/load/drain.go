@@ -35,6 +35,15 @@ type options struct {
 	msgpack  bool
 	stamped  bool
 	patience time.Duration
+	protocol string
+	group    string
+}
+
+// protocols are what a client can speak to take and ack until all is acked.
+var protocols = map[string]func(*taker) error{
+	"fanout": (*taker).run,
+	"pixy":   runPixy,
+	"sqs":    runSqs,
 }
 
 // course is what the clients of a drain share.
@@ -63,6 +72,7 @@ func drain(arguments []string) (*drainResult, error) {
 	}
 	c := &course{options: *o, meter: meter, seen: make([]atomic.Bool, o.messages), began: time.Now()}
 	c.context, c.end = context.WithCancelCause(context.Background())
+	speak := protocols[o.protocol]
 	takers := make([]*taker, o.clients)
 	var all sync.WaitGroup
 	for number := range takers {
@@ -70,7 +80,7 @@ func drain(arguments []string) (*drainResult, error) {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			if err := takers[number].run(); err != nil {
+			if err := speak(takers[number]); err != nil {
 				c.end(err) // the first one counts, and after the last ack none does
 			}
 		}()
@@ -94,12 +104,17 @@ func drainOptions(arguments []string) (*options, *meter, error) {
 	encoding := flags.String("encoding", "json", "json or msgpack")
 	flags.BoolVar(&o.stamped, "stamped", false, "messages say when they were produced")
 	flags.DurationVar(&o.patience, "patience", 30*time.Second, "give up when nothing is acked for so long")
+	flags.StringVar(&o.protocol, "protocol", "fanout", "fanout, pixy (-urls ends with /topics/TOPIC) or sqs (a queue's)")
+	flags.StringVar(&o.group, "group", "", "of kafka-pixy: the consumer group")
 	pids := flags.String("pids", "", "whose CPU to count: NAME=PID,PID;NAME=PID")
 	flags.Parse(arguments)
 	o.urls = strings.Split(*urls, ",")
 	o.msgpack = *encoding == "msgpack"
 	if *urls == "" || o.messages < 1 || (*encoding != "json" && !o.msgpack) {
 		return nil, nil, fmt.Errorf("drain needs -urls, -messages, and an -encoding that is json or msgpack")
+	}
+	if protocols[o.protocol] == nil {
+		return nil, nil, fmt.Errorf("no protocol %q", o.protocol)
 	}
 	meter, err := newMeter(*pids)
 	return &o, meter, err
