@@ -7,10 +7,8 @@ ShareGroups.java); without it the group sees nothing of what was there before.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -20,12 +18,11 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.peers.kafka_stack import KafkaStack
+from benchmarks.peers.maven import class_path, output_folder
 from benchmarks.peers.processes import Pids, output_of, run_of
 from benchmarks.peers.system import CACHE, ROOT, CannotRun, Drain, Paced, Run
 from benchmarks.peers.watched import watched
 
-JAVA = ROOT / "benchmarks/peers/java"
-JARS = CACHE / "share-groups"
 #: It says of its ShareConsumer that it is a preview.
 CONFLUENT_KAFKA = "2.16.1"
 ENVIRONMENT = CACHE / f"confluent-kafka-{CONFLUENT_KAFKA}"
@@ -48,6 +45,7 @@ class ShareGroups:
         self._acks: Acks = acks
         self._kafka = KafkaStack()
         self._where = Path()
+        self._java: list[str] = []
         how = {
             "implicit": "acks ride on the next fetch and are not confirmed one by one, only all of them at the end",
             "explicit": "each message acked by itself, each poll's acks confirmed before the next one (commitSync)",
@@ -66,7 +64,7 @@ class ShareGroups:
 
     async def start(self, where: Path) -> None:
         self._where = where
-        await _build()
+        self._java = await _build()
         if self._python:
             await _install()
         await self._kafka.start()
@@ -76,15 +74,15 @@ class ShareGroups:
 
     async def drain(self, topic: str, workload: Drain) -> Run:
         brokers, group = self._kafka.brokers, f"bench{time.time_ns()}"
-        await output_of([*_java(), "earliest", brokers, group])
+        await output_of([*self._java, "earliest", brokers, group])
         client = [str(ENVIRONMENT / "bin/python"), str(ROOT / "benchmarks/peers/share_client.py")]
         numbers = [workload.messages, workload.clients, workload.batch]
-        command = [*(client if self._python else [*_java(), "drain"]), brokers, group, topic, *map(str, numbers)]
+        command = [*(client if self._python else [*self._java, "drain"]), brokers, group, topic, *map(str, numbers)]
         pids: Pids = {"broker": self._kafka.broker_pids()}
         run = run_of(await watched([*command, self._acks], pids, self._where / f"{group}.log"))
         if run.messages != workload.messages:
             raise RuntimeError(f"{run.messages} of {workload.messages} came, and {run.duplicates} came again")
-        await output_of([*_java(), "settled", brokers, group])
+        await output_of([*self._java, "settled", brokers, group])
         note = "each client's from its own first message on" if self._python else ""
         return replace(run, cpu_note=note)
 
@@ -101,29 +99,14 @@ def _kafka_version() -> str:
     return found[1]
 
 
-def _java() -> list[str]:
-    class_path = os.pathsep.join([str(JARS / "classes"), (JARS / "classpath.txt").read_text().strip()])
-    return ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", class_path, "bench.ShareGroups"]
-
-
-async def _build() -> None:
-    """Raises CannotRun for want of a JDK or Maven, or with what Maven said."""
-    for tool, package in (("javac", "openjdk-17-jdk-headless"), ("mvn", "maven")):
-        if shutil.which(tool) is None:
-            raise CannotRun(f"no {tool} found: apt-get install {package}")
-    built = JARS / "classpath.txt"
-    sources = [JAVA / "pom.xml", ROOT / "compose/local/kafka/pom.xml", *JAVA.rglob("*.java")]
-    if built.exists() and built.stat().st_mtime > max(path.stat().st_mtime for path in sources):
-        return
-    JARS.mkdir(parents=True, exist_ok=True)
-    options = [f"-Dbench.output={JARS}", f"-Dkafka.version={_kafka_version()}", f"-Dmdep.outputFile={built}"]
-    goals = ["package", "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath"]
-    command = ["mvn", "--batch-mode", "--quiet", "--file", str(JAVA / "pom.xml"), *options, *goals]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
-    if done.returncode:
-        raise CannotRun(f"Maven could not build {JAVA.name}: {done.stdout[-800:]}")
-    # Also where Maven found nothing new to write.
-    built.touch()
+async def _build() -> list[str]:
+    """The command of the program in Java, as far as its arguments. Raises CannotRun with what Maven said."""
+    output = output_folder("java")
+    options = [f"-Dbench.output={output}", f"-Dkafka.version={_kafka_version()}"]
+    sources = [ROOT / "compose/local/kafka/pom.xml", *sorted((ROOT / "benchmarks/peers/java").rglob("*.java"))]
+    jars = await class_path("java", "package", options=options, sources=sources)
+    classes = f"{output / 'classes'}{os.pathsep}{jars}"
+    return ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classes, "bench.ShareGroups"]
 
 
 async def _install() -> None:
