@@ -13,11 +13,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.peers.elasticmq import ElasticMq
 from benchmarks.peers.kafka_pixy import KafkaPixy
 from benchmarks.peers.share_groups import ShareGroups
 from benchmarks.peers.system import Drain, System
 
 SYSTEMS: dict[str, Callable[[], System]] = {
+    "elasticmq": ElasticMq,
     "kafka-pixy": KafkaPixy,
     "share-groups-java": ShareGroups,
     "share-groups-java-explicit": lambda: ShareGroups(acks="explicit"),
