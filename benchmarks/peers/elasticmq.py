@@ -40,7 +40,7 @@ class ElasticMq:
     keeps_messages = False
     durability = "none: everything is in the server's memory; beside fanout with durable=false"
     batch_means = (
-        "MaxNumberOfMessages of a receive, 10 at most, deleted by one DeleteMessageBatch; "
+        "MaxNumberOfMessages of a receive, 10 at most, deleted by one DeleteMessageBatch, never with the next receive; "
         "clients are HTTP connections, and a queue has no partitions"
     )
 
@@ -88,8 +88,6 @@ class ElasticMq:
     async def drain(self, topic: str, workload: Drain) -> Run:
         if workload.batch > AT_ONCE:
             raise CannotRun(f"SQS hands out {AT_ONCE} messages a request at most")
-        if workload.riding:
-            raise CannotRun("with SQS an ack is a request of its own")
         assert self._server
         pids: Pids = {"server": [self._server.pid]}
         run = run_of(json.loads(await output_of(self._command(topic, workload, pids))))

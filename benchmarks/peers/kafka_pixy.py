@@ -34,7 +34,7 @@ PROGRAM = CACHE / f"kafka-pixy-{VERSION}" / "kafka-pixy"
 #: Seconds in which the last offsets have to be committed: that is done twice a second.
 COMMIT_PATIENCE = 10.0
 
-#: Everything else is as it comes; it must not wait for its only member.
+#: Everything else is as it comes.
 CONFIGURATION = """\
 grpc_addr: 127.0.0.1:{grpc}
 tcp_addr: 127.0.0.1:{web}
@@ -45,9 +45,6 @@ proxies:
       version: 2.0.0
     zoo_keeper:
       seed_peers: ["{zookeepers}"]
-logging:
-  - name: console
-    severity: error
 """
 
 

@@ -4,7 +4,8 @@ Runs in an environment of its own, without the project: see share_groups.py.
 
     python share_client.py BROKERS GROUP TOPIC MESSAGES CONSUMERS BATCH implicit|explicit
 
-Prints "first" with the first message, "last" with the last ack, then one JSON document.
+Prints "first" with the first message and "last" with the last ack, waits for the end of its input, then prints one
+JSON document.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from confluent_kafka import ShareConsumer  # type: ignore[import-not-found, unus
 
 #: Spawned, since threads of librdkafka do not survive a fork.
 SPAWN = get_context("spawn")
-WAIT = 0.1
+#: Seconds; short, since nothing wakes a consumer when another one has the last message.
+WAIT = 0.01
 #: Nothing came at all for so long: give up.
 PATIENCE = 60.0
 
@@ -126,6 +128,7 @@ def main() -> None:
             begun = True
             print("first", flush=True)
     print("last", flush=True)
+    sys.stdin.read()
     last = max(one.last for one in taken)
     first = min(one.first for one in taken if one.first)
     heads = b"".join(one.numbers for one in taken)

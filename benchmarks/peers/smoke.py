@@ -19,13 +19,15 @@ from benchmarks.peers.share_groups import ShareGroups
 from benchmarks.peers.system import Drain, System
 
 SYSTEMS: dict[str, Callable[[], System]] = {
-    "elasticmq": ElasticMq,
-    "kafka-pixy": KafkaPixy,
     "share-groups-java": ShareGroups,
     "share-groups-java-explicit": lambda: ShareGroups(acks="explicit"),
     "share-groups-python": lambda: ShareGroups("python"),
     "share-groups-python-explicit": lambda: ShareGroups("python", "explicit"),
+    "kafka-pixy": KafkaPixy,
+    "elasticmq": ElasticMq,
 }
+#: The largest batches that there are, for those that have a limit.
+BATCHES = {"kafka-pixy": 1, "elasticmq": 10}
 
 
 async def smoke(system: System, workload: Drain) -> None:
@@ -47,10 +49,11 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--size", type=int, default=100)
     parser.add_argument("--clients", type=int, default=4)
-    parser.add_argument("--batch", type=int, default=500)
+    parser.add_argument("--batch", type=int, help="default: 500, or the most that the system does")
     parser.add_argument("--apart", action="store_true", help="acks by requests of their own")
     given = parser.parse_args()
-    workload = Drain(given.messages, given.size, 4, given.clients, given.batch, riding=not given.apart)
+    batch = given.batch or BATCHES.get(given.system, 500)
+    workload = Drain(given.messages, given.size, 4, given.clients, batch, riding=not given.apart)
     asyncio.run(smoke(SYSTEMS[given.system](), workload))
 
 

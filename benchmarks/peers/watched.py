@@ -16,12 +16,13 @@ from benchmarks.support import cpu_seconds
 async def watched(command: Sequence[str | Path], pids: Pids, log: Path, patience: float = 600.0) -> Mapping[str, Any]:
     """Run a client that prints "first", "last" and a JSON document; answers that, with "cpu" as `run_of` reads it.
 
+    After "last" the client waits for the end of its input, so that it is still there when its clock is read.
     The client's own CPU is that of its process, unless it says "cpu_clients" for processes that it has itself.
     Raises RuntimeError with the end of what it said on stderr, which goes to `log`.
     """
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
-            *map(str, command), stdout=asyncio.subprocess.PIPE, stderr=errors, cwd=ROOT
+            *map(str, command), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=errors, cwd=ROOT
         )
     try:
         said = await asyncio.wait_for(_follow(process, pids), patience)
@@ -40,6 +41,7 @@ async def _follow(process: asyncio.subprocess.Process, pids: Pids) -> Mapping[st
     before: dict[str, float] = {}
     used: dict[str, float] = {}
     said: dict[str, Any] = {}
+    assert process.stdin
     assert process.stdout
     async for line in process.stdout:
         match line.strip():
@@ -47,6 +49,7 @@ async def _follow(process: asyncio.subprocess.Process, pids: Pids) -> Mapping[st
                 before = _read(groups)
             case b"last":
                 used = {name: seconds - before.get(name, seconds) for name, seconds in _read(groups).items()}
+                process.stdin.close()
             case document:
                 said = json.loads(document)
     if "cpu_clients" in said:

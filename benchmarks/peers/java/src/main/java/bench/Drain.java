@@ -18,8 +18,8 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 /**
  * Consumers of one share group, each in a thread of its own, that take and ack until every message came.
  *
- * <p>Prints "first" with the first message and "last" with the last ack, at which the parent reads the CPU clocks,
- * then one JSON document.
+ * <p>Prints "first" with the first message and "last" with the last ack, at which the parent reads the CPU clocks and
+ * then ends the input, then one JSON document.
  */
 final class Drain {
     private static final Duration WAIT = Duration.ofSeconds(1);
@@ -82,6 +82,7 @@ final class Drain {
         }
         long last = System.nanoTime();
         say("last");
+        System.in.readAllBytes();
         if (fault.get() != null) {
             throw fault.get();
         }
