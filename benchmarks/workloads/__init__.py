@@ -1,0 +1,1 @@
+"""What bin/bench can run, a file for each workload."""
