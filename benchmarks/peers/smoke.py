@@ -9,25 +9,14 @@ import argparse
 import asyncio
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.peers.elasticmq import ElasticMq
-from benchmarks.peers.kafka_pixy import KafkaPixy
-from benchmarks.peers.share_groups import ShareGroups
+from benchmarks.peers.every import SYSTEMS
 from benchmarks.peers.system import Drain, System
 
-SYSTEMS: dict[str, Callable[[], System]] = {
-    "share-groups-java": ShareGroups,
-    "share-groups-java-explicit": lambda: ShareGroups(acks="explicit"),
-    "share-groups-python": lambda: ShareGroups("python"),
-    "share-groups-python-explicit": lambda: ShareGroups("python", "explicit"),
-    "kafka-pixy": KafkaPixy,
-    "elasticmq": ElasticMq,
-}
 #: The largest batches that there are, for those that have a limit.
-BATCHES = {"kafka-pixy": 1, "elasticmq": 10}
+BATCHES = {"kafka-pixy": 1, "empty-aiohttp": 1, "elasticmq": 10}
 
 
 async def smoke(system: System, workload: Drain) -> None:

@@ -59,14 +59,21 @@ class Round:
     #: An empty directory of this round, removed after it.
     where: Path
     #: Those of the systems that `--peers` selects, in the order of this round (each round begins with another one).
-    #: fanout's own variants are always among them.
+    #: fanout's own variants are always among them. They are to be used as `System` only: what is given stands before
+    #: the system itself, and shows what it does. After a failure a round goes on with those that were not started yet.
     systems: Sequence[System]
     #: True for a round of seconds that shows that everything works, and not how fast: the smoke test of bin/test.
     quick: bool
+    #: `--only`: how the names of the cases begin that are to be run; all where it is empty.
+    only: str = ""
+
+    def wants(self, case: str) -> bool:
+        """Whether a case is to be run; a workload that does not ask has its other rows thrown away."""
+        return case.startswith(self.only)
 
 
 class Workload(Protocol):
-    """One workload; the instances that bin/bench knows are listed in `benchmarks/workloads/all.py`."""
+    """One workload: the object `WORKLOAD` of a module that `benchmarks/workloads/all.py` lists."""
 
     #: `bin/bench NAME`.
     name: str
@@ -77,4 +84,7 @@ class Workload(Protocol):
     ratios: Sequence[Ratio]
 
     def round(self, given: Round) -> AsyncIterator[Row | CannotBeRun]:
-        """Measure everything once; a row is yielded as soon as it is there, and shown."""
+        """Measure everything once; a row is yielded as soon as it is there, and shown.
+
+        What is raised is a failure of the system that was started last, and named as such; CannotRun is its reason.
+        """

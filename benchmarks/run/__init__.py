@@ -1,0 +1,1 @@
+"""What bin/bench does with workloads and systems: rounds, medians and ratios, tables, files."""
