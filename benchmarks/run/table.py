@@ -29,11 +29,13 @@ def text_of(results: Results) -> str:
 
 
 def figure(value: float) -> str:
-    """With three digits or more, and commas."""
+    """A whole number, or with so many decimals that there are two or three digits that say something."""
     size = abs(value)
-    if size >= 100 or value == int(value):
+    if size >= 99.95 or value == int(value):
         return f"{value:,.0f}"
-    return f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    if size < 0.1:
+        return f"{value:.2g}"
+    return f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
 
 
 def spread(one: Spread) -> str:

@@ -151,11 +151,12 @@ class Draining:
 
 
 async def measured(system: System, case: Case, drain: Drain, filled: set[str]) -> Row:
-    """One case of one system. `filled` are the topics that are there already, and can be drained again."""
+    """One case of one system. `filled` are the topics that are there already."""
     topic = f"drain-{drain.messages}-{drain.size}"
+    if not system.keeps_messages:
+        topic += f"-{drain.batch}-{drain.clients}"
     if topic not in filled:
         await system.fill(topic, messages=drain.messages, size=drain.size, partitions=drain.partitions)
-    if system.keeps_messages:
         filled.add(topic)
     run = await system.drain(topic, drain)
     notes = {} if drain.batch == case.batch else {"batch": f"{drain.batch}, the most there"}
