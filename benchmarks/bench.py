@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 import tempfile
@@ -78,6 +79,8 @@ def results_folder(given: argparse.Namespace) -> Path:
 
 async def bench(given: argparse.Namespace) -> int:
     """Answers the exit code."""
+    # While a broker starts, clients of it complain of what passes; what does not is raised.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     folder = results_folder(given)
     failed = False
     for name in given.workload:

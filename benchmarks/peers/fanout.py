@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import platform
 import subprocess
@@ -13,6 +14,7 @@ from typing import Literal
 
 from benchmarks.peers.kafka_stack import KafkaStack
 from benchmarks.peers.processes import Pids, end, free_port, launch, load_generator, output_of, pids_argument, run_of
+from benchmarks.peers.spread import spread
 from benchmarks.peers.system import CannotRun, Drain, Paced, Run
 from benchmarks.support import BIN, wait_until_ready
 
@@ -61,7 +63,9 @@ class Fanout:
                 # Each in its turn: the second one joins a cluster that is there, as in a roll-out.
                 log = self._where / f"{id}-{port}.log"
                 workers.append(launch(self._command(id, topic, port), log))
-                wait_until_ready(port, workers[-1])
+                # In a thread: a signal is not to wait for it.
+                await asyncio.to_thread(wait_until_ready, port, workers[-1])
+            await spread(ports)
             pids: Pids = {
                 "server": [worker.pid for worker in workers],
                 "broker": self._kafka.broker_pids(),
