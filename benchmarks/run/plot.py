@@ -56,7 +56,7 @@ def draw(results: Results, folder: Path) -> Path | None:
     whole, places = pyplot.subplots(len(parts), 1, squeeze=False, **shape)
     for axes, part in zip(places.flat, parts, strict=True):
         _bars(axes, part)
-    whole.suptitle(f"{results.workload}: medians of {results.repeats}, {results.circumstances.machine['cpu']}")
+    whole.suptitle(f"{results.workload}: medians of {results.repeats}, {results.circumstances.machine['cores']} cores")
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{results.workload}.png"
     whole.savefig(file, dpi=90)

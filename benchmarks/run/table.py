@@ -45,6 +45,13 @@ def spread(one: Spread) -> str:
     return f"{figure(one.median)} ({figure(one.least)}..{figure(one.most)})"
 
 
+def swing(one: Spread) -> str:
+    """The median, and half of the way from the least to the most in percent of it."""
+    if one.least == one.most or not one.median:
+        return figure(one.median)
+    return f"{figure(one.median)} ±{50 * (one.most - one.least) / abs(one.median):.0f}%"
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """The first row is the heading; the first column is text, the others are figures."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -61,17 +68,25 @@ def _heading(results: Results) -> str:
     machine = ", ".join(f"{name} {value}" for name, value in about.machine.items())
     return (
         f"{results.workload}: {results.title}\n"
-        f"Medians of {results.repeats} rounds (least..most), {about.date}, fanout {about.commit[:12]}"
+        f"{_of_rounds(results.repeats)}, {about.date}, fanout {about.commit[:12]}"
         f"{about.commit[40:]}, load before {about.load_before:.2f}\n{machine}"
         + ("\nQUICK: these figures show that everything works, and not how fast." if results.quick else "")
     )
+
+
+def _of_rounds(repeats: int) -> str:
+    return "One round" if repeats == 1 else f"Medians of {repeats} rounds (least..most; ± is half of that)"
 
 
 def _case(some: Sequence[Medians]) -> str:
     names = list(dict.fromkeys(name for one in some for name in one.figures))
     rows = [["", *names]]
     for one in some:
-        cells = [spread(one.figures[name]) if name in one.figures else "-" for name in names]
+        # The whole spread of the first figure only, or a line would be twice as long as most screens are wide.
+        cells = [
+            (swing if at else spread)(one.figures[name]) if name in one.figures else "-"
+            for at, name in enumerate(names)
+        ]
         rows.append([one.system, *cells])
     return table(rows)
 
