@@ -37,15 +37,17 @@ def launch(command: Sequence[str | Path], log: Path, **environment: str) -> subp
 
 
 async def end(process: subprocess.Popen[bytes] | None, patience: float = 15.0) -> None:
-    """SIGTERM, and SIGKILL after `patience` seconds; nothing where it is gone."""
+    """SIGTERM, and SIGKILL after `patience` seconds, or at once for who is cancelled; nothing where it is gone."""
     if process is None or process.poll() is not None:
         return
     process.terminate()
     try:
-        await asyncio.to_thread(process.wait, patience)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(process.wait, patience)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
 async def listening(port: int, process: subprocess.Popen[bytes], log: Path, patience: float = 30.0) -> None:

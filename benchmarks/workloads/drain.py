@@ -46,7 +46,7 @@ BULK = Case(
         "fanout-msgpack": 500_000,
         "aiokafka": 500_000,
         "nats": 300_000,
-        "nats-sync": 300_000,
+        "nats-sync": 50_000,
         "share-groups-java": 500_000,
         "share-groups-java-explicit": 500_000,
         "share-groups-python": 500_000,
