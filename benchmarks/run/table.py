@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from benchmarks.run.results import Results
+from benchmarks.run.rounds import Measured
 from benchmarks.run.summary import Judged, Medians, Spread
 from benchmarks.workloads.workload import Ratio
 
@@ -14,7 +15,7 @@ def text_of(results: Results) -> str:
     """Tables of the cases, the ratios, what was not run, what failed, and what each system is."""
     parts = [_heading(results)]
     for case, some in groupby(results.medians, key=lambda one: one.case):
-        parts.append(f"{case}\n{_case(list(some))}")
+        parts.append(f"{case}\n{_case(list(some))}{_notes(results.rows, case)}")
     if results.ratios:
         parts.append("Ratios, within each round\n" + _ratios(results.ratios))
     if results.not_run:
@@ -89,6 +90,17 @@ def _case(some: Sequence[Medians]) -> str:
         ]
         rows.append([one.system, *cells])
     return table(rows)
+
+
+def _notes(rows: Sequence[Measured], case: str) -> str:
+    """Each system's, once; a line of its own for each."""
+    said = dict.fromkeys(
+        f"\n  ({one.row.system}: {what} {note})"
+        for one in rows
+        if one.row.case == case
+        for what, note in one.row.notes.items()
+    )
+    return "".join(said)
 
 
 def _ratios(ratios: Sequence[Judged]) -> str:

@@ -58,6 +58,7 @@ def test_medians_ratios_and_everything_that_went_wrong_are_in_the_text(results: 
     for line in (
         "us 2,000 (1,000..3,000) 3 ±17%",
         "them 500 (400..600) -",
+        "(us: CPU of all)",
         "rate 3.75 (2.50..5) at least 2 kept",
         "rate, of one hundred 20 (10..30) at most 1 MISSED",
         "rate of nobody - at least 1 not measured",
