@@ -56,7 +56,7 @@ BULK = Case(
     },
 )  # fmt: skip
 HUNDREDS = Case(100, 100, 4, {"fanout": 300_000, "nats": 300_000, "nats-confirmed": 200_000})
-TENS = Case(100, 10, 4, {"fanout": 100_000})
+TENS = Case(100, 10, 4, {"fanout": 100_000, "elasticmq": 40_000})
 SINGLES = Case(
     100, 1, 32,
     {"fanout": 20_000, "fanout-2-workers": 20_000, "kafka-pixy": 100_000, "empty-aiohttp": 100_000, "nats": 40_000},
@@ -80,7 +80,11 @@ RATE_OF_CORES = "msg/s, a core each"
 
 
 class Draining:
-    """Each system is started once a round, and goes through its cases."""
+    """Each system is started once a round, and goes through its cases.
+
+    The first of them is run twice, and counts the second time: a broker that has just started hands out to share groups
+    less than half as many messages a second, and uses twice the CPU for fanout, as it does from then on.
+    """
 
     name = "drain"
     title = "Messages that wait are taken and acked, durably, as fast as it goes; 4 partitions"
@@ -139,8 +143,11 @@ class Draining:
                 await system.start(where)
                 filled: set[str] = set()
                 for case in cases:
+                    drain = case.drain(system.name, quick=given.quick)
                     try:
-                        yield await measured(system, case, case.drain(system.name, quick=given.quick), filled)
+                        if case is cases[0] and not given.quick:
+                            await measured(system, case, drain, filled)
+                        yield await measured(system, case, drain, filled)
                     except CannotRun as cannot:
                         yield CannotBeRun(system.name, case.name, str(cannot))
             except CannotRun as cannot:
@@ -153,7 +160,7 @@ async def measured(system: System, case: Case, drain: Drain, filled: set[str]) -
     """One case of one system. `filled` are the topics that are there already."""
     topic = f"drain-{drain.messages}-{drain.size}"
     if not system.keeps_messages:
-        topic += f"-{drain.batch}-{drain.clients}"
+        topic += f"-{len(filled)}"
     if topic not in filled:
         await system.fill(topic, messages=drain.messages, size=drain.size, partitions=drain.partitions)
         filled.add(topic)

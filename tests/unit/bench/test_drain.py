@@ -9,13 +9,13 @@ import pytest
 
 from benchmarks.peers.every import SYSTEMS
 from benchmarks.peers.system import CannotRun
-from benchmarks.workloads.drain import AT_MOST, BULK, CASES, SINGLES, WORKLOAD, row_of
+from benchmarks.workloads.drain import AT_MOST, BULK, CASES, KIBIBYTES, SINGLES, TENS, WORKLOAD, row_of
 from benchmarks.workloads.workload import CannotBeRun, Round, Row
 from unit.bench.fakes import RUN, FakeSystem
 
 
-async def drained(where: Path, *systems: FakeSystem, only: str = "") -> list[Row | CannotBeRun]:
-    return [one async for one in WORKLOAD.round(Round(where, systems, quick=True, only=only))]
+async def drained(where: Path, *systems: FakeSystem, only: str = "", quick: bool = True) -> list[Row | CannotBeRun]:
+    return [one async for one in WORKLOAD.round(Round(where, systems, quick=quick, only=only))]
 
 
 def test_every_system_that_there_is_has_a_case_and_no_other() -> None:
@@ -50,6 +50,15 @@ async def test_a_topic_is_filled_anew_where_it_is_empty_afterwards(tmp_path: Pat
 
     assert [line.split()[1] for line in log] == ["start", *["fill", "drain"] * 3, "stop"]
     assert len({line for line in log if "fill" in line}) == 3
+
+
+async def test_the_first_case_is_run_once_before_it_counts(tmp_path: Path) -> None:
+    log: list[str] = []
+
+    said = await drained(tmp_path, FakeSystem("fanout-msgpack", log), quick=False)
+
+    assert [one.case for one in said] == [BULK.name, KIBIBYTES.name]
+    assert [line.split()[1] for line in log] == ["start", "fill", "drain", "drain", "fill", "drain", "stop"]
 
 
 async def test_only_the_cases_asked_for_are_run_and_no_system_without_one_is_started(tmp_path: Path) -> None:
@@ -98,8 +107,12 @@ async def test_a_failure_stops_the_system_and_is_raised(tmp_path: Path) -> None:
 async def test_a_smaller_batch_than_the_case_says_is_said(tmp_path: Path) -> None:
     said = await drained(tmp_path, FakeSystem("elasticmq", []), FakeSystem("aiokafka", []))
 
-    notes = {one.system: one.notes for one in said if isinstance(one, Row)}
-    assert notes == {"elasticmq": {"batch": f"{AT_MOST['elasticmq']}, the most there"}, "aiokafka": {}}
+    notes = {(one.system, one.case): one.notes for one in said if isinstance(one, Row)}
+    assert notes == {
+        ("elasticmq", BULK.name): {"batch": f"{AT_MOST['elasticmq']}, the most there"},
+        ("elasticmq", TENS.name): {},
+        ("aiokafka", BULK.name): {},
+    }
 
 
 def test_cpu_is_of_each_message_and_a_part_that_is_not_there_is_left_out() -> None:
