@@ -87,7 +87,11 @@ async def bench(given: argparse.Namespace) -> int:
         asked = Asked(workloads()[name], given.systems, given.repeats, given.quick, given.only)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         circumstances = Circumstances(now, commit(), machine(), load())
-        course = await run(asked, Progress(name))
+        progress = Progress(name)
+        try:
+            course = await run(asked, progress)
+        finally:
+            progress.done()
         _show(results_of(asked, course, circumstances), folder)
         failed = failed or bool(course.failures)
     return 1 if failed else 0

@@ -11,6 +11,9 @@ from benchmarks.run.summary import medians
 from benchmarks.run.table import figure
 from benchmarks.workloads.workload import CannotBeRun, Row
 
+#: Back to the begin of the line, and nothing in it.
+CLEAR = "\r\033[K"
+
 
 class Progress:
     """A `rounds.Watcher`."""
@@ -27,10 +30,13 @@ class Progress:
     def does(self, system: str, what: str) -> None:
         if self._to.isatty():
             minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
-            self._write(f"\r\033[K{self._workload}, {self._round}, {minutes}:{seconds:02}: {system} {what}")
+            self._write(f"{CLEAR}{self._workload}, {self._round}, {minutes}:{seconds:02}: {system} {what}")
 
     def measured(self, row: Row, course: Course) -> None:
-        name, value = next(iter(row.figures.items()), ("nothing", 0.0))
+        if not row.figures:
+            self._line(f"{self._round}: {row.case}: {row.system}: no figures")
+            return
+        name, value = next(iter(row.figures.items()))
         line = f"{self._round}: {row.case}: {row.system}: {figure(value)} {name}"
         so_far = next(
             (
@@ -48,8 +54,13 @@ class Progress:
     def failed(self, failure: Failure) -> None:
         self._line(f"{self._round}: {failure.system} FAILED: {failure.error}")
 
+    def done(self) -> None:
+        """What a terminal shows of this moment is taken away."""
+        if self._to.isatty():
+            self._write(CLEAR)
+
     def _line(self, text: str) -> None:
-        self._write(("\r\033[K" if self._to.isatty() else "") + text + "\n")
+        self._write((CLEAR if self._to.isatty() else "") + text + "\n")
 
     def _write(self, text: str) -> None:
         self._to.write(text)
