@@ -30,6 +30,7 @@ from benchmarks.workloads.all import workloads
 
 RESULTS = ROOT / "benchmarks/results"
 REPEATS = 5
+ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -118,11 +119,16 @@ async def until_told(given: argparse.Namespace) -> int:
             told.append(number)
             work.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, end, number)
-    with suppress(asyncio.CancelledError):
-        return await work
-    return 128 + told[0]
+    loop = asyncio.get_running_loop()
+    for number in ENDINGS:
+        loop.add_signal_handler(number, end, number)
+    try:
+        with suppress(asyncio.CancelledError):
+            return await work
+        return 128 + told[0]
+    finally:
+        for number in ENDINGS:
+            loop.remove_signal_handler(number)
 
 
 def main() -> int:
