@@ -5,13 +5,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// drainResult is what a drain came to. Seconds run from the first message at a client to the last ack.
+// drainResult is what a drain came to: Messages, Seconds, Cpu and all percentiles from the first message at a client that
+// counts (-uncounted) to the last ack.
 type drainResult struct {
 	Messages   int                `json:"messages"`
 	Duplicates int                `json:"duplicates"`
@@ -27,16 +29,20 @@ type drainResult struct {
 }
 
 type options struct {
-	urls     []string
-	messages int
-	clients  int
-	batch    int
-	apart    bool
-	msgpack  bool
-	stamped  bool
-	patience time.Duration
-	protocol string
-	group    string
+	urls      []string
+	messages  int
+	uncounted int
+	clients   int
+	batch     int
+	apart     bool
+	msgpack   bool
+	stamped   bool
+	wait      time.Duration
+	spread    bool
+	ramp      time.Duration
+	patience  time.Duration
+	protocol  string
+	group     string
 }
 
 // protocols are what a client can speak to take and ack until all is acked.
@@ -78,6 +84,7 @@ func drain(arguments []string) (*drainResult, error) {
 	for number := range takers {
 		takers[number] = newTaker(c, number)
 		all.Add(1)
+		time.Sleep(o.ramp)
 		go func() {
 			defer all.Done()
 			if err := speak(takers[number]); err != nil {
@@ -102,7 +109,11 @@ func drainOptions(arguments []string) (*options, *meter, error) {
 	flags.IntVar(&o.batch, "batch", 500, "messages asked for, and acked, at once")
 	flags.BoolVar(&o.apart, "apart", false, "settle by a request of its own instead of with the next pull")
 	encoding := flags.String("encoding", "json", "json or msgpack")
-	flags.BoolVar(&o.stamped, "stamped", false, "messages say when they were produced")
+	flags.BoolVar(&o.stamped, "stamped", false, "messages say when they were produced, while clients wait for them")
+	flags.IntVar(&o.uncounted, "uncounted", 0, "so many messages, the first ones, only warm everything up")
+	flags.DurationVar(&o.wait, "wait", 5*time.Second, "how long a pull waits for its first message, of fanout")
+	flags.BoolVar(&o.spread, "spread", false, "let first pulls wait for less, so that later ones do not come all at once")
+	flags.DurationVar(&o.ramp, "ramp", 0, "from one client's start to the next one's")
 	flags.DurationVar(&o.patience, "patience", 30*time.Second, "give up when nothing is acked for so long")
 	flags.StringVar(&o.protocol, "protocol", "fanout", "fanout, pixy (-urls ends with /topics/TOPIC) or sqs (a queue's)")
 	flags.StringVar(&o.group, "group", "", "of kafka-pixy: the consumer group")
@@ -112,6 +123,9 @@ func drainOptions(arguments []string) (*options, *meter, error) {
 	o.msgpack = *encoding == "msgpack"
 	if *urls == "" || o.messages < 1 || (*encoding != "json" && !o.msgpack) {
 		return nil, nil, fmt.Errorf("drain needs -urls, -messages, and an -encoding that is json or msgpack")
+	}
+	if o.uncounted < 0 || o.uncounted >= o.messages {
+		return nil, nil, fmt.Errorf("-uncounted has to leave some of %d messages", o.messages)
 	}
 	if protocols[o.protocol] == nil {
 		return nil, nil, fmt.Errorf("no protocol %q", o.protocol)
@@ -144,10 +158,12 @@ func (c *course) got(messages []head) error {
 		return nil
 	}
 	var err error
-	c.onceFirst.Do(func() {
-		c.first = time.Now()
-		c.cpuAtFirst, err = c.meter.read()
-	})
+	if c.counts(messages) {
+		c.onceFirst.Do(func() {
+			c.first = time.Now()
+			c.cpuAtFirst, err = c.meter.read()
+		})
+	}
 	fresh := int64(0)
 	for _, one := range messages {
 		if one.number >= uint64(c.messages) {
@@ -160,6 +176,11 @@ func (c *course) got(messages []head) error {
 	c.received.Add(fresh)
 	c.duplicates.Add(int64(len(messages)) - fresh)
 	return err
+}
+
+// counts: some of these are no warm-up.
+func (c *course) counts(messages []head) bool {
+	return slices.ContainsFunc(messages, func(one head) bool { return one.number >= uint64(c.uncounted) })
 }
 
 // settled counts acks, and ends the run with the last of them.
@@ -181,7 +202,7 @@ func (c *course) settled(acked int) {
 
 func (c *course) result(takers []*taker) *drainResult {
 	r := &drainResult{
-		Messages:   int(c.received.Load()),
+		Messages:   int(c.received.Load()) - c.uncounted,
 		Duplicates: int(c.duplicates.Load()),
 		Seconds:    c.last.Sub(c.first).Seconds(),
 		UntilFirst: c.first.Sub(c.began).Seconds(),

@@ -71,7 +71,6 @@ func takePixy(t *taker, held *offered) (*offered, error) {
 	default:
 		return nil, fmt.Errorf("%s: status %d: %.300s", query, status, t.body.String())
 	}
-	t.pulls = append(t.pulls, time.Since(asked))
 	var next offered
 	if err := json.Unmarshal(t.body.Bytes(), &next); err != nil {
 		return nil, err
@@ -80,10 +79,9 @@ func takePixy(t *taker, held *offered) (*offered, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.course.stamped {
-		t.handOuts = append(t.handOuts, time.Duration(time.Now().UnixNano()-one.stamp))
-	}
-	return &next, t.course.got([]head{one})
+	came := []head{one}
+	t.note(asked, came)
+	return &next, t.course.got(came)
 }
 
 func ackPixy(t *taker, held *offered) error {
@@ -96,7 +94,7 @@ func ackPixy(t *taker, held *offered) error {
 	if status != http.StatusOK {
 		return fmt.Errorf("%s: status %d: %.300s", query, status, t.body.String())
 	}
-	t.acks = append(t.acks, time.Since(asked))
+	t.noteAck(asked)
 	t.course.settled(1)
 	return nil
 }

@@ -56,7 +56,6 @@ func receiveSqs(t *taker, most int) ([]entry, error) {
 	if len(answer.Messages) == 0 {
 		return nil, nil
 	}
-	t.pulls = append(t.pulls, time.Since(asked))
 	heads := make([]head, 0, mostAtOnce)
 	entries := make([]entry, 0, mostAtOnce)
 	for index, one := range answer.Messages {
@@ -70,6 +69,7 @@ func receiveSqs(t *taker, most int) ([]entry, error) {
 		heads = append(heads, head{number: number})
 		entries = append(entries, entry{strconv.Itoa(index), one.ReceiptHandle})
 	}
+	t.note(asked, heads)
 	return entries, t.course.got(heads)
 }
 
@@ -83,7 +83,7 @@ func deleteSqs(t *taker, entries []entry) error {
 	if len(answer.Failed) > 0 {
 		return fmt.Errorf("not deleted: %v", answer.Failed)
 	}
-	t.acks = append(t.acks, time.Since(asked))
+	t.noteAck(asked)
 	t.course.settled(len(answer.Successful))
 	return nil
 }

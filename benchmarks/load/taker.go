@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"time"
 )
@@ -18,6 +19,8 @@ type taker struct {
 	answer answer
 	body   bytes.Buffer
 	asked  int
+	// Whether what it holds is no warm-up.
+	counted bool
 
 	pulls, acks, handOuts []time.Duration
 }
@@ -27,7 +30,7 @@ func newTaker(c *course, number int) *taker {
 		course: c,
 		name:   fmt.Sprintf("load %d", number),
 		url:    c.urls[number%len(c.urls)],
-		client: oneConnection(),
+		client: oneConnection(c.batch),
 	}
 }
 
@@ -55,30 +58,51 @@ func (t *taker) nothingLeft() bool {
 }
 
 func (t *taker) pull(settle string) error {
-	riding := ""
-	if settle != "" {
-		riding = `,"settle":{"ack":["` + settle + `"]}`
-	}
-	body := fmt.Sprintf(`{"client":"%s","max_messages":%d,"wait_ms":%d%s}`, t.name, t.course.batch, t.wait(), riding)
+	body := t.pullBody(settle, t.wait())
 	asked := time.Now()
 	if err := t.post("/v1/pull", body); err != nil {
 		return err
 	}
 	t.asked++
-	if len(t.answer.messages) > 0 {
-		t.pulls = append(t.pulls, time.Since(asked))
-		if t.course.stamped {
-			now := time.Now().UnixNano()
-			for _, one := range t.answer.messages {
-				t.handOuts = append(t.handOuts, time.Duration(now-one.stamp))
-			}
-		}
-	}
+	t.note(asked, t.answer.messages)
 	if err := t.course.got(t.answer.messages); err != nil {
 		return err
 	}
 	t.course.settled(t.answer.acked)
 	return nil
+}
+
+// pullBody is a request for messages, with the ack of a batch where there is one.
+func (t *taker) pullBody(settle string, wait int) string {
+	riding := ""
+	if settle != "" {
+		riding = `,"settle":{"ack":["` + settle + `"]}`
+	}
+	return fmt.Sprintf(`{"client":"%s","max_messages":%d,"wait_ms":%d%s}`, t.name, t.course.batch, wait, riding)
+}
+
+// note times what an answer brought, as soon as it is read and parsed: now a client could begin to work on it.
+func (t *taker) note(asked time.Time, messages []head) {
+	now := time.Now()
+	if t.counted = t.course.counts(messages); !t.counted {
+		return
+	}
+	t.pulls = append(t.pulls, now.Sub(asked))
+	if !t.course.stamped {
+		return
+	}
+	for _, one := range messages {
+		if one.number >= uint64(t.course.uncounted) {
+			t.handOuts = append(t.handOuts, time.Duration(now.UnixNano()-one.stamp))
+		}
+	}
+}
+
+// noteAck times an ack of what was held, from its request to its answer.
+func (t *taker) noteAck(asked time.Time) {
+	if t.counted {
+		t.acks = append(t.acks, time.Since(asked))
+	}
 }
 
 // rounds are how many answers others may get while a pull is on its way, which a worker with more to do than it can
@@ -93,7 +117,10 @@ func (t *taker) wait() int {
 	if !c.stamped && int64(c.messages)-c.received.Load() <= rounds*int64(c.clients)*int64(c.batch) {
 		return 10
 	}
-	return 5000
+	if c.spread && t.asked == 0 {
+		return rand.IntN(int(c.wait.Milliseconds()))
+	}
+	return int(c.wait.Milliseconds())
 }
 
 func (t *taker) settle(batch string) error {
@@ -101,7 +128,7 @@ func (t *taker) settle(batch string) error {
 	if err := t.post("/v1/settle", `{"ack":["`+batch+`"]}`); err != nil {
 		return err
 	}
-	t.acks = append(t.acks, time.Since(asked))
+	t.noteAck(asked)
 	t.course.settled(t.answer.acked)
 	return nil
 }

@@ -46,7 +46,7 @@ func web(arguments []string) (*webResult, error) {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			client := oneConnection()
+			client := oneConnection(1)
 			for left.Add(-1) >= 0 {
 				asked := time.Now()
 				if err := postOnce(client, *url, *body); err != nil {
