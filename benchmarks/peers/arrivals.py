@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.peers.system import Cpu, Percentiles, Run
+from benchmarks.peers.percentiles import percentiles
+from benchmarks.peers.system import Cpu, Run
 from benchmarks.support import cpu_seconds
 
 
@@ -111,20 +112,11 @@ def merged(reports: Sequence[Report], messages: int, began: float) -> Run:
             clients=sum(report.last.cpu["load"] - report.first.cpu["load"] for report in reports),
         ),
         latencies={
-            name: _percentiles(timed)
+            name: percentiles(timed)
             for name, timed in (
-                ("pull", sorted(seconds for report in reports for seconds in report.pulls)),
-                ("ack", sorted(seconds for report in reports for seconds in report.acks)),
+                ("pull", [seconds for report in reports for seconds in report.pulls]),
+                ("ack", [seconds for report in reports for seconds in report.acks]),
             )
             if timed
         },
     )
-
-
-def _percentiles(timed: Sequence[float]) -> Percentiles:
-    """Of sorted seconds."""
-
-    def at(share: float) -> float:
-        return timed[min(int(share * len(timed)), len(timed) - 1)] * 1000
-
-    return Percentiles(at(0.5), at(0.99), at(0.999))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import platform
-import subprocess
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from benchmarks.peers import confluent
 from benchmarks.peers.kafka_stack import KafkaStack
-from benchmarks.peers.processes import Pids, end, free_port, launch, load_generator, output_of, pids_argument, run_of
-from benchmarks.peers.spread import spread
-from benchmarks.peers.system import CannotRun, Drain, Paced, Run
-from benchmarks.support import BIN, wait_until_ready
+from benchmarks.peers.pacing import paced_run
+from benchmarks.peers.processes import Pids, load_generator, output_of, pids_argument, run_of
+from benchmarks.peers.system import Drain, Paced, Run
+from benchmarks.peers.worker import Worker, workers
 
 
 class Fanout:
@@ -55,41 +53,33 @@ class Fanout:
         await self._kafka.fill(topic, messages=messages, size=size, partitions=partitions)
 
     async def drain(self, topic: str, workload: Drain) -> Run:
-        id = f"bench{time.time_ns()}"
-        ports = [free_port() for _ in range(self._workers)]
-        workers: list[subprocess.Popen[bytes]] = []
-        try:
-            for port in ports:
-                # Each in its turn: the second one joins a cluster that is there, as in a roll-out.
-                log = self._where / f"{id}-{port}.log"
-                workers.append(launch(self._command(id, topic, port), log))
-                # In a thread: a signal is not to wait for it.
-                await asyncio.to_thread(wait_until_ready, port, workers[-1])
-            await spread(ports)
-            pids: Pids = {
-                "server": [worker.pid for worker in workers],
-                "broker": self._kafka.broker_pids(),
-            }
-            return run_of(json.loads(await output_of(self._drain_command(ports, workload, pids))))
-        finally:
-            for worker in workers:
-                await end(worker)
-
-    def _command(self, id: str, topic: str, port: int) -> list[str]:
-        return [
-            str(BIN / "fanout"), "--id", id, "--topic", topic, "--brokers", self._kafka.brokers,
-            "--zookeepers", self._kafka.zookeepers, "--bind", f"127.0.0.1:{port}",
-        ]  # fmt: skip
-
-    def _drain_command(self, ports: list[int], workload: Drain, pids: Pids) -> list[str]:
-        return [
-            str(self._load), "drain", "-urls", ",".join(f"http://127.0.0.1:{port}" for port in ports),
-            "-messages", str(workload.messages), "-clients", str(workload.clients), "-batch", str(workload.batch),
-            "-encoding", self._encoding, "-pids", pids_argument(pids), *([] if workload.riding else ["-apart"]),
-        ]  # fmt: skip
+        async with workers(self._kafka, topic, self._where, count=self._workers) as ready:
+            riding = [] if workload.riding else ["-apart"]
+            return run_of(await self._clients(ready, workload.messages, workload.clients, workload.batch, *riding))
 
     async def paced(self, topic: str, workload: Paced) -> Run:
-        raise CannotRun("not built yet")
+        await confluent.install()
+        await self._kafka.create(topic, workload.partitions)
+        async with workers(self._kafka, topic, self._where, count=self._workers) as ready:
+            stamped = ["-apart", "-stamped", "-uncounted", str(workload.uncounted)]
+            clients = self._clients(ready, workload.messages, workload.clients, workload.batch, *stamped)
+
+            async def all_wait() -> bool:
+                return sum([await worker.waiting_pulls() for worker in ready]) == workload.clients
+
+            return await paced_run(topic, workload, self._kafka.brokers, clients, all_wait)
+
+    async def _clients(
+        self, ready: Sequence[Worker], messages: int, clients: int, batch: int, *options: str
+    ) -> Mapping[str, Any]:
+        pids: Pids = {"server": [worker.pid for worker in ready], "broker": self._kafka.broker_pids()}
+        command = [
+            str(self._load), "drain", "-urls", ",".join(worker.url for worker in ready),
+            "-messages", str(messages), "-clients", str(clients), "-batch", str(batch),
+            "-encoding", self._encoding, "-pids", pids_argument(pids), *options,
+        ]  # fmt: skip
+        said: Mapping[str, Any] = json.loads(await output_of(command))
+        return said
 
     async def stop(self) -> None:
         await self._kafka.stop()

@@ -8,14 +8,18 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from benchmarks.peers import confluent
 from benchmarks.peers.kafka39 import Kafka39
 from benchmarks.peers.kafka_stack import KafkaStack
+from benchmarks.peers.pacing import paced_run
 from benchmarks.peers.processes import (
     Pids,
     end,
@@ -26,6 +30,7 @@ from benchmarks.peers.processes import (
     output_of,
     pids_argument,
     run_of,
+    tail,
 )
 from benchmarks.peers.system import CACHE, CannotRun, Drain, Paced, Run
 
@@ -46,6 +51,16 @@ proxies:
     zoo_keeper:
       seed_peers: ["{zookeepers}"]
 """
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """One that serves one topic to one group."""
+
+    #: Of the topic.
+    url: str
+    group: str
+    pid: int
 
 
 class KafkaPixy:
@@ -85,21 +100,44 @@ class KafkaPixy:
     async def drain(self, topic: str, workload: Drain) -> Run:
         if workload.batch != 1:
             raise CannotRun("kafka-pixy hands out one message a request: batch 1 only")
+        async with self._proxy(topic, workload.partitions) as proxy:
+            riding = [] if workload.riding else ["-apart"]
+            run = run_of(await self._clients(proxy, workload.messages, workload.clients, *riding))
+            await _all_committed(proxy)
+            return run
+
+    async def paced(self, topic: str, workload: Paced) -> Run:
+        """`batch` is 1, whatever it says: an idle client gets a message by itself in any system."""
+        await confluent.install()
+        await self._kafka.create(topic, workload.partitions)
+        async with self._proxy(topic, workload.partitions) as proxy:
+            stamped = ["-apart", "-stamped", "-uncounted", str(workload.uncounted)]
+            clients = self._clients(proxy, workload.messages, workload.clients, *stamped)
+
+            async def all_wait() -> bool:
+                return await _consumed(proxy) == workload.partitions
+
+            run = await paced_run(topic, workload, self._kafka.brokers, clients, all_wait)
+            await _all_committed(proxy)
+            return run
+
+    @asynccontextmanager
+    async def _proxy(self, topic: str, partitions: int) -> AsyncIterator[Proxy]:
+        """One of its own for a run, with a group of its own that begins with what is there."""
         group = f"bench{time.time_ns()}"
         web = free_port()
-        url = f"http://127.0.0.1:{web}/topics/{topic}"
         log = self._where / f"{group}.log"
-        proxy = launch([PROGRAM, "-config", self._configuration(group, web)], log)
+        process = launch([PROGRAM, "-config", self._configuration(group, web)], log)
         try:
-            await listening(web, proxy, log)
+            await listening(web, process, log)
+            proxy = Proxy(f"http://127.0.0.1:{web}/topics/{topic}", group, process.pid)
             # A group that Kafka knows nothing of would begin at the end.
-            await _from_the_start(url, group, workload.partitions)
-            pids: Pids = {"server": [proxy.pid], "broker": self._kafka.broker_pids()}
-            run = run_of(json.loads(await output_of(self._command(url, group, workload, pids))))
-            await _all_committed(url, group)
-            return run
+            await _from_the_start(proxy, partitions)
+            yield proxy
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}; the end of the log of kafka-pixy: {tail(log)}") from error
         finally:
-            await end(proxy)
+            await end(process)
 
     def _configuration(self, group: str, web: int) -> Path:
         file = self._where / f"{group}.yaml"
@@ -108,15 +146,15 @@ class KafkaPixy:
         file.write_text(text)
         return file
 
-    def _command(self, url: str, group: str, workload: Drain, pids: Pids) -> list[str]:
-        return [
-            str(self._load), "drain", "-protocol", "pixy", "-urls", url, "-group", group,
-            "-messages", str(workload.messages), "-clients", str(workload.clients), "-batch", "1",
-            "-pids", pids_argument(pids), *([] if workload.riding else ["-apart"]),
+    async def _clients(self, proxy: Proxy, messages: int, clients: int, *options: str) -> Mapping[str, Any]:
+        pids: Pids = {"server": [proxy.pid], "broker": self._kafka.broker_pids()}
+        command = [
+            str(self._load), "drain", "-protocol", "pixy", "-urls", proxy.url, "-group", proxy.group,
+            "-messages", str(messages), "-clients", str(clients), "-batch", "1",
+            "-pids", pids_argument(pids), *options,
         ]  # fmt: skip
-
-    async def paced(self, topic: str, workload: Paced) -> Run:
-        raise CannotRun("not built yet")
+        said: Mapping[str, Any] = json.loads(await output_of(command))
+        return said
 
     async def stop(self) -> None:
         await self._kafka.stop()
@@ -139,25 +177,42 @@ async def _build() -> None:
         raise CannotRun(f"{MODULE} {VERSION} cannot be built: {error}") from error
 
 
-async def _from_the_start(url: str, group: str, partitions: int) -> None:
+async def _from_the_start(proxy: Proxy, partitions: int) -> None:
     offsets = [{"partition": partition, "offset": 0} for partition in range(partitions)]
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{url}/offsets", params={"group": group}, json=offsets) as answer,
+        session.post(f"{proxy.url}/offsets", params={"group": proxy.group}, json=offsets) as answer,
     ):
         if answer.status != 200:
             raise CannotRun(f"kafka-pixy does not set offsets: {await answer.text()}")
 
 
-async def _all_committed(url: str, group: str) -> None:
+async def _consumed(proxy: Proxy) -> int:
+    """How many partitions the group consumes by now, as it says: it joins with the first request of a client.
+
+    Until then it is no group that kafka-pixy knows, and the answer an error.
+    """
+    consumers = await _asked(proxy, "consumers")
+    if "error" in consumers:
+        return 0
+    return sum(len(partitions) for members in consumers.values() for partitions in members.values())
+
+
+async def _all_committed(proxy: Proxy) -> None:
     """What was acked comes to Kafka later, so it is asked after the run. Raises RuntimeError when it does not come."""
     until = time.monotonic() + COMMIT_PATIENCE
-    async with aiohttp.ClientSession() as session:
-        while True:
-            async with session.get(f"{url}/offsets", params={"group": group}) as answer:
-                partitions: list[dict[str, Any]] = await answer.json(content_type=None)
-            if partitions and all(one["offset"] == one["end"] for one in partitions):
-                return
-            if time.monotonic() > until:
-                raise RuntimeError(f"not everything is committed: {partitions}")
-            await asyncio.sleep(0.1)
+    while True:
+        partitions = await _asked(proxy, "offsets")
+        if partitions and all(one["offset"] == one["end"] for one in partitions):
+            return
+        if time.monotonic() > until:
+            raise RuntimeError(f"not everything is committed: {partitions}")
+        await asyncio.sleep(0.1)
+
+
+async def _asked(proxy: Proxy, what: str) -> Any:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{proxy.url}/{what}", params={"group": proxy.group}) as answer,
+    ):
+        return await answer.json(content_type=None)

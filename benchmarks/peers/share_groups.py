@@ -15,17 +15,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from benchmarks.peers import confluent
 from benchmarks.peers.kafka_stack import KafkaStack
 from benchmarks.peers.maven import class_path, output_folder
-from benchmarks.peers.processes import Pids, output_of, run_of
-from benchmarks.peers.system import CACHE, ROOT, CannotRun, Drain, Paced, Run
+from benchmarks.peers.pacing import paced_run
+from benchmarks.peers.processes import output_of, run_of
+from benchmarks.peers.system import ROOT, CannotRun, Drain, Paced, Run
 from benchmarks.peers.watched import watched
-
-#: It says of its ShareConsumer that it is a preview.
-CONFLUENT_KAFKA = "2.16.1"
-ENVIRONMENT = CACHE / f"confluent-kafka-{CONFLUENT_KAFKA}"
 
 Acks = Literal["implicit", "explicit"]
 
@@ -57,7 +55,7 @@ class ShareGroups:
             said = (
                 "import confluent_kafka as c; print(f'confluent-kafka {c.__version__}, librdkafka {c.libversion()[0]}')"
             )
-            client = subprocess.check_output([ENVIRONMENT / "bin/python", "-c", said], text=True).strip()
+            client = subprocess.check_output([confluent.PYTHON, "-c", said], text=True).strip()
             return {"broker": self._kafka.version(), "client": client, "python": sys.version.split()[0]}
         java = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr.splitlines()[1]
         return {"broker": self._kafka.version(), "client": f"kafka-clients {_kafka_version()}", "java": java}
@@ -66,28 +64,60 @@ class ShareGroups:
         self._where = where
         self._java = await _build()
         if self._python:
-            await _install()
+            await confluent.install()
         await self._kafka.start()
 
     async def fill(self, topic: str, *, messages: int, size: int, partitions: int) -> None:
         await self._kafka.fill(topic, messages=messages, size=size, partitions=partitions)
 
     async def drain(self, topic: str, workload: Drain) -> Run:
-        brokers, group = self._kafka.brokers, f"bench{time.time_ns()}"
-        await output_of([*self._java, "earliest", brokers, group])
-        client = [str(ENVIRONMENT / "bin/python"), str(ROOT / "benchmarks/peers/share_client.py")]
-        numbers = [workload.messages, workload.clients, workload.batch]
-        command = [*(client if self._python else [*self._java, "drain"]), brokers, group, topic, *map(str, numbers)]
-        pids: Pids = {"broker": self._kafka.broker_pids()}
-        run = run_of(await watched([*command, self._acks], pids, self._where / f"{group}.log"))
+        group = await self._new_group()
+        run = run_of(await self._clients(topic, group, workload, 0))
         if run.messages != workload.messages:
             raise RuntimeError(f"{run.messages} of {workload.messages} came, and {run.duplicates} came again")
-        await output_of([*self._java, "settled", brokers, group])
+        await self._ask("settled", group)
         note = "each client's from its own first message on" if self._python else ""
         return replace(run, cpu_note=note)
 
     async def paced(self, topic: str, workload: Paced) -> Run:
-        raise CannotRun("not built yet")
+        if self._python:
+            raise CannotRun("not built for share groups in Python: those in Java are the same broker")
+        await confluent.install()
+        await self._kafka.create(topic, workload.partitions)
+        group = await self._new_group()
+        clients = self._clients(topic, group, workload, workload.uncounted, "stamped")
+
+        async def all_wait() -> bool:
+            await self._ask("joined", group, str(workload.partitions), str(workload.clients))
+            return True
+
+        run = await paced_run(topic, workload, self._kafka.brokers, clients, all_wait)
+        await self._ask("settled", group)
+        return run
+
+    async def _new_group(self) -> str:
+        group = f"bench{time.time_ns()}"
+        await self._ask("earliest", group)
+        return group
+
+    async def _ask(self, what: str, group: str, *words: str) -> None:
+        await output_of([*self._java, what, self._kafka.brokers, group, *words])
+
+    async def _clients(
+        self,
+        topic: str,
+        group: str,
+        workload: Drain | Paced,
+        uncounted: int,
+        stamped: Literal["plain", "stamped"] = "plain",
+    ) -> Mapping[str, Any]:
+        numbers = [workload.messages, workload.clients, workload.batch]
+        words = [self._kafka.brokers, group, topic, *map(str, numbers), self._acks]
+        if self._python:
+            command = [str(confluent.PYTHON), str(ROOT / "benchmarks/peers/share_client.py"), *words]
+        else:
+            command = [*self._java, "drain", *words, str(uncounted), stamped]
+        return await watched(command, {"broker": self._kafka.broker_pids()}, self._where / f"{group}.log")
 
     async def stop(self) -> None:
         await self._kafka.stop()
@@ -107,16 +137,3 @@ async def _build() -> list[str]:
     jars = await class_path("java", "package", options=options, sources=sources)
     classes = f"{output / 'classes'}{os.pathsep}{jars}"
     return ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classes, "bench.ShareGroups"]
-
-
-async def _install() -> None:
-    """An environment of its own: the project's has no use for confluent-kafka. Raises CannotRun with what pip said."""
-    if (ENVIRONMENT / "installed").exists():
-        return
-    try:
-        await output_of([sys.executable, "-m", "venv", ENVIRONMENT])
-        python = ENVIRONMENT / "bin/python"
-        await output_of([python, "-m", "pip", "install", "--quiet", f"confluent-kafka=={CONFLUENT_KAFKA}"])
-    except RuntimeError as error:
-        raise CannotRun(f"confluent-kafka {CONFLUENT_KAFKA} cannot be installed: {error}") from error
-    (ENVIRONMENT / "installed").touch()

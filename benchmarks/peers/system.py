@@ -54,7 +54,16 @@ class Drain:
 
 @dataclass(frozen=True)
 class Paced:
-    """Produce at a steady rate while clients wait; each message says when it was produced (`stamped`)."""
+    """Produce at a steady rate while clients wait; each message says when it was produced (`stamped`).
+
+    Rules for an implementation, beside those above:
+    - All clients wait, as the system itself says, for `settled` seconds before the first message is produced, by the
+      producer that all systems share (`pacing.py`).
+    - Acks are requests of their own where a system has such, so that they can be timed.
+    - "hand-out" ends when the client has read and parsed the answer, and could begin to work.
+    - Everything in the run is of the messages after the warm-up, and the clock and the CPU clocks begin with the first
+      one of these; that none of all is lost is checked all the same.
+    """
 
     #: Messages a second.
     rate: int
@@ -63,6 +72,19 @@ class Paced:
     partitions: int = 4
     clients: int = 8
     batch: int = 100
+    #: Seconds at the same rate, in front of the others.
+    warm_up: float = 1.0
+    settled: float = 1.0
+
+    @property
+    def uncounted(self) -> int:
+        """Messages of the warm-up: the first ones."""
+        return round(self.rate * self.warm_up)
+
+    @property
+    def messages(self) -> int:
+        """All of them, with those of the warm-up."""
+        return self.uncounted + round(self.rate * self.seconds)
 
 
 @dataclass(frozen=True)
@@ -99,7 +121,8 @@ class Run:
     #: From when the clients were started to the first message at one of them.
     until_first: float
     cpu: Cpu
-    #: By what was timed: "pull", "ack", or of a paced run "hand-out" (produced to received).
+    #: By what was timed: "pull", "ack", or of a paced run "hand-out" (produced to received), and of its producer "late"
+    #: (behind the pace) and "produced" (from the stamp to the broker's answer: what no system can be much faster than).
     latencies: Mapping[str, Percentiles] = field(default_factory=dict)
     cpu_note: str = ""
 
@@ -154,3 +177,8 @@ def label(number: int, size: int) -> bytes:
 def stamped(number: int, unix_ns: int, size: int) -> bytes:
     """As `label`, followed by when it was produced, in 8 bytes (16 at least)."""
     return (number.to_bytes(8, "big") + unix_ns.to_bytes(8, "big")).ljust(size, b"\0")
+
+
+def number_of(value: bytes) -> int:
+    """What `label` and `stamped` put in front."""
+    return int.from_bytes(value[:8], "big")

@@ -2,8 +2,10 @@ package bench;
 
 import java.nio.ByteBuffer;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Properties;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -18,8 +20,9 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 /**
  * Consumers of one share group, each in a thread of its own, that take and ack until every message came.
  *
- * <p>Prints "first" with the first message and "last" with the last ack, at which the parent reads the CPU clocks and
- * then ends the input, then one JSON document.
+ * <p>Prints "first" with the first message that counts and "last" with the last ack, at which the parent reads the CPU
+ * clocks and then ends the input, then one JSON document: of all after the messages that are not counted, the first ones.
+ * Of messages that say when they were produced it says how long that was before they came.
  */
 final class Drain {
     private static final Duration WAIT = Duration.ofSeconds(1);
@@ -33,6 +36,10 @@ final class Drain {
     private final String batch;
     private final String acks;
     private final boolean explicit;
+    private final int uncounted;
+    private final boolean stamped;
+    private final Latencies handOuts = new Latencies();
+    private final Latencies commits = new Latencies();
     private final List<KafkaShareConsumer<byte[], byte[]>> consumers = new ArrayList<>();
     private final AtomicIntegerArray arrivals;
     private final AtomicInteger fresh = new AtomicInteger();
@@ -51,6 +58,8 @@ final class Drain {
         batch = given[6];
         acks = given[7];
         explicit = acks.equals("explicit");
+        uncounted = Integer.parseInt(given[8]);
+        stamped = given[9].equals("stamped");
         arrivals = new AtomicIntegerArray(messages);
         for (int number = 0; number < count; number++) {
             consumers.add(new KafkaShareConsumer<>(properties()));
@@ -87,9 +96,11 @@ final class Drain {
             throw fault.get();
         }
         say(String.format(
-                java.util.Locale.ROOT,
-                "{\"messages\": %d, \"duplicates\": %d, \"seconds\": %.6f, \"until_first\": %.6f}",
-                fresh.get(), duplicates.get(), (last - first) / 1e9, (first - began) / 1e9));
+                Locale.ROOT,
+                "{\"messages\": %d, \"duplicates\": %d, \"seconds\": %.6f, \"until_first\": %.6f,"
+                        + " \"hand_out\": %s, \"ack\": %s}",
+                fresh.get() - uncounted, duplicates.get(), (last - first) / 1e9, (first - began) / 1e9,
+                handOuts.json(), commits.json()));
         for (var consumer : consumers) {
             consumer.close();
         }
@@ -121,32 +132,53 @@ final class Drain {
             }
             return;
         }
-        count(records);
+        boolean counted = count(records);
         if (explicit) {
+            long asked = System.nanoTime();
             for (ConsumerRecord<byte[], byte[]> record : records) {
                 consumer.acknowledge(record);
             }
             commit(consumer);
+            if (counted) {
+                commits.add(System.nanoTime() - asked);
+            }
         }
     }
 
-    private void count(ConsumerRecords<byte[], byte[]> records) {
+    /** Answers whether any of these is no warm-up. */
+    private boolean count(ConsumerRecords<byte[], byte[]> records) {
+        long now = unixNanos();
         lastArrival = System.nanoTime();
-        if (!begun.getAndSet(true)) {
-            first = lastArrival;
-            say("first");
-        }
         int firstTime = 0;
+        boolean counted = false;
         for (ConsumerRecord<byte[], byte[]> record : records) {
-            if (arrivals.getAndIncrement((int) ByteBuffer.wrap(record.value()).getLong()) == 0) {
+            var value = ByteBuffer.wrap(record.value());
+            int number = (int) value.getLong();
+            if (arrivals.getAndIncrement(number) == 0) {
                 firstTime++;
             }
+            if (number >= uncounted) {
+                counted = true;
+                if (stamped) {
+                    handOuts.add(now - value.getLong());
+                }
+            }
+        }
+        if (counted && !begun.getAndSet(true)) {
+            first = lastArrival;
+            say("first");
         }
         duplicates.addAndGet(records.count() - firstTime);
         if (fresh.addAndGet(firstTime) == messages) {
             // The others wait for messages that do not come.
             consumers.forEach(KafkaShareConsumer::wakeup);
         }
+        return counted;
+    }
+
+    private static long unixNanos() {
+        var now = Instant.now();
+        return now.getEpochSecond() * 1_000_000_000L + now.getNano();
     }
 
     private static void commit(KafkaShareConsumer<byte[], byte[]> consumer) {
