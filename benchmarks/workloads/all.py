@@ -8,7 +8,7 @@ from importlib import import_module
 from benchmarks.workloads.workload import Workload
 
 #: Modules of this package; each has its workload as `WORKLOAD`.
-MODULES = ("drain",)
+MODULES = ("drain", "paced")
 
 
 def workloads() -> Mapping[str, Workload]:
