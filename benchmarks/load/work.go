@@ -20,9 +20,11 @@ type workResult struct {
 	Rate float64 `json:"rate"`
 	// What the clients could do if every answer came at once.
 	Ideal float64 `json:"ideal"`
-	// From a request to its answer, where that brought messages: what the clients wait for.
-	Pull *percentiles       `json:"pull"`
-	Cpu  map[string]float64 `json:"cpu"`
+	// From a request to its answer: what the clients wait for.
+	Pull *percentiles `json:"pull"`
+	// Used in these seconds, which begin after the warm-up.
+	Cpu     map[string]float64 `json:"cpu"`
+	Seconds float64            `json:"seconds"`
 }
 
 // worker is a client whose handler takes its time: a message after the other, and one ack for all with the next pull.
@@ -73,19 +75,22 @@ func work(arguments []string) (*workResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	counting.Store(true)
 	pause(c.context, *length)
 	after, err := meter.read()
 	if err != nil {
 		return nil, err
 	}
+	seconds := time.Since(began).Seconds()
 	over.Store(true)
 	all.Wait()
 	if cause := context.Cause(c.context); cause != nil {
 		return nil, cause
 	}
 	r := &workResult{
-		Clients: *clients, Ideal: float64(*clients) / each.Seconds(), Cpu: difference(after, before),
+		Clients: *clients, Ideal: float64(*clients) / each.Seconds(),
+		Cpu: difference(after, before), Seconds: seconds,
 	}
 	var pulls [][]time.Duration
 	for _, one := range workers {
