@@ -33,6 +33,10 @@ class Puller:
     async def settle(self, **fields: Any) -> dict[str, Any]:
         return await self._post("/v1/settle", fields)
 
+    def close(self) -> None:
+        """Hang up; nobody waits until that is done."""
+        self._writer.close()
+
     async def _post(self, path: str, fields: dict[str, Any]) -> dict[str, Any]:
         status, body = await post(self._reader, self._writer, path, msgspec.json.encode(fields))
         if status not in (200, 204):
