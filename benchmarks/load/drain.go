@@ -15,12 +15,14 @@ import (
 // drainResult is what a drain came to: Messages, Seconds, Cpu and all percentiles from the first message at a client that
 // counts (-uncounted) to the last ack.
 type drainResult struct {
-	Messages   int                `json:"messages"`
-	Duplicates int                `json:"duplicates"`
-	Seconds    float64            `json:"seconds"`
-	UntilFirst float64            `json:"until_first"`
-	Pulls      int                `json:"pulls"`
-	Cpu        map[string]float64 `json:"cpu"`
+	Messages   int     `json:"messages"`
+	Duplicates int     `json:"duplicates"`
+	Seconds    float64 `json:"seconds"`
+	UntilFirst float64 `json:"until_first"`
+	Pulls      int     `json:"pulls"`
+	// Settles whose answer left open whether they count: sent again.
+	Retries int                `json:"retries"`
+	Cpu     map[string]float64 `json:"cpu"`
 	// Of those pulls only that were answered with messages.
 	Pull *percentiles `json:"pull"`
 	// Of settles by themselves; one that rides on a pull is part of that.
@@ -211,6 +213,7 @@ func (c *course) result(takers []*taker) *drainResult {
 	var pulls, acks, handOuts [][]time.Duration
 	for _, one := range takers {
 		r.Pulls += one.asked
+		r.Retries += one.retries
 		pulls = append(pulls, one.pulls)
 		acks = append(acks, one.acks)
 		handOuts = append(handOuts, one.handOuts)

@@ -25,6 +25,8 @@ type fakeWorker struct {
 	settles int
 	// Acks one message less than there are.
 	forgets bool
+	// Of so many settles the answer is that nobody knows, though they count.
+	unknown int
 }
 
 type asked struct {
@@ -43,6 +45,12 @@ func (f *fakeWorker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == "/v1/settle" {
 		f.settles++
+		if f.unknown > 0 {
+			f.unknown--
+			f.acked(given.Ack)
+			http.Error(w, "is it written?", http.StatusServiceUnavailable)
+			return
+		}
 		fmt.Fprintf(w, `{"acked":%d,"nacked":0}`, f.acked(given.Ack))
 		return
 	}
@@ -90,6 +98,20 @@ func TestStampedMessagesAreTimedFromTheirStamp(t *testing.T) {
 	}
 	if served.settles != 5 || result.Ack == nil {
 		t.Errorf("%d settles, timed as %+v", served.settles, result.Ack)
+	}
+}
+
+func TestAckThatMayCountIsSentAgain(t *testing.T) {
+	served := &fakeWorker{messages: 50, unknown: 3}
+	result, err := drainOf(t, served, "", "-apart", "-batch", "10", "-clients", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Messages != 50 || result.Retries != 3 || served.settles != 8 {
+		t.Errorf("%+v, %d settles", result, served.settles)
+	}
+	if result.Ack.P99 < 300 {
+		t.Errorf("acks that were sent again took as long as all tries: %+v", result.Ack)
 	}
 }
 

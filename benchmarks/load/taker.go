@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,6 +20,8 @@ type taker struct {
 	answer answer
 	body   bytes.Buffer
 	asked  int
+	// Settles that were sent again.
+	retries int
 	// Whether what it holds is no warm-up.
 	counted bool
 
@@ -35,10 +38,10 @@ func newTaker(c *course, number int) *taker {
 }
 
 func (t *taker) run() error {
-	held := "" // the batch that is still to be acked
+	held, size := "", 0 // the batch that is still to be acked
 	for t.course.context.Err() == nil {
 		if held != "" && (t.course.apart || t.nothingLeft()) {
-			if err := t.settle(held); err != nil {
+			if err := t.settle(held, size); err != nil {
 				return err
 			}
 			held = ""
@@ -47,7 +50,7 @@ func (t *taker) run() error {
 		if err := t.pull(held); err != nil {
 			return err
 		}
-		held = t.answer.batch
+		held, size = t.answer.batch, len(t.answer.messages)
 	}
 	return nil
 }
@@ -123,15 +126,32 @@ func (t *taker) wait() int {
 	return int(c.wait.Milliseconds())
 }
 
-func (t *taker) settle(batch string) error {
+// settle acks a batch of so many messages. Whether it counts may be unknown, as where Kafka is slow to take the write:
+// then it is sent again, as any client has to, until it is known. What was acked the first time does not count again.
+func (t *taker) settle(batch string, size int) error {
 	asked := time.Now()
-	if err := t.post("/v1/settle", `{"ack":["`+batch+`"]}`); err != nil {
+	err := t.post("/v1/settle", `{"ack":["`+batch+`"]}`)
+	again := false
+	for errors.Is(err, errUnknown) {
+		t.retries++
+		again = true
+		pause(t.course.context, 100*time.Millisecond)
+		err = t.post("/v1/settle", `{"ack":["`+batch+`"]}`)
+	}
+	if err != nil {
 		return err
 	}
 	t.noteAck(asked)
-	t.course.settled(t.answer.acked)
+	if again {
+		t.course.settled(size)
+	} else {
+		t.course.settled(t.answer.acked)
+	}
 	return nil
 }
+
+// errUnknown: whether it counts is not known.
+var errUnknown = errors.New("sent again")
 
 // post leaves in `answer` what came.
 func (t *taker) post(path, body string) error {
@@ -156,6 +176,8 @@ func (t *taker) post(path, body string) error {
 	case response.StatusCode == http.StatusNoContent:
 		t.answer = answer{messages: t.answer.messages[:0]}
 		return nil
+	case response.StatusCode == http.StatusServiceUnavailable:
+		return fmt.Errorf("%s: %s: %.300s: %w", path, response.Status, t.body.String(), errUnknown)
 	case response.StatusCode != http.StatusOK:
 		return fmt.Errorf("%s: %s: %.300s", path, response.Status, t.body.String())
 	case t.course.msgpack:
