@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from dataclasses import asdict
+from threading import Event, Thread
 from typing import Any
 
 from confluent_kafka import Producer  # type: ignore[import-not-found, unused-ignore]
@@ -46,20 +47,33 @@ def main() -> None:
 
     def delivered(error: Any, message: Any) -> None:
         if error:
-            raise SystemExit(f"not produced: {error}")
+            print(f"not produced: {error}", file=sys.stderr)
+            return
         produced[number_of(message.value())] = message.latency()
 
+    # In a thread, so that an answer is timed when it comes, and not when the next message is due.
+    polling = Thread(target=_poll, args=(producer, over := Event()))
+    polling.start()
     for number, behind in due_in_turn(rate, messages, time.monotonic, time.sleep):
         late.append(behind)
         value = stamped(number, time.time_ns(), size)
         producer.produce(topic, value, partition=number % partitions, on_delivery=delivered)
-        producer.poll(0)
-    producer.flush(PATIENCE)
+    until = time.monotonic() + PATIENCE
+    while len(producer) and time.monotonic() < until:
+        time.sleep(0.01)
+    over.set()
+    polling.join()
     missing = produced.count(None)
     if missing:
         raise SystemExit(f"{missing} of {messages} messages were not produced")
     timed = {"late": late, "produced": [seconds for seconds in produced if seconds is not None]}
     print(json.dumps({name: asdict(percentiles(seconds[uncounted:])) for name, seconds in timed.items()}))
+
+
+def _poll(producer: Producer, over: Event) -> None:
+    """Serves what the broker answers."""
+    while not over.is_set():
+        producer.poll(0.05)
 
 
 if __name__ == "__main__":
