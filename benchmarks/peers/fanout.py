@@ -7,11 +7,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from benchmarks.peers import confluent
 from benchmarks.peers.kafka_stack import KafkaStack
-from benchmarks.peers.pacing import paced_run
+from benchmarks.peers.pacing import kafka_producer, paced_run
 from benchmarks.peers.processes import Pids, load_generator, output_of, pids_argument, run_of
 from benchmarks.peers.system import Drain, Paced, Run
 from benchmarks.peers.worker import Worker, workers
@@ -55,7 +55,7 @@ class Fanout:
     async def drain(self, topic: str, workload: Drain) -> Run:
         async with workers(self._kafka, topic, self._where, count=self._workers) as ready:
             riding = [] if workload.riding else ["-apart"]
-            return run_of(await self._clients(ready, workload.messages, workload.clients, workload.batch, *riding))
+            return await self._clients(ready, workload.messages, workload.clients, workload.batch, *riding)
 
     async def paced(self, topic: str, workload: Paced) -> Run:
         await confluent.install()
@@ -67,19 +67,17 @@ class Fanout:
             async def all_wait() -> bool:
                 return sum([await worker.waiting_pulls() for worker in ready]) == workload.clients
 
-            return await paced_run(topic, workload, self._kafka.brokers, clients, all_wait)
+            producer = kafka_producer(topic, workload, self._kafka.brokers)
+            return await paced_run(workload, producer, clients, all_wait)
 
-    async def _clients(
-        self, ready: Sequence[Worker], messages: int, clients: int, batch: int, *options: str
-    ) -> Mapping[str, Any]:
+    async def _clients(self, ready: Sequence[Worker], messages: int, clients: int, batch: int, *options: str) -> Run:
         pids: Pids = {"server": [worker.pid for worker in ready], "broker": self._kafka.broker_pids()}
         command = [
             str(self._load), "drain", "-urls", ",".join(worker.url for worker in ready),
             "-messages", str(messages), "-clients", str(clients), "-batch", str(batch),
             "-encoding", self._encoding, "-pids", pids_argument(pids), *options,
         ]  # fmt: skip
-        said: Mapping[str, Any] = json.loads(await output_of(command))
-        return said
+        return run_of(json.loads(await output_of(command)))
 
     async def stop(self) -> None:
         await self._kafka.stop()

@@ -19,7 +19,7 @@ import aiohttp
 from benchmarks.peers import confluent
 from benchmarks.peers.kafka39 import Kafka39
 from benchmarks.peers.kafka_stack import KafkaStack
-from benchmarks.peers.pacing import paced_run
+from benchmarks.peers.pacing import kafka_producer, paced_run
 from benchmarks.peers.processes import (
     Pids,
     end,
@@ -102,7 +102,7 @@ class KafkaPixy:
             raise CannotRun("kafka-pixy hands out one message a request: batch 1 only")
         async with self._proxy(topic, workload.partitions) as proxy:
             riding = [] if workload.riding else ["-apart"]
-            run = run_of(await self._clients(proxy, workload.messages, workload.clients, *riding))
+            run = await self._clients(proxy, workload.messages, workload.clients, *riding)
             await _all_committed(proxy)
             return run
 
@@ -117,7 +117,8 @@ class KafkaPixy:
             async def all_wait() -> bool:
                 return await _consumed(proxy) == workload.partitions
 
-            run = await paced_run(topic, workload, self._kafka.brokers, clients, all_wait)
+            producer = kafka_producer(topic, workload, self._kafka.brokers)
+            run = await paced_run(workload, producer, clients, all_wait)
             await _all_committed(proxy)
             return run
 
@@ -146,15 +147,14 @@ class KafkaPixy:
         file.write_text(text)
         return file
 
-    async def _clients(self, proxy: Proxy, messages: int, clients: int, *options: str) -> Mapping[str, Any]:
+    async def _clients(self, proxy: Proxy, messages: int, clients: int, *options: str) -> Run:
         pids: Pids = {"server": [proxy.pid], "broker": self._kafka.broker_pids()}
         command = [
             str(self._load), "drain", "-protocol", "pixy", "-urls", proxy.url, "-group", proxy.group,
             "-messages", str(messages), "-clients", str(clients), "-batch", "1",
             "-pids", pids_argument(pids), *options,
         ]  # fmt: skip
-        said: Mapping[str, Any] = json.loads(await output_of(command))
-        return said
+        return run_of(json.loads(await output_of(command)))
 
     async def stop(self) -> None:
         await self._kafka.stop()

@@ -1,16 +1,16 @@
-"""The course of a paced run, the same for every system on Kafka: clients wait, then messages come at the rate."""
+"""The course of a paced run, the same for every system: clients wait, then messages come at the rate."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
 from benchmarks.peers import confluent
-from benchmarks.peers.processes import output_of, run_of
+from benchmarks.peers.processes import output_of
 from benchmarks.peers.system import Paced, Percentiles, Run
 
 #: Seconds in which all clients have to be there.
@@ -18,13 +18,12 @@ PATIENCE = 60.0
 
 
 async def paced_run(
-    topic: str,
     workload: Paced,
-    brokers: str,
-    clients: Coroutine[Any, Any, Mapping[str, Any]],
+    producer: Sequence[str],
+    clients: Coroutine[Any, Any, Run],
     are_waiting: Callable[[], Awaitable[bool]],
 ) -> Run:
-    """Start the clients, produce when they wait, and answer what they printed, with the producer's own latencies.
+    """Start the clients, produce when they wait, and answer their run, with the producer's own latencies.
 
     `clients` ends by itself when all is acked. Raises RuntimeError when they end before anything was produced, do not
     wait within PATIENCE, or do not get everything; TimeoutError when they do not end.
@@ -33,8 +32,8 @@ async def paced_run(
     try:
         await _until(are_waiting, taking)
         await asyncio.sleep(workload.settled)
-        produced = json.loads(await output_of(_producer(topic, workload, brokers)))
-        run = run_of(await asyncio.wait_for(taking, PATIENCE))
+        produced = json.loads(await output_of(producer))
+        run = await asyncio.wait_for(taking, PATIENCE)
     finally:
         taking.cancel()
         await asyncio.gather(taking, return_exceptions=True)
@@ -54,7 +53,8 @@ async def _until(are_waiting: Callable[[], Awaitable[bool]], taking: asyncio.Tas
         await asyncio.sleep(0.1)
 
 
-def _producer(topic: str, workload: Paced, brokers: str) -> list[str]:
+def kafka_producer(topic: str, workload: Paced, brokers: str) -> list[str]:
+    """The command of the producer for systems on Kafka; `confluent.install` comes before."""
     numbers = (workload.partitions, workload.rate, workload.messages, workload.uncounted, workload.size)
     module = "benchmarks.peers.paced_producer"
     return [str(confluent.PYTHON), "-m", module, brokers, topic, *map(str, numbers)]

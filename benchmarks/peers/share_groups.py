@@ -15,12 +15,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from benchmarks.peers import confluent
 from benchmarks.peers.kafka_stack import KafkaStack
 from benchmarks.peers.maven import class_path, output_folder
-from benchmarks.peers.pacing import paced_run
+from benchmarks.peers.pacing import kafka_producer, paced_run
 from benchmarks.peers.processes import output_of, run_of
 from benchmarks.peers.system import ROOT, CannotRun, Drain, Paced, Run
 from benchmarks.peers.watched import watched
@@ -72,7 +72,7 @@ class ShareGroups:
 
     async def drain(self, topic: str, workload: Drain) -> Run:
         group = await self._new_group()
-        run = run_of(await self._clients(topic, group, workload, 0))
+        run = await self._clients(topic, group, workload, 0)
         if run.messages != workload.messages:
             raise RuntimeError(f"{run.messages} of {workload.messages} came, and {run.duplicates} came again")
         await self._ask("settled", group)
@@ -91,7 +91,7 @@ class ShareGroups:
             await self._ask("joined", group, str(workload.partitions), str(workload.clients))
             return True
 
-        run = await paced_run(topic, workload, self._kafka.brokers, clients, all_wait)
+        run = await paced_run(workload, kafka_producer(topic, workload, self._kafka.brokers), clients, all_wait)
         await self._ask("settled", group)
         return run
 
@@ -110,14 +110,14 @@ class ShareGroups:
         workload: Drain | Paced,
         uncounted: int,
         stamped: Literal["plain", "stamped"] = "plain",
-    ) -> Mapping[str, Any]:
+    ) -> Run:
         numbers = [workload.messages, workload.clients, workload.batch]
         words = [self._kafka.brokers, group, topic, *map(str, numbers), self._acks]
         if self._python:
             command = [str(confluent.PYTHON), str(ROOT / "benchmarks/peers/share_client.py"), *words]
         else:
             command = [*self._java, "drain", *words, str(uncounted), stamped]
-        return await watched(command, {"broker": self._kafka.broker_pids()}, self._where / f"{group}.log")
+        return run_of(await watched(command, {"broker": self._kafka.broker_pids()}, self._where / f"{group}.log"))
 
     async def stop(self) -> None:
         await self._kafka.stop()

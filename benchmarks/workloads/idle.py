@@ -5,17 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.clients import Puller, get
 from benchmarks.peers import confluent
 from benchmarks.peers.kafka_stack import KafkaStack
-from benchmarks.peers.pacing import paced_run
-from benchmarks.peers.processes import Pids, end, free_port, launch, load_generator, output_of, pids_argument, tail
+from benchmarks.peers.pacing import kafka_producer, paced_run
+from benchmarks.peers.processes import (
+    Pids,
+    end,
+    free_port,
+    launch,
+    load_generator,
+    output_of,
+    pids_argument,
+    run_of,
+    tail,
+)
 from benchmarks.peers.system import CannotRun, Paced, Run
 from benchmarks.peers.worker import Worker, command_of, workers
 from benchmarks.support import cpu_seconds, rss_bytes
@@ -138,17 +147,17 @@ class _WaitingPulls:
             self._waiting = self._waiting or await Idling.of(worker.pid, quick=self._given.quick)
             return True
 
-        return await paced_run(topic, paced, self._kafka.brokers, self._clients(worker, paced), all_wait)
+        producer = kafka_producer(topic, paced, self._kafka.brokers)
+        return await paced_run(paced, producer, self._clients(worker, paced), all_wait)
 
-    async def _clients(self, worker: Worker, paced: Paced) -> Mapping[str, Any]:
+    async def _clients(self, worker: Worker, paced: Paced) -> Run:
         pids: Pids = {"server": [worker.pid], "broker": self._kafka.broker_pids()}
         command = [
             str(self._load), "drain", "-urls", worker.url, "-stamped", "-apart", "-messages", str(paced.messages),
             "-uncounted", str(paced.uncounted), "-clients", str(paced.clients), "-batch", "1",
             "-wait", f"{WAIT}s", "-spread", "-ramp", "500us", "-patience", "300s", "-pids", pids_argument(pids),
         ]  # fmt: skip
-        said: Mapping[str, Any] = json.loads(await output_of(command))
-        return said
+        return run_of(json.loads(await output_of(command)))
 
 
 def row_of(pulls: int, nobody: Idling, waiting: Idling, woken: Run, burst: Run) -> Row:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
 from benchmarks.peers import pacing
-from benchmarks.peers.system import Paced, Percentiles, Run
+from benchmarks.peers.system import Cpu, Paced, Percentiles, Run
 
 PACED = Paced(rate=500, seconds=1, warm_up=1, settled=0)
-SAID = {"duplicates": 0, "seconds": 1.0, "until_first": 2.0, "cpu": {"server": 0.1, "broker": 0.2, "load": 0.3}}
-TIMED = {"p50": 1.0, "p99": 2.0, "p999": 3.0}
+PRODUCER = ["producer"]
 
 
 class Course:
@@ -27,15 +24,16 @@ class Course:
         monkeypatch.setattr(pacing, "output_of", self._produce)
 
     async def _produce(self, command: list[str]) -> str:
-        assert command[-6:] == ["topic", "4", "500", "1000", "500", "100"]
+        assert command == PRODUCER
         self.order.append("produced")
         self._produced.set()
         return '{"late": {"p50": 0.1, "p99": 0.2, "p999": 0.3}, "produced": {"p50": 4, "p99": 5, "p999": 6}}'
 
-    async def clients(self) -> Mapping[str, Any]:
+    async def clients(self) -> Run:
         self.order.append("clients")
         await self._produced.wait()
-        return {**SAID, "messages": self._messages, "hand_out": TIMED}
+        timed = {"hand-out": Percentiles(1.0, 2.0, 3.0)}
+        return Run(self._messages, 0, 1.0, 2.0, Cpu(0.1, 0.2, 0.3), timed)
 
     async def are_waiting(self) -> bool:
         self._asked += 1
@@ -46,7 +44,7 @@ class Course:
         return True
 
     async def run(self) -> Run:
-        return await pacing.paced_run("topic", PACED, "brokers", self.clients(), self.are_waiting)
+        return await pacing.paced_run(PACED, PRODUCER, self.clients(), self.are_waiting)
 
 
 async def test_messages_are_produced_when_all_clients_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +59,11 @@ async def test_messages_are_produced_when_all_clients_wait(monkeypatch: pytest.M
     }
 
 
+def test_the_producer_is_told_all_messages_and_how_many_do_not_count() -> None:
+    command = pacing.kafka_producer("topic", PACED, "brokers")
+    assert command[-7:] == ["brokers", "topic", "4", "500", "1000", "500", "100"]
+
+
 async def test_a_message_that_did_not_come_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="499 messages came"):
         await Course(monkeypatch, messages=499).run()
@@ -69,14 +72,14 @@ async def test_a_message_that_did_not_come_is_an_error(monkeypatch: pytest.Monke
 async def test_clients_that_end_before_they_wait_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     course = Course(monkeypatch)
 
-    async def broken() -> Mapping[str, Any]:
+    async def broken() -> Run:
         raise RuntimeError("load ended with 1: refused")
 
     async def never() -> bool:
         return False
 
     with pytest.raises(RuntimeError, match="load ended with 1: refused"):
-        await pacing.paced_run("topic", PACED, "brokers", broken(), never)
+        await pacing.paced_run(PACED, PRODUCER, broken(), never)
     assert course.order == []
 
 
@@ -85,7 +88,7 @@ async def test_clients_that_never_wait_are_an_error_and_ended(monkeypatch: pytes
     monkeypatch.setattr(pacing, "PATIENCE", -1.0)
     ended = asyncio.Event()
 
-    async def clients() -> Mapping[str, Any]:
+    async def clients() -> Run:
         try:
             return await course.clients()
         finally:
@@ -96,5 +99,5 @@ async def test_clients_that_never_wait_are_an_error_and_ended(monkeypatch: pytes
         return False
 
     with pytest.raises(RuntimeError, match="do not wait"):
-        await pacing.paced_run("topic", PACED, "brokers", clients(), never)
+        await pacing.paced_run(PACED, PRODUCER, clients(), never)
     assert ended.is_set()
