@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.peers.percentiles import percentiles
-from benchmarks.peers.system import Cpu, Run
+from benchmarks.peers.system import Cpu, Run, number_of, stamp_of
 from benchmarks.support import cpu_seconds
 
 
@@ -37,6 +37,8 @@ class Report:
     #: Seconds.
     pulls: Sequence[float]
     acks: Sequence[float]
+    #: Of stamped messages: from the stamp to the arrival.
+    hand_outs: Sequence[float] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,7 +51,10 @@ class Report:
 class Arrivals:
     """The counts of one process. What costs time a message, reading the numbers, waits until the clock has stopped."""
 
-    def __init__(self, pids: str) -> None:
+    def __init__(self, pids: str, *, uncounted: int = 0, stamped: bool = False) -> None:
+        """`uncounted` messages, the first ones, only warm everything up; `stamped` ones say when they were produced."""
+        self._uncounted = uncounted
+        self._stamped = stamped
         self._pids = {
             name: [int(pid) for pid in some.split(",")]
             for name, _, some in (part.partition("=") for part in pids.split(";") if part)
@@ -60,11 +65,21 @@ class Arrivals:
         self._last: Moment | None = None
         self.pulls: list[float] = []
         self.acks: list[float] = []
+        self._hand_outs: list[float] = []
 
-    def got(self, values: Iterable[bytes]) -> None:
-        """These have arrived."""
-        self._first = self._first or self._now()
+    def got(self, values: Sequence[bytes]) -> bool:
+        """These have arrived, just now. Answers whether any of them counts: what the others take is not to be timed."""
+        now = time.time_ns()
         self._values.extend(values)
+        counted = values
+        if self._uncounted:
+            counted = [value for value in values if number_of(value) >= self._uncounted]
+        if not counted:
+            return False
+        self._first = self._first or self._now()
+        if self._stamped:
+            self._hand_outs += [(now - stamp_of(value)) / 1e9 for value in counted]
+        return True
 
     def acked(self) -> None:
         """All that arrived here so far is acked. Called once a batch: the CPU clocks cost 2 us."""
@@ -75,19 +90,21 @@ class Arrivals:
 
     def report(self) -> Report | None:
         """None where nothing came to this process."""
-        if self._first is None:
+        if not self._values:
             return None
+        if self._first is None:
+            raise RuntimeError(f"of the warm-up {len(self)} messages came, and nothing after it")
         if self._last is None:
             raise RuntimeError(f"{len(self)} messages came and none was acked")
-        numbers = [int.from_bytes(value[:8], "big") for value in self._values]
-        return Report(self.began, self._first, self._last, numbers, self.pulls, self.acks)
+        numbers = [number_of(value) for value in self._values]
+        return Report(self.began, self._first, self._last, numbers, self.pulls, self.acks, self._hand_outs)
 
     def _now(self) -> Moment:
         cpu = {name: sum(map(cpu_seconds, some)) for name, some in self._pids.items()}
         return Moment(time.monotonic(), {**cpu, "load": cpu_seconds(os.getpid())})
 
 
-def merged(reports: Sequence[Report], messages: int, began: float) -> Run:
+def merged(reports: Sequence[Report], messages: int, began: float, uncounted: int = 0) -> Run:
     """One run of the reports of all processes; `began` is when they were started, by `time.monotonic`.
 
     Raises RuntimeError unless each of the messages numbered 0 up to `messages` came.
@@ -102,7 +119,7 @@ def merged(reports: Sequence[Report], messages: int, began: float) -> Run:
         return last.cpu[name] - first.cpu[name] if name in last.cpu else None
 
     return Run(
-        messages=messages,
+        messages=messages - uncounted,
         duplicates=came.total() - messages,
         seconds=last.at - first.at,
         until_first=first.at - began,
@@ -116,6 +133,7 @@ def merged(reports: Sequence[Report], messages: int, began: float) -> Run:
             for name, timed in (
                 ("pull", [seconds for report in reports for seconds in report.pulls]),
                 ("ack", [seconds for report in reports for seconds in report.acks]),
+                ("hand-out", [seconds for report in reports for seconds in report.hand_outs]),
             )
             if timed
         },

@@ -6,12 +6,14 @@ import asyncio
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.peers.arrivals import Report, merged
+from benchmarks.peers.pacing import paced_run
 from benchmarks.peers.processes import end, free_port, launch, listening, output_of, pids_argument, python
 from benchmarks.peers.system import CannotRun, Drain, Paced, Run
 from benchmarks.support import BIN
@@ -73,27 +75,47 @@ class Nats:
         await python("benchmarks.peers.nats_fill", self._url, topic, str(messages), str(size))
 
     async def drain(self, topic: str, workload: Drain) -> Run:
-        if self._server is None:
-            raise CannotRun("not started")
+        durable = await self._new_consumer(topic)
+        return await self._clients(topic, durable, workload)
+
+    async def paced(self, topic: str, workload: Paced) -> Run:
+        await self.fill(topic, messages=0, size=workload.size, partitions=workload.partitions)
+        durable = await self._new_consumer(topic)
+        clients = self._clients(topic, durable, workload, workload.uncounted)
+
+        async def all_wait() -> bool:
+            # Each request ends after half a second and is sent anew, so that some may be missing at any moment.
+            waiting = await python("benchmarks.peers.nats_fill", self._url, topic, durable, "waiting")
+            return bool(waiting > workload.clients // 2)
+
+        numbers = (workload.rate, workload.messages, workload.uncounted, workload.size)
+        producer = [sys.executable, "-m", "benchmarks.peers.nats_paced_producer", self._url, topic, *map(str, numbers)]
+        return await paced_run(workload, producer, clients, all_wait)
+
+    async def _new_consumer(self, topic: str) -> str:
         durable = f"bench{time.time_ns()}"
         await python("benchmarks.peers.nats_fill", self._url, topic, durable)
+        return durable
+
+    async def _clients(self, topic: str, durable: str, workload: Drain | Paced, uncounted: int | None = None) -> Run:
+        """`uncounted` in a paced run only."""
+        if self._server is None:
+            raise CannotRun("not started")
         processes = min(workload.clients, os.cpu_count() or 1)
         pids = pids_argument({"server": [self._server.pid]})
         confirmed = "confirmed" if self._confirmed else "plain"
+        paced = [] if uncounted is None else [str(workload.messages), str(uncounted)]
         began = time.monotonic()
         said = await asyncio.gather(
             *(
                 python(
                     "benchmarks.peers.nats_client", self._url, topic, durable,
-                    str(len(range(number, workload.clients, processes))), str(workload.batch), confirmed, pids,
+                    str(len(range(number, workload.clients, processes))), str(workload.batch), confirmed, pids, *paced,
                 )
                 for number in range(processes)
             )
         )  # fmt: skip
-        return merged([Report.from_json(one) for one in said if one], workload.messages, began)
-
-    async def paced(self, topic: str, workload: Paced) -> Run:
-        raise CannotRun("not built yet")
+        return merged([Report.from_json(one) for one in said if one], workload.messages, began, uncounted or 0)
 
     async def stop(self) -> None:
         await end(self._server)

@@ -1,6 +1,8 @@
 """Clients of `nats`, in a process of their own; prints a report as JSON, or null where nothing came to any of them.
 
-python -m benchmarks.peers.nats_client URL STREAM DURABLE CLIENTS FETCH confirmed|plain PIDS
+python -m benchmarks.peers.nats_client URL STREAM DURABLE CLIENTS FETCH confirmed|plain PIDS [MESSAGES UNCOUNTED]
+
+MESSAGES are those that come in a paced run, all of them stamped; otherwise a run ends when nothing is left.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ from benchmarks.peers.arrivals import Arrivals
 class Taker:
     """One connection with a pull subscription to the consumer that all of them share."""
 
-    def __init__(self, arrivals: Arrivals, fetch: int, *, confirmed: bool) -> None:
+    def __init__(self, arrivals: Arrivals, fetch: int, messages: int, *, confirmed: bool) -> None:
+        """`messages` have to be acked before it ends, by whomever."""
         self._arrivals = arrivals
         self._fetch = fetch
+        self._messages = messages
         self._confirmed = confirmed
 
     async def run(self, url: str, stream: str, durable: str) -> None:
@@ -38,8 +42,8 @@ class Taker:
                     if await self._all_acked(jetstream, stream, durable):
                         return
                     continue
-                self._arrivals.pulls.append(time.perf_counter() - asked)
-                self._arrivals.got([message.data for message in messages])
+                pulled = time.perf_counter() - asked
+                counts = self._arrivals.got([message.data for message in messages])
                 asked = time.perf_counter()
                 if self._confirmed:
                     # Together, as a client that cares for its rate does: one by one would be a round trip each.
@@ -47,7 +51,9 @@ class Taker:
                 else:
                     for message in messages:
                         await message.ack()
-                self._arrivals.acks.append(time.perf_counter() - asked)
+                if counts:
+                    self._arrivals.pulls.append(pulled)
+                    self._arrivals.acks.append(time.perf_counter() - asked)
                 self._arrivals.acked()
         finally:
             # Sends what is still in the client's buffer. Not drain(), which did not return within 10 s here, with
@@ -55,17 +61,18 @@ class Taker:
             await connection.flush(timeout=10)
             await connection.close()
 
-    @staticmethod
-    async def _all_acked(jetstream: JetStreamContext, stream: str, durable: str) -> bool:
+    async def _all_acked(self, jetstream: JetStreamContext, stream: str, durable: str) -> bool:
         info = await jetstream.consumer_info(stream, durable)
-        return (info.num_pending, info.num_ack_pending) == (0, 0)
+        came: int = info.delivered.stream_seq
+        return came >= self._messages and (info.num_pending, info.num_ack_pending) == (0, 0)
 
 
 async def drain(words: list[str]) -> Arrivals:
     """The clients of this process, side by side on one event loop."""
-    url, stream, durable, clients, fetch, confirmed, pids = words
-    arrivals = Arrivals(pids)
-    takers = (Taker(arrivals, int(fetch), confirmed=confirmed == "confirmed") for _ in range(int(clients)))
+    url, stream, durable, clients, fetch, confirmed, pids, *paced = words
+    messages, uncounted = map(int, paced or (0, 0))
+    arrivals = Arrivals(pids, uncounted=uncounted, stamped=bool(paced))
+    takers = (Taker(arrivals, int(fetch), messages, confirmed=confirmed == "confirmed") for _ in range(int(clients)))
     await asyncio.gather(*(taker.run(url, stream, durable) for taker in takers))
     return arrivals
 

@@ -1,7 +1,10 @@
 """Makes a stream with messages, or a consumer of one, for `nats`; prints true when it is there.
 
+Or says how many of its clients' requests wait at a consumer.
+
 python -m benchmarks.peers.nats_fill URL STREAM MESSAGES SIZE
 python -m benchmarks.peers.nats_fill URL STREAM DURABLE
+python -m benchmarks.peers.nats_fill URL STREAM DURABLE waiting
 """
 
 from __future__ import annotations
@@ -41,14 +44,17 @@ async def add_consumer(jetstream: JetStreamContext, stream: str, durable: str) -
 async def main() -> None:
     url, stream, *words = sys.argv[1:]
     connection = await nats.connect(url)
+    said = "true"
     try:
-        if len(words) == 2:
+        if words[-1] == "waiting":
+            said = str((await connection.jetstream().consumer_info(stream, words[0])).num_waiting)
+        elif len(words) == 2:
             await fill(connection.jetstream(), stream, int(words[0]), int(words[1]))
         else:
             await add_consumer(connection.jetstream(), stream, words[0])
     finally:
         await connection.close()
-    print("true")
+    print(said)
 
 
 if __name__ == "__main__":

@@ -182,3 +182,8 @@ def stamped(number: int, unix_ns: int, size: int) -> bytes:
 def number_of(value: bytes) -> int:
     """What `label` and `stamped` put in front."""
     return int.from_bytes(value[:8], "big")
+
+
+def stamp_of(value: bytes) -> int:
+    """When it was produced, Unix time in ns, as `stamped` wrote it."""
+    return int.from_bytes(value[8:16], "big")

@@ -11,8 +11,8 @@ from benchmarks.workloads.workload import CannotBeRun, Ratio, Round, Row, Worklo
 RATES = (500, 5_000)
 SECONDS = 20.0
 QUICK_SECONDS = 3.0
-#: fanout answers with JSON here; the one more system is the ack of share groups that can be timed.
-SYSTEMS = ("fanout", "share-groups-java", "share-groups-java-explicit", "kafka-pixy")
+#: fanout answers with JSON here. Of share groups with implicit acks no ack can be timed, hence both kinds.
+SYSTEMS = ("fanout", "share-groups-java", "share-groups-java-explicit", "kafka-pixy", "nats-confirmed")
 #: What is timed in a run, by its name there.
 CALLED = {"hand-out": "hand-out", "ack": "ack", "late": "producer late", "produced": "producer's ack"}
 TAKEN_FROM = {
