@@ -136,6 +136,9 @@ class KafkaPixy:
             await _from_the_start(proxy, partitions)
             yield proxy
         except RuntimeError as error:
+            if process.poll() is not None:
+                # It panics at times in its multiplexer, at thousands of messages a second.
+                raise CannotRun(f"kafka-pixy ended by itself, with {process.returncode}: {_panic(log)}") from error
             raise RuntimeError(f"{error}; the end of the log of kafka-pixy: {tail(log)}") from error
         finally:
             await end(process)
@@ -158,6 +161,12 @@ class KafkaPixy:
 
     async def stop(self) -> None:
         await self._kafka.stop()
+
+
+def _panic(log: Path) -> str:
+    """What a Go program said first when it ended for a fault of its own, or the end of what it said."""
+    lines = log.read_text(errors="replace").splitlines()
+    return next((line for line in lines if line.startswith(("panic:", "fatal error:"))), tail(log))
 
 
 async def _build() -> None:
