@@ -7,35 +7,10 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Client:
-    """One HTTP long-poller, by the name it gave. One without a name lives for its pull and its leases only."""
-
-    name: str
-    group: str
-    anonymous: bool
-    #: Seconds of the monotonic clock when it was last heard of.
-    seen: float
-    waiting: int = 0
-    in_flight: int = 0
-    delivered: int = 0
-    acked: int = 0
-    nacked: int = 0
-    expired: int = 0
-    #: Leases that ran out since the last one that did not.
-    in_vain: int = 0
-    #: It takes and does not ack: one message at a time until it does.
-    slowed: bool = False
-    #: It may not be given more at the moment.
-    benched: bool = False
-
-    def alive(self, now: float, ttl: float) -> bool:
-        return bool(self.waiting or self.in_flight or (not self.anonymous and now < self.seen + ttl))
-
-
-@dataclass(slots=True)
 class _Presence:
-    """What keeps some clients alive, all together: nobody has to look at each of them."""
+    """What keeps the clients of a group alive, all together: nobody has to look at each of them."""
 
+    group: str
     waiting: int = 0
     in_flight: int = 0
     #: When one with a name was heard of last.
@@ -53,6 +28,37 @@ class _Presence:
         return since + ttl
 
 
+@dataclass(slots=True)
+class Client:
+    """One HTTP long-poller, by the name it gave. One without a name lives for its pull and its leases only."""
+
+    name: str
+    anonymous: bool
+    #: That of its group.
+    presence: _Presence
+    #: Seconds of the monotonic clock when it was last heard of.
+    seen: float
+    waiting: int = 0
+    in_flight: int = 0
+    delivered: int = 0
+    acked: int = 0
+    nacked: int = 0
+    expired: int = 0
+    #: Leases that ran out since the last one that did not.
+    in_vain: int = 0
+    #: It takes and does not ack: one message at a time until it does.
+    slowed: bool = False
+    #: It may not be given more at the moment.
+    benched: bool = False
+
+    @property
+    def group(self) -> str:
+        return self.presence.group
+
+    def alive(self, now: float, ttl: float) -> bool:
+        return bool(self.waiting or self.in_flight or (not self.anonymous and now < self.seen + ttl))
+
+
 class Clients:
     """All clients this worker knows. `someone_alive` is asked for every fetch, so it must not look at each of them."""
 
@@ -60,7 +66,6 @@ class Clients:
         self.ttl = ttl
         self._hoarding = hoarding
         self._clients: dict[str, Client] = {}
-        self._all = _Presence()
         self._groups: dict[str, _Presence] = {}
         #: The groups alive, and until when these are the same ones unless one comes or is left.
         self._groups_alive: frozenset[str] | None = None
@@ -82,29 +87,30 @@ class Clients:
     @property
     def waiting(self) -> int:
         """Pulls that wait."""
-        return self._all.waiting
+        return sum(presence.waiting for presence in self._groups.values())
 
     @property
     def in_flight(self) -> int:
         """Messages under leases."""
-        return self._all.in_flight
+        return sum(presence.in_flight for presence in self._groups.values())
 
     def seen(self, now: float, name: str, group: str, *, anonymous: bool) -> Client:
         client = self._clients.get(name)
+        presence = self._of(group)
         if client is None:
-            client = self._clients[name] = Client(name, group, anonymous, now)
-        elif client.group != group:
-            self._move(client, group)
+            client = self._clients[name] = Client(name, anonymous, presence, now)
+        elif client.presence is not presence:
+            self._move(client, presence)
         self._touch(client, now)
         return client
 
     def started_waiting(self, client: Client) -> None:
         client.waiting += 1
-        self._change(client, 1, 0)
+        client.presence.waiting += 1
 
     def stopped_waiting(self, client: Client, now: float) -> None:
         client.waiting -= 1
-        self._change(client, -1, 0)
+        client.presence.waiting -= 1
         self._touch(client, now)
 
     def took(self, client: Client, count: int) -> None:
@@ -114,12 +120,12 @@ class Clients:
     def holds(self, client: Client, count: int) -> None:
         """It has so many messages more, whoever delivered them."""
         client.in_flight += count
-        self._change(client, 0, count)
+        client.presence.in_flight += count
 
     def gave_up(self, client: Client, count: int, now: float) -> None:
         """Leases of the client ended, one way or the other."""
         client.in_flight -= count
-        self._change(client, 0, -count)
+        client.presence.in_flight -= count
         self._touch(client, now)
 
     def acked(self, client: Client, count: int) -> None:
@@ -140,44 +146,41 @@ class Clients:
         client.in_vain += count
         client.slowed = client.slowed or client.in_vain >= self._hoarding
 
-    def _move(self, client: Client, group: str) -> None:
-        """It is of another group from now on, with all that it holds."""
-        before = client.group
-        self._change(client, -client.waiting, -client.in_flight)
-        client.group = group
-        self._change(client, client.waiting, client.in_flight)
-        self._of(before).named_seen = self._last_seen(before)
+    def _move(self, client: Client, to: _Presence) -> None:
+        """It is of another group from now on, with all that it holds; or of its own, which had gone."""
+        before = client.presence
+        for presence, sign in ((before, -1), (to, 1)):
+            presence.waiting += sign * client.waiting
+            presence.in_flight += sign * client.in_flight
+        client.presence = to
+        before.named_seen = self._last_seen(before.group)
         self._groups_alive = None
 
     def _of(self, group: str) -> _Presence:
         presence = self._groups.get(group)
         if presence is None:
-            presence = self._groups[group] = _Presence()
+            presence = self._groups[group] = _Presence(group)
             self._groups_alive = None
         return presence
 
-    def _change(self, client: Client, waiting: int, in_flight: int) -> None:
-        for presence in (self._all, self._of(client.group)):
-            presence.waiting += waiting
-            presence.in_flight += in_flight
+    def _last_seen(self, group: str) -> float:
+        """When one with a name was heard of last, of this group."""
+        named = (client for client in self._clients.values() if not client.anonymous and client.group == group)
+        return max((client.seen for client in named), default=float("-inf"))
 
-    def _last_seen(self, group: str | None = None) -> float:
-        """When one with a name was heard of last, of this group or of all."""
-        named = (client for client in self._clients.values() if not client.anonymous)
-        return max((client.seen for client in named if group in (None, client.group)), default=float("-inf"))
-
-    def _touch(self, client: Client, now: float) -> None:
+    @staticmethod
+    def _touch(client: Client, now: float) -> None:
         # A settle may end with the time at which it began, after something that took a while.
-        client.seen = max(client.seen, now)
+        if now > client.seen:
+            client.seen = now
+        presence = client.presence
         if client.anonymous:
-            presence = self._of(client.group)
             presence.nameless_seen = max(presence.nameless_seen, now)
-        else:
-            for presence in (self._all, self._of(client.group)):
-                presence.named_seen = max(presence.named_seen, now)
+        elif now > presence.named_seen:
+            presence.named_seen = now
 
     def someone_alive(self, now: float) -> bool:
-        return self._all.alive(now, self.ttl)
+        return any(presence.alive(now, self.ttl) for presence in self._groups.values())
 
     def groups_alive(self, now: float) -> frozenset[str]:
         """The groups of which somebody is there, or was less than a ttl ago, with a name or without.
@@ -201,6 +204,5 @@ class Clients:
     def leave(self, client: Client) -> None:
         """Forget one that was alive until now: it keeps the intake open no longer."""
         self.forget(client)
-        self._all.named_seen = self._last_seen()
-        self._of(client.group).named_seen = self._last_seen(client.group)
+        client.presence.named_seen = self._last_seen(client.group)
         self._groups_alive = None

@@ -223,7 +223,7 @@ class Dispatcher:
         """Hand what is there to whose turn it is. The leases exist from now on."""
         handouts: list[Handout] = []
         if not self.paused:
-            while handout := self._serve_one(now):
+            while self._waiting and (handout := self._serve_one(now)):
                 handouts.append(handout)
         return handouts
 

@@ -37,6 +37,9 @@ class Fresh:
         count = sum(map(len, self._lanes.values()))
         return count + sum(map(len, self._between.values())) if self._between else count
 
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
     def __iter__(self) -> Iterator[Message]:
         between = sorted((message for heap in self._between.values() for _, message in heap), key=_offset)
         return merge(*self._lanes.values(), between, key=_offset)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, NamedTuple
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pull:
+
+class Pull(Struct, frozen=True, kw_only=True):
     """One client's wish for messages."""
 
     client: str
@@ -72,8 +72,7 @@ class Status(Enum):
     NOT_IN_BATCH = "not_in_batch"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One line of a settle body, its token already read. ``ref`` is None for a token that is not ours."""
 
     token: str
@@ -86,8 +85,7 @@ class Entry:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settle:
+class Settle(Struct, frozen=True, kw_only=True):
     """A settle body. The lists are worked off in this order, and a lease named twice gets the first."""
 
     extend: Sequence[Entry] = ()
@@ -97,15 +95,14 @@ class Settle:
     durable: bool = True
 
 
-@dataclass(slots=True, kw_only=True)
-class SettleOutcome:
+class SettleOutcome(Struct, kw_only=True):
     """Counts are messages; ``results`` holds what was not plainly done, by its token or, out of a batch, its lease."""
 
     acked: int = 0
     nacked: int = 0
     extended: int = 0
     rejected: int = 0
-    results: list[tuple[str | LeaseRef, Status]] = field(default_factory=list)
+    results: list[tuple[str | LeaseRef, Status]] = field(default_factory=list[tuple[str | LeaseRef, Status]])
 
     def add(self, other: SettleOutcome) -> None:
         self.acked += other.acked
