@@ -7,7 +7,7 @@ goes anywhere from here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from hashlib import sha256
 from typing import Final
@@ -21,6 +21,8 @@ from fanout_app.web.problems import Kind, Problem
 
 #: Raises `Problem` unless the request is from somebody who may make it.
 Admit = Callable[[web.Request], None]
+#: Who asks, by the Authorization headers of a request. Raises `Problem` unless he may.
+Identify = Callable[[Sequence[str]], Identity]
 
 #: A hash does not tell how long its token is; one that could be guessed is good for nothing even if it is in the file.
 SHORTEST_TOKEN: Final = 32
@@ -63,26 +65,34 @@ class Gate:
         """What a route of this access asks of each request."""
         if access in (Access.ANYONE, Access.SEALED):
             return _unasked
-        if self._open:
-            return _as_anyone
-        role = None if access is Access.TOKEN else Role(access.value)
+        identify = self.identify(access)
 
         def admit(request: web.Request) -> None:
+            request[_IDENTITY] = identity = identify(request.headers.getall(AUTHORIZATION, ()))
+            if access is Access.ADMIN and not self._open and request.method not in _READS:
+                _log.info("%s is asked for by %s", _named(request), identity.name or "a token without a name")
+
+        return admit
+
+    def identify(self, access: Access) -> Identify:
+        """The same by the Authorization headers alone, for routes that ask who it is."""
+        if self._open:
+            return _anyone
+        role = None if access is Access.TOKEN else Role(access.value)
+
+        def identify(given: Sequence[str]) -> Identity:
             try:
-                identity = self._identify(request)
+                identity = self._identify(given)
                 if role is not None and not identity.may(role):
                     raise _forbidden(role, identity)
             except Problem as problem:
                 self._on_refused(problem.kind.status)
                 raise
-            request[_IDENTITY] = identity
-            if access is Access.ADMIN and request.method not in _READS:
-                _log.info("%s is asked for by %s", _named(request), identity.name or "a token without a name")
+            return identity
 
-        return admit
+        return identify
 
-    def _identify(self, request: web.Request) -> Identity:
-        given = request.headers.getall(AUTHORIZATION, ())
+    def _identify(self, given: Sequence[str]) -> Identity:
         if len(given) != 1:
             raise _unauthorized(
                 "send a token: Authorization: Bearer TOKEN" if not given else "send one token, not more"
@@ -116,8 +126,8 @@ def _unasked(request: web.Request) -> None:
     """Who it is stays unknown."""
 
 
-def _as_anyone(request: web.Request) -> None:
-    request[_IDENTITY] = ANYONE
+def _anyone(given: Sequence[str]) -> Identity:
+    return ANYONE
 
 
 def _unauthorized(detail: str, *, invalid: bool = False) -> Problem:

@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from fanout_app.web.problems import Kind, Problem
+from fanout_app.web.reply import Headers
 
 _MSGPACK_TYPES: Final = frozenset({"application/msgpack", "application/x-msgpack", "application/vnd.msgpack"})
 _JSON_TYPES: Final = frozenset({"application/json", "application/*", "*/*"})
@@ -20,13 +21,19 @@ class Form(NamedTuple):
     content_type: str
     encoder: msgspec.json.Encoder | msgspec.msgpack.Encoder
     msgpack: bool
+    #: Of an answer in it.
+    headers: Headers
 
     def response(self, value: Any) -> web.Response:
         return web.Response(body=self.encoder.encode(value), headers={"Content-Type": self.content_type})
 
 
-JSON: Final = Form("application/json", msgspec.json.Encoder(), False)
-MSGPACK: Final = Form("application/msgpack", msgspec.msgpack.Encoder(), True)
+def _form(content_type: str, encoder: msgspec.json.Encoder | msgspec.msgpack.Encoder, *, msgpack: bool) -> Form:
+    return Form(content_type, encoder, msgpack, (("Content-Type", content_type),))
+
+
+JSON: Final = _form("application/json", msgspec.json.Encoder(), msgpack=False)
+MSGPACK: Final = _form("application/msgpack", msgspec.msgpack.Encoder(), msgpack=True)
 
 
 def asked_in_msgpack(request: web.Request) -> bool:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from fanout_app.core.errors import GroupsFullError, NotOwnedError, UnavailableError
 from fanout_app.web.access import Admit
+from fanout_app.web.broken import UNREADABLE, TooSlowError, is_open
 from fanout_app.web.codecs import asked_in_msgpack
 from fanout_app.web.problems import (
     Fault,
@@ -25,7 +26,6 @@ from fanout_app.web.problems import (
     not_found,
     plain,
 )
-from fanout_app.web.protocol import UNREADABLE, TooSlowError, has_hung_up
 from fanout_app.web.schemas import NoQuery
 from fanout_app.web.validation import Body, query
 
@@ -42,18 +42,11 @@ def guarded(handler: Handler, admit: Admit) -> Handler:
         try:
             admit(request)
             return await handler(request)
-        except Problem as problem:
-            return problem.response()
-        except web.HTTPException as error:
-            return from_http_exception(error)
-        except NotOwnedError as error:
-            return Problem(Kind.MOVING, str(error)).response()
-        except GroupsFullError as error:
-            return Problem(Kind.TOO_MANY_GROUPS, str(error)).response()
-        except UnavailableError as error:
-            return Problem(Kind.KAFKA_UNREACHABLE, str(error)).response()
         except Exception as error:
-            if isinstance(error, ConnectionError) and not is_there(request):
+            response = refusal(error)
+            if response is not None:
+                return response
+            if isinstance(error, ConnectionError) and not is_open(request.transport):
                 # Nobody is there to be answered; aiohttp finds that out by itself when it tries to.
                 return web.Response()
             if request.writer.output_size:
@@ -65,18 +58,20 @@ def guarded(handler: Handler, admit: Admit) -> Handler:
     return handle
 
 
-def is_there(request: web.Request) -> bool:
-    """Whether the client's connection is open still, as far as this end knows."""
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        return False
-    return transport.is_reading() or not has_hung_up(transport)
-
-
-def hang_up(request: web.Request) -> None:
-    """Close the connection without waiting for what was not sent yet."""
-    if request.transport is not None:
-        request.transport.abort()
+def refusal(error: Exception) -> web.Response | None:
+    """The answer to what is raised for a request that cannot be met; None: this is a fault of ours."""
+    match error:
+        case Problem():
+            return error.response()
+        case web.HTTPException():
+            return from_http_exception(error)
+        case NotOwnedError():
+            return Problem(Kind.MOVING, str(error)).response()
+        case GroupsFullError():
+            return Problem(Kind.TOO_MANY_GROUPS, str(error)).response()
+        case UnavailableError():
+            return Problem(Kind.KAFKA_UNREACHABLE, str(error)).response()
+    return None
 
 
 async def read_body(request: web.Request) -> bytes:

@@ -11,52 +11,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
 import aiohttp
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from fanout_app.web.broken import UNREADABLE, TooSlowError, has_hung_up
+from fanout_app.web.known import HEADS, Heads, KnownRequest, head_in
 from fanout_app.web.places import Places
 from fanout_app.web.problems import Fault, invalid, plain
 from fanout_app.web.serving_limits import ServingLimits
 from fanout_app.web.unsent import Unsent
 
-#: What reading a body raises when the client has sent something else than it announced.
-UNREADABLE: Final = (HttpProcessingError, web.RequestPayloadError, aiohttp.ClientPayloadError)
 #: Seconds between two looks at a connection that is not read from.
 _LOOK_EVERY: Final = 1.0
-#: The state of TCP_INFO (Linux) in which neither end has closed; elsewhere nobody can tell without reading.
-_ESTABLISHED: Final = b"\x01"
-_TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
 #: How many of those that found no place are answered so at once; further ones are hung up on.
 _MOST_TURNED_AWAY: Final = 100
 _BOUNDLESS: Final = 1 << 62
 #: Seconds in which they have to ask for something.
 _ASK_WITHIN: Final = 1.0
+#: Of a request that was met.
+_ANSWERED: Final = frozenset({200, 204})
 _log = logging.getLogger(__name__)
 
 
-class TooSlowError(web.RequestPayloadError):
-    """The rest of a body is waited for no longer."""
-
-
-def has_hung_up(transport: asyncio.BaseTransport) -> bool:
-    """Whether the client has closed a connection that is not read from at the moment."""
-    if _TCP_INFO is None or transport.is_closing():
-        return transport.is_closing()
-    connection = transport.get_extra_info("socket")
-    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
-        return False
-    return bool(connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1) != _ESTABLISHED)
-
-
 class _Connection(RequestHandler):
-    __slots__ = ("_body", "_head_is_due", "_next_look", "_server", "_turned_away", "_unsent")
+    __slots__ = (
+        "_aligned", "_body", "_head_is_due", "_made", "_next_look", "_server", "_to_learn", "_turned_away", "_unsent",
+    )  # fmt: skip
 
     _next_look: asyncio.TimerHandle | None
 
@@ -68,7 +54,13 @@ class _Connection(RequestHandler):
         self._body: aiohttp.StreamReader = EMPTY_PAYLOAD
         #: It has found no place: it is told so and closed.
         self._turned_away = False
+        #: What comes next is the beginning of a request.
+        self._aligned = True
+        #: The head of the request that is being answered, if it was read whole.
+        self._to_learn: bytes | None = None
         super().__init__(server, **kwargs)
+        self._made = self._request_factory
+        self._request_factory = self._request
         self._unsent = Unsent(self._loop, server.limits.answer_timeout)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -121,14 +113,50 @@ class _Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._force_close or self._close:
             return
+        if self._aligned and self._is_known(data):
+            return
         before, body_has_come = self._request_count, self._body.is_eof()
         super().data_received(data)
+        if data:  # else aiohttp looks again at what it has kept
+            self._aligned = self._aligned and self._was_one(data, before)
         if self._request_count != before:
             self._stop_waiting()
             self._body = self._messages[-1][1]
             self._server.places.busy(self)
         elif body_has_come and data and not self._upgraded and self._head_is_due is None:
             self._await_head()
+
+    def _is_known(self, data: bytes) -> bool:
+        """Whether this is a request whose head is known: then it waits to be answered with the others."""
+        found = self._server.heads.find(data)
+        if found is None or self._turned_away:
+            return False
+        self._stop_waiting()
+        self._server.places.busy(self)
+        known: Any = KnownRequest(self, *found)  # aiohttp only hands it on to `_request`
+        self._messages.append((known, EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        return True
+
+    def _was_one(self, data: bytes, before: int) -> bool:
+        """Whether that was one request from its beginning to its end: its head may be learnt."""
+        if self._request_count != before + 1 or self._upgraded or not self._messages:
+            return False
+        message, body = self._messages[-1]
+        if isinstance(message, _ErrInfo) or not body.is_eof():
+            return False
+        head = head_in(data, int(message.headers.get(hdrs.CONTENT_LENGTH, 0)))
+        if head is not None and len(self._messages) == 1 and self._waiter is not None:
+            self._to_learn = head
+        return head is not None
+
+    def _request(self, message: Any, *args: Any) -> Any:
+        """Makes requests in place of aiohttp, or has it make them."""
+        if isinstance(message, KnownRequest):
+            return message
+        assert self._made is not None
+        return self._made(message, *args)
 
     def _await_head(self) -> None:
         self._head_is_due = self._loop.call_later(self._server.limits.request_timeout, self._give_head_up)
@@ -154,6 +182,13 @@ class _Connection(RequestHandler):
         start_time: float | None,
         request_handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
     ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(request, KnownRequest):
+            try:
+                return await super()._handle_request(request, start_time, KnownRequest.answer)
+            finally:
+                if not self._messages:
+                    self._server.places.idle(self)
+        head, self._to_learn = self._to_learn, None
         if self._turned_away and request.path not in self._server.always:
             request_handler = self._no_place
         body = request.content
@@ -161,13 +196,23 @@ class _Connection(RequestHandler):
         if not body.is_eof():
             late = self._loop.call_later(self._server.limits.request_timeout, _give_body_up, body)
         try:
-            return await super()._handle_request(request, start_time, request_handler)
+            response, reset = await super()._handle_request(request, start_time, request_handler)
+            if head is not None and response.status in _ANSWERED:
+                self._server.heads.learn(head, request)
+            return response, reset
         finally:
             if late is not None and body.is_eof():
                 # What is left of it is skipped, for no longer than that either.
                 late.cancel()
             if not self._messages:
                 self._server.places.idle(self)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, KnownRequest):
+            return resp, self.transport is None
+        return await super().finish_response(request, resp, start_time)
 
     # What is to leave of an answer -----------------------------------------------------------------------------------
 
@@ -241,7 +286,12 @@ def _give_body_up(body: aiohttp.StreamReader) -> None:
 
 class _Server(web.Server):
     def __init__(
-        self, made: web.Server, limits: ServingLimits, places: Places[_Connection], always: Collection[str]
+        self,
+        made: web.Server,
+        limits: ServingLimits,
+        places: Places[_Connection],
+        always: Collection[str],
+        heads: Heads,
     ) -> None:
         super().__init__(
             made.request_handler,
@@ -253,6 +303,7 @@ class _Server(web.Server):
         self.limits = limits
         self.places = places
         self.always = always
+        self.heads = heads
         self.turned_away: set[_Connection] = set()
 
     def __call__(self) -> _Connection:
@@ -298,4 +349,5 @@ class ProblemRunner(web.AppRunner):
                 one.force_close()
 
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._limits, self._places, self._always)
+        heads = self.app.get(HEADS, Heads())
+        return _Server(await super()._make_server(), self._limits, self._places, self._always, heads)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from yarl import URL
 
 from fanout_app.core.redirecting import Redirecting
 from fanout_app.web.ports import Runtime
+from fanout_app.web.reply import Reply
 
 #: The query field that counts the redirects of a pull.
 FIELD = "redirects"
@@ -18,12 +19,12 @@ class Redirects:
         self._runtime = runtime
         self._redirecting = Redirecting(runtime.worker)
 
-    def of(self, request: web.Request, redirects: int) -> web.Response | None:
-        """The redirect of a pull that had so many already; None: it is served here."""
+    def of(self, url: URL, redirects: int) -> Reply | None:
+        """The redirect of a pull of this address that had so many already; None: it is served here."""
         leader = self._runtime.leading.leader()
         present = self._runtime.roster.present(self._runtime.now())
         target = self._redirecting.target(redirects, leader, present)
         if target is None or leader is None:
             return None
-        place = request.rel_url.update_query({FIELD: str(redirects + 1)})
-        return web.Response(status=307, headers={"Location": f"{target}{place}", "Fanout-Leader": leader.address})
+        place = url.update_query({FIELD: str(redirects + 1)})
+        return Reply(307, (("Location", f"{target}{place}"), ("Fanout-Leader", leader.address)))

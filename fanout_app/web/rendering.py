@@ -30,7 +30,7 @@ class Renderer:
         form = MSGPACK if wish.form == "msgpack" else JSON
         settled = Raw(wish.settled) if wish.settled else UNSET
         body = form.encoder.encode(self._answers.pulled(answer, settled, utf8=wish.utf8 and not form.msgpack))
-        return Rendered((("Content-Type", form.content_type),), body)
+        return Rendered(form.headers, body)
 
     def _one_message(self, answer: Answer, wish: Wish) -> Rendered:
         run = answer.runs[0]

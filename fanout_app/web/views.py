@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 from aiohttp import web
 
 from fanout_app.web.access import Access, Gate
+from fanout_app.web.callers import OfRequest
 from fanout_app.web.handlers import Handler, expecting, guarded, refuse_internal, unserved
+from fanout_app.web.known import HEADS, Heads, View
 from fanout_app.web.ports import Runtime
 from fanout_app.web.problems import Kind, Problem
 from fanout_app.web.tokens import TokenCodec
@@ -31,6 +33,8 @@ class Row(NamedTuple):
     path: str
     view: Handler
     access: Access
+    #: The same view, for requests whose heads are known.
+    again: View | None = None
 
 
 def install(
@@ -83,9 +87,12 @@ def install(
 
 
 def _add(app: web.Application, gate: Gate, table: Iterable[Row]) -> None:
-    for method, path, view, access in table:
+    heads = app[HEADS] = Heads()
+    for method, path, view, access, again in table:
         admit = gate.admit(access)
         app.add_routes([web.route(method, path, guarded(view, admit), expect_handler=expecting(admit))])
+        if again is not None:
+            heads.serve(path, again, gate.identify(access))
 
 
 def _elsewhere(table: Iterable[Row], option: str) -> Iterable[Row]:
@@ -94,15 +101,27 @@ def _elsewhere(table: Iterable[Row], option: str) -> Iterable[Row]:
     async def elsewhere(request: web.Request) -> web.StreamResponse:
         raise Problem(Kind.NOT_FOUND, f"this is served at the port of {option} alone: ask there")
 
-    return (row._replace(view=elsewhere, access=Access.TOKEN) for row in table)
+    return (row._replace(view=elsewhere, access=Access.TOKEN, again=None) for row in table)
+
+
+def _through(view: View) -> Handler:
+    """A view of callers, for requests that aiohttp has read."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        caller = OfRequest(request)
+        await view(caller)
+        assert caller.response is not None, "a view has answered nothing"
+        return caller.response
+
+    return handle
 
 
 def _of_clients(messages: MessageViews, leases: LeaseViews) -> Iterable[Row]:
     consume = Access.CONSUME
     return (
-        Row("POST", "/v1/pull", messages.pull, consume),
-        Row("POST", "/v1/next", messages.next, consume),
-        Row("POST", "/v1/settle", messages.settle, consume),
+        Row("POST", "/v1/pull", _through(messages.pull), consume, again=messages.pull),
+        Row("POST", "/v1/next", _through(messages.next), consume),
+        Row("POST", "/v1/settle", _through(messages.settle), consume, again=messages.settle),
         Row("DELETE", "/v1/leases/{lease}", leases.ack, consume),
         Row("GET", "/v1/leases/{lease}", leases.state, consume),
         Row("POST", "/v1/leases/{lease}/nack", leases.nack, consume),

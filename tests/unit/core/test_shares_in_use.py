@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from msgspec.structs import replace
 from itertools import cycle
 
 import pytest
+from msgspec.structs import replace
 
 from fanout_app.core.lanes import By
 from fanout_app.core.lease import Answer

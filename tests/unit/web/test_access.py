@@ -17,6 +17,8 @@ from support.eventually import eventually
 from unit.web.contract_page import routes
 from unit.web.harness import DEADLINE, Served, serving
 
+pytestmark = pytest.mark.usefixtures("heads")
+
 
 def token(name: str) -> str:
     return f"{name}-token-of-at-least-32-characters"

@@ -13,6 +13,8 @@ from support.eventually import eventually
 from unit.web.fake_runtime import FakeRuntime
 from unit.web.harness import Served, serving
 
+pytestmark = pytest.mark.usefixtures("heads")
+
 LARGE = b"x" * (12 << 20)
 
 

@@ -16,6 +16,8 @@ from aiohttp import web
 from fanout_app.web.problems import Fault, Kind, Problem, from_http_exception, invalid
 from unit.web.harness import DEADLINE, Served, serving
 
+pytestmark = pytest.mark.usefixtures("heads")
+
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 
 

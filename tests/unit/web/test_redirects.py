@@ -11,6 +11,8 @@ from fanout_app.core.following import Leader
 from fanout_app.core.roster import Heartbeat
 from unit.web.harness import Served, serving
 
+pytestmark = pytest.mark.usefixtures("heads")
+
 ELSEWHERE = "http://10.0.0.2:6066"
 
 

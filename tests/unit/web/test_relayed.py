@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -17,6 +19,8 @@ from fanout_app.web.tokens import TokenCodec
 from support.eventually import eventually
 from unit.web.fake_runtime import FakeRuntime
 from unit.web.harness import serving
+
+pytestmark = pytest.mark.usefixtures("heads")
 
 
 class Elsewhere(FakeRuntime):
@@ -104,10 +108,11 @@ async def test_one_that_was_held_up_on_the_way_is_given_back(monkeypatch: pytest
 async def test_it_is_given_back_when_its_client_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = Elsewhere()
     elsewhere.owner.offer(b"a")
-    for module in ("views_messages", "handlers"):
-        monkeypatch.setattr(f"fanout_app.web.{module}.is_there", lambda request: False)
+    for module in ("callers", "known", "handlers"):
+        monkeypatch.setattr(f"fanout_app.web.{module}.is_open", lambda transport: False)
     async with serving(elsewhere) as there:
-        await there.ask("POST", "/v1/pull", json={"client": "ann"})
+        with suppress(aiohttp.ServerDisconnectedError):
+            await there.ask("POST", "/v1/pull", json={"client": "ann"})
     assert elsewhere.sent == [GiveBack(7)]
 
 

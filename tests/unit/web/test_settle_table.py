@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from fanout_app.core.requests import Status, Verb
 from fanout_app.core.settling import TABLE, Case
+
+pytestmark = pytest.mark.usefixtures("heads")
 
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 HEAD = "| case | `status` | code on the single form |"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from fanout_app.web.protocol import ProblemRunner
 from fanout_app.web.serving_limits import ServingLimits
 from support.eventually import eventually
 from unit.web.harness import DEADLINE
+
+pytestmark = pytest.mark.usefixtures("heads")
 
 #: Seconds that handlers are waited for: a server that waits so long for a connection between workers is seen.
 LONG = 6 * DEADLINE

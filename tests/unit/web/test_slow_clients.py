@@ -16,6 +16,8 @@ from fanout_app.web.serving_limits import ServingLimits
 from support.eventually import eventually
 from unit.web.harness import DEADLINE, MAX_BODY, Served, serving
 
+pytestmark = pytest.mark.usefixtures("heads")
+
 SHORT = 0.3
 IMPATIENT = ServingLimits(request_timeout=SHORT, answer_timeout=SHORT)
 PULL = b"POST /v1/pull HTTP/1.1\r\nHost: here\r\n"

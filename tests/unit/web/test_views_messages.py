@@ -18,6 +18,8 @@ from support.eventually import eventually
 from unit.web.fake_runtime import START_UNIX_MS, FakeRuntime
 from unit.web.harness import Served, serving
 
+pytestmark = pytest.mark.usefixtures("heads")
+
 TRACE = b"00-%s-%s-01" % (b"a" * 32, b"b" * 16)
 
 

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from unit.web.harness import DEADLINE, Served, serving
 
+pytestmark = pytest.mark.usefixtures("heads")
+
 BODIES = ("/v1/pull", "/v1/settle", "/v1/seek", "/v1/parked/redrive", "/v1/pause", "/v1/resume")
 MSGPACK = {"Content-Type": "application/msgpack"}
 DEEP = 100_000

@@ -1,0 +1,235 @@
+"""Requests whose heads are known: which are, and that nobody can tell them from others.
+
+That all views answer them alike is shown by the tests of the views, which run with heads known and not (`heads`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from fanout_app.identity import ANYONE, Identity, Role
+from fanout_app.web.access import Gate
+from fanout_app.web.callers import Caller
+from fanout_app.web.known import Heads, KnownRequest
+from support.eventually import eventually
+from unit.web.harness import Served, serving
+
+PULL = b'{"client":"ann","wait_ms":0}'
+
+
+def request(body: bytes = PULL, *lines: str, path: str = "/v1/pull", method: str = "POST") -> bytes:
+    head = (f"{method} {path} HTTP/1.1", "Host: here", f"Content-Length: {len(body)}", *lines, "", "")
+    return "\r\n".join(head).encode() + body
+
+
+@asynccontextmanager
+async def connected(there: Served) -> AsyncIterator[tuple[StreamReader, StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def answer(reader: StreamReader) -> tuple[bytes, bytes]:
+    """Head and body of the next one."""
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"Content-Length: (\d+)", head)
+        return re.sub(rb"Date: .*\r\n", b"", head), await reader.readexactly(int(length[1])) if length else b""
+
+
+@pytest.fixture
+def met(monkeypatch: pytest.MonkeyPatch) -> list[KnownRequest]:
+    """Those that were answered as known ones."""
+    answered: list[KnownRequest] = []
+    answer_it = KnownRequest.answer
+
+    async def noted(self: KnownRequest) -> Any:
+        answered.append(self)
+        return await answer_it(self)
+
+    monkeypatch.setattr(KnownRequest, "answer", noted)
+    return answered
+
+
+@pytest.mark.parametrize(
+    ("lines", "messages"),
+    [((), 0), ((), 2), (("Accept: application/msgpack",), 2), (("Fanout-Client: bob",), 2), (("X-Id: 1",), 0)],
+    ids=["empty", "json", "msgpack", "other client in the head", "other fields"],
+)
+async def test_the_second_answer_is_as_the_first_byte_for_byte(
+    lines: tuple[str, ...], messages: int, met: list[KnownRequest]
+) -> None:
+    """But for its tokens, which are other ones."""
+    async with serving() as there, connected(there) as (reader, writer):
+        answers = []
+        for _ in range(2):
+            for _ in range(messages):
+                there.runtime.offer(b"a")
+            writer.write(request(PULL, *lines))
+            answers.append(await answer(reader))
+    (first, first_body), (second, second_body) = answers
+    assert first == second
+    assert len(first_body) == len(second_body)
+    assert len(met) == 1
+
+
+async def test_a_refusal_is_written_as_aiohttp_would(met: list[KnownRequest]) -> None:
+    async with serving() as there, connected(there) as (reader, writer):
+        answers = []
+        wrong = PULL.replace(b'"ann"', b'""   ')
+        for body in (PULL, wrong):
+            writer.write(request(body, "X-Id: 1"))
+            answers.append(await answer(reader))
+        writer.write(request(wrong, "X-Id: 2"))
+        assert await answer(reader) == answers[1]
+    assert answers[1][0].startswith(b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json")
+    assert len(met) == 1
+
+
+async def test_a_fault_of_ours_is_one_problem_and_one_line_with_its_trace(
+    met: list[KnownRequest], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as there, connected(there) as (reader, writer):
+        writer.write(request())
+        await answer(reader)
+
+        async def fail() -> None:
+            raise RuntimeError("for the test")
+
+        there.runtime.offer(b"a")
+        there.runtime.before_answer = fail
+        writer.write(request())
+        head, body = await answer(reader)
+        there.runtime.before_answer = None
+        there.runtime.offer(b"b")
+        writer.write(request())
+        assert (await answer(reader))[0].startswith(b"HTTP/1.1 200 OK")
+    assert head.startswith(b"HTTP/1.1 500 ")
+    assert b"its log says why" in body
+    assert [record.getMessage() for record in caplog.records] == ["cannot answer POST /v1/pull; please report this"]
+    assert len(met) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Connection: close", "Connection: keep-alive", "Expect: 100-continue", "Content-Encoding: deflate", "Upgrade: x"],
+)
+async def test_what_is_more_than_a_head_and_a_body_is_not_learnt(line: str, met: list[KnownRequest]) -> None:
+    """A connection that ends with its request, a body that is something else than it seems, and so on."""
+    async with serving() as there:
+        for _ in range(3):
+            async with connected(there) as (reader, writer):
+                writer.write(request(PULL if "deflate" not in line else zlib.compress(PULL), line))
+                assert (await answer(reader))[0].startswith((b"HTTP/1.1 204", b"HTTP/1.1 100"))
+    assert met == []
+
+
+@pytest.mark.parametrize(
+    "again",
+    [request(path="/v1/pull?hop=1"), request(method="PUT"), request(path="/v1/pull/"), request(path="/v1/next")],
+    ids=["query", "method", "longer path", "other path"],
+)
+async def test_only_what_is_the_same_to_the_byte_is_known(again: bytes, met: list[KnownRequest]) -> None:
+    async with serving() as there, connected(there) as (reader, writer):
+        for one in (request(), again, again):
+            writer.write(one)
+            await answer(reader)
+    assert met == []
+
+
+async def test_a_head_that_was_refused_is_not_learnt(met: list[KnownRequest]) -> None:
+    async with serving() as there, connected(there) as (reader, writer):
+        for _ in range(3):
+            writer.write(request(b"not JSON"))
+            assert (await answer(reader))[0].startswith(b"HTTP/1.1 400")
+    assert met == []
+
+
+async def test_requests_in_one_segment_and_in_pieces_are_answered_in_turn(met: list[KnownRequest]) -> None:
+    there_are = [b"%d" % number for number in range(5)]
+    async with serving() as there, connected(there) as (reader, writer):
+        writer.write(request())
+        await answer(reader)
+        for value in there_are:
+            there.runtime.offer(value)
+        one = request(b'{"client":"ann","wait_ms":0,"encoding":"utf8"}')
+        writer.write(one + one + one[:60])
+        got = [await answer(reader) for _ in range(2)]
+        writer.write(one[60:90])
+        await asyncio.sleep(0)
+        writer.write(one[90:])
+        got.append(await answer(reader))
+        for _ in range(2):
+            writer.write(one)
+            got.append(await answer(reader))
+    assert [re.search(rb'"value":"(\d)"', body)[1] for _, body in got] == there_are  # type: ignore[index]
+    assert met == [], "its bytes were no single request: from then on nothing on this connection is known"
+
+
+async def test_one_that_comes_while_another_waits_is_answered_after_it(met: list[KnownRequest]) -> None:
+    waiting = request(b'{"client":"ann","wait_ms":9999}')
+    async with serving() as there, connected(there) as (reader, writer):
+        there.runtime.offer(b"a")
+        writer.write(waiting)
+        await answer(reader)
+        writer.write(request())
+        await answer(reader)
+        writer.write(waiting)
+        await eventually(there.runtime.pulls)
+        writer.write(request())
+        await eventually(lambda: there.server.connections[0]._messages)
+        there.runtime.offer(b"b")
+        assert (await answer(reader))[0].startswith(b"HTTP/1.1 200")
+        assert (await answer(reader))[0].startswith(b"HTTP/1.1 204")
+    assert len(met) == 2
+
+
+async def test_a_token_is_looked_at_each_time(met: list[KnownRequest]) -> None:
+    token = "0123456789" * 4
+    gate = Gate({sha256(token.encode()).digest(): Identity(roles=frozenset({Role.CONSUME}))})
+    async with serving(gate=gate) as there, connected(there) as (reader, writer):
+        mine = request(PULL, f"Authorization: Bearer {token}")
+        for _ in range(2):
+            writer.write(mine)
+            assert (await answer(reader))[0].startswith(b"HTTP/1.1 204")
+        gate.use({})
+        writer.write(mine)
+        assert (await answer(reader))[0].startswith(b"HTTP/1.1 401")
+    assert len(met) == 2
+
+
+def test_no_more_heads_are_kept_than_2048_and_the_first_are_forgotten() -> None:
+    heads = Heads()
+    heads.serve("/v1/pull", unasked, lambda given: ANYONE)
+    for number in range(2100):
+        learn(heads, number)
+    assert heads.find(b"head 51\r\n\r\n") is None
+    assert [heads.find(b"head %d\r\n\r\n" % number) is not None for number in (52, 2099)] == [True, True]
+
+
+def test_no_head_is_kept_that_is_longer_than_2_kib() -> None:
+    heads = Heads()
+    heads.serve("/v1/pull", unasked, lambda given: ANYONE)
+    for length in (2048, 2049):
+        learn(heads, 1, length)
+        assert (heads.find(b"head 1".ljust(length - 4) + b"\r\n\r\n") is not None) == (length == 2048)
+
+
+def learn(heads: Heads, number: int, length: int = 0) -> None:
+    heads.learn((b"head %d" % number).ljust(length - 4) + b"\r\n\r\n", make_mocked_request("POST", "/v1/pull"))
+
+
+async def unasked(caller: Caller) -> None:
+    """The view of a head that is looked up alone."""
