@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import replace
 from time import monotonic
@@ -28,6 +27,7 @@ from fanout_app.core.requests import Settle, SettleOutcome
 from fanout_app.core.slots import Seat, Slots
 from fanout_app.groups import Groups
 from fanout_app.ledger_group import Around, LedgerGroup
+from fanout_app.numbers import numbers
 from fanout_app.opening import Everywhere, Opening
 from fanout_app.options import Options
 from fanout_app.parked_of_groups import SinkOfGroup
@@ -58,9 +58,8 @@ class _Group(LedgerGroup):
 
     def __init__(self, name: str, limits: Limits) -> None:
         prefix = hash_of(name) << RANDOM_BITS
-        dispatcher = Dispatcher(
-            limits, new_batch=lambda: prefix | secrets.randbits(RANDOM_BITS), jitter=random.random
-        )  # fmt: skip
+        drawn = numbers(RANDOM_BITS)
+        dispatcher = Dispatcher(limits, new_batch=lambda: prefix | next(drawn), jitter=random.random)
         dispatcher.set_weights({name: 100})
         super().__init__(dispatcher)
         self.name = name

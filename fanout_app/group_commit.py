@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from time import monotonic
+from typing import NamedTuple
 
 from fanout_app.alarm import Alarm
 from fanout_app.core.dispatcher import Dispatcher
@@ -29,6 +30,11 @@ QUIET = 1.0
 _STOP = 2.0
 
 
+class _Wait(NamedTuple):
+    version: int
+    until: float
+
+
 class _Line:
     """One partition's place in the group commit."""
 
@@ -40,8 +46,8 @@ class _Line:
         #: The write under way.
         self.writing: asyncio.Task[None] | None = None
         self.size = 0
-        #: Who waits for which version.
-        self.waiters: dict[asyncio.Future[bool], int] = {}
+        #: Who waits for which version, and until when.
+        self.waiters: dict[asyncio.Future[bool], _Wait] = {}
 
 
 class GroupCommit:
@@ -64,7 +70,10 @@ class GroupCommit:
         #: Partitions whose last row was not taken; the first of them has been told.
         self._refused: set[int] = set()
         self._alarm = Alarm(self._flush)
+        self._patience = Alarm(self._give_up_late)
         self._last_flush = 0.0
+        #: Bytes of the largest of the rows that were written last.
+        self._largest = 0
         #: Told how long each acknowledged write took, in seconds.
         self.on_commit_seconds: Callable[[float], None] = lambda seconds: None
         #: Told of the partition and the size in bytes of each acknowledged row.
@@ -86,6 +95,7 @@ class GroupCommit:
     def drop(self, partition: int) -> None:
         """The partition is somebody else's: who waits for a write of it learns that its outcome is not known."""
         _give_up_all(self._lines.pop(partition))
+        self._largest = max([one.size for one in self._lines.values()], default=0)
         self._refused.discard(partition)
 
     def committable(self) -> dict[int, int]:
@@ -108,15 +118,25 @@ class GroupCommit:
         if line.durable >= version and self._ownership.holds(self._ownership.term(), monotonic()):
             return True
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        line.waiters[waiter] = version
+        until = monotonic() + timeout
+        line.waiters[waiter] = _Wait(version, until)
         self.kick()
-        handle = asyncio.get_running_loop().call_later(timeout, _give_up, waiter)
+        self._patience.at(until)
         try:
             return await waiter
         finally:
-            handle.cancel()
             # While Kafka takes nothing, requests come and give up one after the other.
             line.waiters.pop(waiter, None)
+
+    def _give_up_late(self) -> None:
+        """One timer for all that wait, and not one for each: nearly all of them have long been answered by then."""
+        now = monotonic()
+        for line in self._lines.values():
+            for waiter, wait in line.waiters.items():
+                if wait.until <= now:
+                    _give_up(waiter)
+                else:
+                    self._patience.at(wait.until)
 
     def kick(self, within: float = 0.0) -> None:
         """Something has changed: write it soon, at the latest ``within`` seconds from now."""
@@ -132,8 +152,7 @@ class GroupCommit:
 
     def _gathering(self) -> float:
         """Seconds between flushes under load. After a pause they are over, and a settle waits for nothing."""
-        largest = max((line.size for line in self._lines.values()), default=0)
-        return max(_UNDER_LOAD, largest / _ROW_BYTES_A_SECOND)
+        return max(_UNDER_LOAD, self._largest / _ROW_BYTES_A_SECOND)
 
     def _flush(self) -> None:
         self._last_flush = monotonic()
@@ -162,6 +181,7 @@ class GroupCommit:
         version, floor, term, began = ledger.version, ledger.floor, self._ownership.term(), monotonic()
         try:
             line.size = await self._store.write_row(number, partition.snapshot())
+            self._largest = max([one.size for one in self._lines.values()], default=0)
         except WriteError as error:
             self._not_taken(number, error)
             proven = False
@@ -191,8 +211,8 @@ class GroupCommit:
 
     @staticmethod
     def _wake(line: _Line) -> None:
-        for waiter, version in line.waiters.items():
-            if version <= line.durable and not waiter.done():
+        for waiter, wait in line.waiters.items():
+            if wait.version <= line.durable and not waiter.done():
                 waiter.set_result(True)
 
     async def write_last(self, timeout: float) -> None:
@@ -240,6 +260,7 @@ class GroupCommit:
 
     async def stop(self) -> None:
         self._alarm.cancel()
+        self._patience.cancel()
         # The lines stay: the consumer stops after this, and the floors are the last thing it commits.
         for line in self._lines.values():
             _give_up_all(line)

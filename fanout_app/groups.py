@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 from collections.abc import Callable, Collection, Mapping, Set
 from typing import Protocol
 
@@ -14,6 +13,7 @@ from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.limits import Counters, Limits
 from fanout_app.core.requests import Settle, SettleOutcome
 from fanout_app.ledger_group import Around, LedgerGroup
+from fanout_app.numbers import numbers
 from fanout_app.opening import Everywhere
 from fanout_app.ports import SlotStore
 
@@ -212,5 +212,5 @@ class Alone(Groups):
 
 def balancing(limits: Limits) -> tuple[Groups, LedgerGroup]:
     """Those of a worker at which groups share by weights, and the queue that has its partitions."""
-    queue = LedgerGroup(Dispatcher(limits, new_batch=lambda: secrets.randbits(64), jitter=random.random))
+    queue = LedgerGroup(Dispatcher(limits, new_batch=numbers(64).__next__, jitter=random.random))
     return Alone(queue), queue

@@ -41,7 +41,7 @@ class Waking:
     def look(self) -> None:
         """Something may be due, or wanted that was not before."""
         self._news.set()
-        if not self._working and any(partition.sleepers.due for partition in self._dispatcher.partitions.values()):
+        if not self._working and self._dispatcher.anything_due():
             self._working = True
             self._tasks.start(self._work(), "waking")
 

@@ -61,7 +61,8 @@ class Asking:
             found = await self._try(place, asked)
             if not isinstance(found, Empty):
                 return found
-        return await self._search(asked, list(self._routes.owners()), here=True, wait=max(0.0, until - monotonic()))
+        peers = list(self._routes.owners()) if self._routes else []
+        return await self._search(asked, peers, here=True, wait=max(0.0, until - monotonic()))
 
     async def _try(self, place: Peer | None, asked: _Asked) -> Answer | Relayed | Empty:
         """Ask one worker for what it has at this moment."""
@@ -80,16 +81,18 @@ class Asking:
     ) -> Answer | Relayed | Empty:
         search = _Search(self, asked, waits=waits)
         self._searches.add(search)
-        loop = asyncio.get_running_loop()
-        handle = loop.call_later(wait, search.time_is_up) if wait > 0 else None
+        handle = None
         try:
             queue = self._groups.of(asked.pull.group) if here else None
             if queue is not None:
                 search.wait_here(queue.pulls)
-            for peer in peers:
-                search.wait_at(peer)
-            if handle is None:
-                search.time_is_up()
+            if not search.found.done():
+                for peer in peers:
+                    search.wait_at(peer)
+                if wait > 0:
+                    handle = asyncio.get_running_loop().call_later(wait, search.time_is_up)
+                else:
+                    search.time_is_up()
             found = await search.found
         except asyncio.CancelledError:
             search.abandon()

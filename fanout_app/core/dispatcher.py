@@ -306,6 +306,16 @@ class Dispatcher:
 
     # Asleep and spent ------------------------------------------------------------------------------------------------
 
+    def anything_due(self) -> bool:
+        """Whether a message that slept wants to be read. Asked at every pull: no partition is looked at in vain."""
+        waking = self.leases.waking
+        while waking:
+            number = next(iter(waking))
+            if number in self.partitions and self.partitions[number].sleepers.due:
+                return True
+            waking.discard(number)
+        return False
+
     def to_read(self, most: int, now: float) -> dict[int, list[int]]:
         """Messages that slept and are due, up to so many a partition: read their bodies, then call `awake`.
 
@@ -339,6 +349,7 @@ class Dispatcher:
         partition = self.partitions.get(number)
         if partition is not None:
             partition.sleepers.not_read(offsets)
+            self.leases.waking.add(number)
 
     def spent(self) -> list[Spent]:
         """What has been given up on and waits to be put where such messages go."""

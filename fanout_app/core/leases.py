@@ -43,6 +43,8 @@ class Leases:
         #: What the guards of groups look at.
         self.windows = Windows()
         self.answers: dict[int, Answer] = {}
+        #: Partitions of which sleeping messages want to be read; maybe some more.
+        self.waking: set[int] = set()
         #: Batches acked whole, latest last, with their partitions: a client whose answer was lost on the way sends its
         #: ack again, and is answered when all of these are in the changelog.
         self.acked_batches: OrderedDict[int, tuple[int, ...]] = OrderedDict()
@@ -260,7 +262,11 @@ class Leases:
             partition.put_to_sleep(message, sleeper)
             offsets.append(message.offset)
         if offsets:
-            self._deadlines.set(sleeper.due, lambda at: partition.sleepers.wake(offsets))
+            self._deadlines.set(sleeper.due, lambda at: self._wake(partition, offsets))
+
+    def _wake(self, partition: PartitionQueue, offsets: list[int]) -> None:
+        partition.sleepers.wake(offsets)
+        self.waking.add(partition.number)
 
     @staticmethod
     def _delay_over(partition: PartitionQueue, offsets: list[int], now: float) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, Protocol, Self
@@ -31,7 +32,7 @@ from fanout_app.web.callers import Caller, OfRequest
 from fanout_app.web.codecs import Form
 from fanout_app.web.handlers import refusal
 from fanout_app.web.problems import plain
-from fanout_app.web.reply import Reply
+from fanout_app.web.reply import Headers, Reply
 
 #: Answers one request: writes to the caller, or raises what `fanout_app.web.handlers.refusal` knows.
 View = Callable[[Caller], Awaitable[None]]
@@ -45,7 +46,8 @@ _END: Final = b"\r\n\r\n"
 #: What makes a request more than its head and a body of a known length, or its connection end with it.
 _UNUSUAL: Final = (hdrs.TRANSFER_ENCODING, hdrs.CONTENT_ENCODING, hdrs.EXPECT, hdrs.CONNECTION, hdrs.UPGRADE)
 _NO_QUERY: Final[Mapping[str, str]] = MappingProxyType({})
-_SERVER: Final = f"Server: {SERVER_SOFTWARE}\r\n"
+_END_OF_HEAD: Final = f"\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
+_LAST: Final = f"\r\nServer: {SERVER_SOFTWARE}\r\nConnection: close\r\n\r\n"
 
 
 class Head(Struct, frozen=True):
@@ -221,11 +223,14 @@ class KnownRequest:
 
 def _written(reply: Reply) -> bytes:
     """The bytes of an answer, as aiohttp would write them."""
-    head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"]
-    head += [f"{name}: {value}\r\n" for name, value in reply.headers]
     body = reply.body or b""
-    if reply.status != HTTPStatus.NO_CONTENT:
-        head.append(f"Content-Length: {len(body)}\r\n")
-    head.append(f"Date: {rfc822_formatted_time()}\r\n{_SERVER}")
-    head.append("Connection: close\r\n\r\n" if reply.close else "\r\n")
-    return "".join(head).encode() + body
+    length = "" if reply.status == HTTPStatus.NO_CONTENT else f"Content-Length: {len(body)}\r\n"
+    end = _LAST if reply.close else _END_OF_HEAD
+    return f"{_beginning(reply.status, reply.headers)}{length}Date: {rfc822_formatted_time()}{end}".encode() + body
+
+
+@lru_cache(maxsize=256)
+def _beginning(status: int, headers: Headers) -> str:
+    """What answers of a kind have in common."""
+    fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{fields}"

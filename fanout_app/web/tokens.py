@@ -41,6 +41,8 @@ _BATCH_CHARS: Final = 44
 _HIGHEST_COUNT: Final = 0xFFFF
 #: Heads whose keystream is kept, so that acking many leases of one pull one by one pays for it once.
 _KEPT_HEADS: Final = 256
+#: Batch tokens that were written and are known without a proof: some 300 bytes each.
+_KEPT_BATCHES: Final = 4096
 
 #: Takes the URL-safe alphabet to base64's own, and everything else, base64's own "+" and "/" included, to what the
 #: strict decoder refuses: each token has one spelling.
@@ -82,6 +84,7 @@ class TokenCodec:
         self._lease_stamp = self._stamp(b"lease", key_id)
         self._batch_stamp = self._stamp(b"batch", key_id)
         self._heads: dict[str, _Head] = {}
+        self._batches: dict[str, BatchRef] = {}
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
@@ -90,6 +93,8 @@ class TokenCodec:
         messages = run.messages
         if not messages:
             return []
+        if len(messages) == 1:
+            return [self._token(run.partition, run.era, messages[0].offset, run.delivery_count, run.batch)]
         first = messages[0].offset
         last = messages[-1].offset
         if last - first + 1 != len(messages):
@@ -104,15 +109,27 @@ class TokenCodec:
 
     def lease(self, ref: LeaseRef) -> str:
         """The token of one lease: the same as the one it was handed out with."""
-        delta = ref.offset % _BLOCK
-        head = self._head(ref.partition, ref.era, ref.offset - delta, ref.delivery_count, ref.batch)
+        return self._token(ref.partition, ref.era, ref.offset, ref.delivery_count, ref.batch)
+
+    def _token(self, partition: int, era: int, offset: int, delivery_count: int, batch: int) -> str:
+        delta = offset % _BLOCK
+        head = self._head(partition, era, offset - delta, delivery_count, batch)
         tags = self._tags(self._keys.signing_id, head, delta + 1)
         return _text(head + delta.to_bytes(2) + tags[-_TAG:])
 
     def batch(self, answer: Answer) -> str:
         """The token of a whole answer; its owner is found by the first partition in it."""
-        head = _BATCH.pack(self._batch_stamp, self._keys.signing_id, answer.runs[0].partition, answer.batch)
-        return _text(head + self._batch_mac(self._keys.signing_id, head))
+        partition = answer.runs[0].partition
+        head = _BATCH.pack(self._batch_stamp, self._keys.signing_id, partition, answer.batch)
+        token = _text(head + self._batch_mac(self._keys.signing_id, head))
+        self._remember(token, BatchRef(partition, answer.batch))
+        return token
+
+    def _remember(self, token: str, ref: BatchRef) -> None:
+        """Most batches come back here, and soon: then nothing needs to be taken apart and proven again."""
+        if len(self._batches) >= _KEPT_BATCHES:
+            del self._batches[next(iter(self._batches))]
+        self._batches[token] = ref
 
     def _stretch(self, run: LeaseRun, base: int, start: int, stop: int) -> list[str]:
         """Tokens of neighbouring offsets of one block, without a loop over them: each column of bytes at one go."""
@@ -186,6 +203,9 @@ class TokenCodec:
         return head
 
     def _read_batch(self, token: str) -> BatchRef | UnknownKey | None:
+        remembered = self._batches.get(token)
+        if remembered is not None:
+            return remembered
         raw = _bytes(token)
         if raw is None:
             return None

@@ -117,6 +117,13 @@ def settle_of(body: SettleBody, read: ReadToken, ack_wait: float) -> ToSettle:
             else:
                 yield entry, ref
 
+    if not (body.extend or body.nack or body.reject) and len(body.ack) == 1:
+        # Whoever takes one message, or one batch, at a time.
+        token = body.ack[0]
+        ref = read(token)
+        if ref is UnknownKey.UNKNOWN_KEY:
+            return ToSettle(Settle(durable=body.durable), [token])
+        return ToSettle(Settle(ack=[Entry(token=token, ref=ref)], durable=body.durable), [])
     extend = [Entry(token=e.lease, ref=ref, ack_wait=seconds(e.ack_wait_ms, ack_wait)) for e, ref in known(body.extend)]
     nack = [
         Entry(token=e.lease, ref=ref, delay=seconds(e.delay_ms, None), reason=e.reason) for e, ref in known(body.nack)

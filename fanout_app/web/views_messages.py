@@ -6,8 +6,7 @@ whatever reason. Whatever can be refused is refused before the runtime is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import UNSET, UnsetType
@@ -70,7 +69,8 @@ class MessageViews:
         if elsewhere := self._elsewhere(caller, place.redirects):
             await caller.write(elsewhere)
             return
-        with self._one_more_pull():
+        self._one_more_pull()
+        try:
             settled: Settled | UnsetType = UNSET
             if not isinstance(body.settle, UnsetType):
                 settled = await self._settled(body.settle)
@@ -86,6 +86,8 @@ class MessageViews:
                 await caller.write(self._nothing(asked, answer))
             else:
                 await caller.write(self._reply(form, self._answers.nothing(asked.pull.client, answer, settled)))
+        finally:
+            self._pulls -= 1
 
     async def next(self, caller: Caller) -> None:
         options = query(NextQuery, caller.query, list(caller.query))
@@ -95,13 +97,16 @@ class MessageViews:
         if elsewhere := self._elsewhere(caller, options.redirects):
             await caller.write(elsewhere)
             return
-        with self._one_more_pull():
+        self._one_more_pull()
+        try:
             wish = Wish(form="next", tell_client=asked.anonymous)
             answer = await self._pull(asked, options.wait_ms, wish)
             if isinstance(answer, Empty):
                 await caller.write(self._nothing(asked, answer))
             else:
                 await self._deliver(caller, answer, wish)
+        finally:
+            self._pulls -= 1
 
     async def settle(self, caller: Caller) -> None:
         form = caller.form
@@ -188,16 +193,11 @@ class MessageViews:
         """While the worker stops, clients are to find another one."""
         return Reply(200, form.headers, form.encoder.encode(value), self._runtime.stopping)
 
-    @contextmanager
-    def _one_more_pull(self) -> Iterator[None]:
+    def _one_more_pull(self) -> None:
         if self._pulls >= self._max_waiting:
             detail = f"{self._max_waiting} pulls wait at this worker already: ask again later, or another worker"
             raise Problem(Kind.TOO_MANY_WAITING, detail)
         self._pulls += 1
-        try:
-            yield
-        finally:
-            self._pulls -= 1
 
 
 def nothing_tried(settled: Settled) -> bool:
