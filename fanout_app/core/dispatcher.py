@@ -8,7 +8,6 @@ at least the ledger's version is in the changelog.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -23,7 +22,7 @@ from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger
 from fanout_app.core.limits import Counters, Limits
 from fanout_app.core.message import Message
 from fanout_app.core.partition import PartitionQueue
-from fanout_app.core.picking import Wish, lanes_with_something, pick
+from fanout_app.core.picking import IN_A_ROW, Turns, Wish, lanes_with_something, pick
 from fanout_app.core.redelivery import Spent
 from fanout_app.core.requests import Empty, Pull
 from fanout_app.core.rotation import Rotations
@@ -55,8 +54,13 @@ class Dispatcher:
 
     _queue = PartitionQueue
 
-    def __init__(self, limits: Limits, *, new_batch: Callable[[], int], jitter: Callable[[], float]) -> None:
-        """``new_batch`` makes numbers that no owner ever repeats: tokens of earlier owners come back with them."""
+    def __init__(
+        self, limits: Limits, *, new_batch: Callable[[], int], jitter: Callable[[], float], in_a_row: int = IN_A_ROW
+    ) -> None:
+        """``new_batch`` makes numbers that no owner ever repeats: tokens of earlier owners come back with them.
+
+        ``in_a_row`` is how many fresh messages are taken of a partition before it is another one's turn.
+        """
         self.limits = limits
         self.partitions: dict[int, PartitionQueue] = {}
         self.clients = Clients(limits.client_ttl, limits.hoarding)
@@ -69,7 +73,7 @@ class Dispatcher:
         self._new_batch = new_batch
         self._jitter = jitter
         self._deadlines = Deadlines()
-        self._turn_of_partition: deque[int] = deque()
+        self._turns_of_partitions = Turns(in_a_row)
         self._forgetting = False
         self.leases = Leases(
             limits,
@@ -91,7 +95,7 @@ class Dispatcher:
         """Take a partition on with the ledger it starts from. Nothing of it is in memory before."""
         partition = self._queue(number, PartitionLedger(snapshot), self.limits, self.sharing.lanes)
         self.partitions[number] = partition
-        self._turn_of_partition.append(number)
+        self._turns_of_partitions.add(number)
         return partition
 
     def suspend(self) -> None:
@@ -131,7 +135,7 @@ class Dispatcher:
     def drop(self, number: int, now: float) -> None:
         """The partition belongs to somebody else now: its leases end here, uncounted, and its ledger is forgotten."""
         partition = self.partitions.pop(number)
-        self._turn_of_partition.remove(number)
+        self._turns_of_partitions.remove(number)
         self.leases.drop(partition, now)
         partition.clear()
 
@@ -262,7 +266,7 @@ class Dispatcher:
             pull, client, on_loan = self._waiting[number]
             most = self.sharing.most(turn, min(pull.max_messages, self._allowance(client)))
             wish = Wish(name, most, pull.max_bytes, rotation.others_wait(name), turn.lanes)
-            picked = pick(self.partitions, self._turn_of_partition, wish, now)
+            picked = pick(self.partitions, self._turns_of_partitions, wish, now)
             if picked:
                 del self._waiting[number]
                 rotation.served(name, number)

@@ -1,5 +1,8 @@
 """What one pull is handed of what is there: returned messages first, then fresh ones, from one partition after another.
 
+Small pulls in a row are served from one partition: each partition of which something is settled has a row to be
+written, and that is what they would cost most.
+
 The first thing in an answer is taken however large it is, since nobody could ever take it otherwise; a message that is
 to be handed out alone is the first thing or it waits for the next pull.
 """
@@ -7,7 +10,7 @@ to be handed out alone is the first thing or it waits for the next pull.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from fanout_app.core.lanes import Lane
@@ -15,6 +18,57 @@ from fanout_app.core.message import Message, size_of
 from fanout_app.core.partition import PartitionQueue
 
 Picked = list[tuple[PartitionQueue, list[Message]]]
+
+#: Fresh messages that are taken from a partition before it is the next one's turn. Two or three for each of some tens
+#: of clients: what is settled together is of one or two partitions then.
+IN_A_ROW = 64
+
+
+class Turns:
+    """The partitions in the order of their turns."""
+
+    def __init__(self, in_a_row: int = IN_A_ROW) -> None:
+        self._in_a_row = in_a_row
+        self._ring: deque[int] = deque()
+        #: Whose turn has begun, and what was taken in it.
+        self._whose: int | None = None
+        self._taken = 0
+
+    def __len__(self) -> int:
+        return len(self._ring)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._ring)
+
+    def add(self, number: int) -> None:
+        self._ring.append(number)
+
+    def remove(self, number: int) -> None:
+        self._ring.remove(number)
+        if self._whose == number:
+            self._whose = None
+
+    @property
+    def first(self) -> int:
+        """Whose turn it is; raises IndexError where there is none."""
+        return self._ring[0]
+
+    def took(self, messages: int) -> None:
+        """So many were taken of the first one, and there may be more."""
+        if self._whose != self._ring[0]:
+            self._whose, self._taken = self._ring[0], 0
+        self._taken += messages
+        if self._taken >= self._in_a_row:
+            self.over()
+
+    def over(self) -> None:
+        """The first one's turn is over."""
+        self._whose = None
+        self._ring.rotate(-1)
+
+    def skip(self) -> None:
+        """The first one has nothing for this answer. Where none has, it is as if nobody had asked."""
+        self._ring.rotate(-1)
 
 
 class Wish(NamedTuple):
@@ -39,8 +93,8 @@ def lanes_with_something(partitions: Iterable[PartitionQueue]) -> set[Lane]:
     return there
 
 
-def pick(partitions: Mapping[int, PartitionQueue], turn: deque[int], wish: Wish, now: float) -> Picked:
-    """Take messages for an answer. ``turn`` holds the partitions in the order of their turns and is moved on."""
+def pick(partitions: Mapping[int, PartitionQueue], turns: Turns, wish: Wish, now: float) -> Picked:
+    """Take messages for an answer, and count them as part of the turns."""
     limit, room = wish.messages, wish.room
     picked: Picked = []
     for partition in partitions.values():
@@ -61,18 +115,24 @@ def pick(partitions: Mapping[int, PartitionQueue], turn: deque[int], wish: Wish,
                     return picked
                 limit -= len(messages)
                 room -= sum(map(size_of, messages))
-    for _ in range(len(turn)):
+    for _ in range(len(turns)):
         if not limit or (picked and room <= 0):
             break
-        partition = partitions[turn[0]]
-        turn.rotate(-1)
+        partition = partitions[turns.first]
+        messages = []
         if partition.fresh and not partition.suspended:
             messages = partition.fresh.take(limit, room, lane=wish.lanes[-1], first=not picked)
-            if messages:
-                picked.append((partition, messages))
-                limit -= len(messages)
-                if partition.ledger.failures and partition.alone(messages[0].offset):
-                    break
-                if limit:
-                    room -= sum(map(size_of, messages))
+        if not messages:
+            turns.skip()
+            continue
+        picked.append((partition, messages))
+        limit -= len(messages)
+        if partition.ledger.failures and partition.alone(messages[0].offset):
+            turns.over()
+            break
+        if limit:
+            turns.over()
+            room -= sum(map(size_of, messages))
+        else:
+            turns.took(len(messages))
     return picked

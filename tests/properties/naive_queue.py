@@ -21,6 +21,7 @@ LONG_DELAY = 2.0
 MAX_DELIVER = 4
 ALONE_FROM = 3
 MAX_ACK_PENDING = 12
+IN_A_ROW = 3
 BUFFER_BYTES = 400
 #: More than any row here has, whatever is handed over with it.
 MAX_ROW_BYTES = 1_000_000
@@ -159,6 +160,8 @@ class NaiveQueue(NaiveShares):
         self.ordered = ordered
         self.partitions: dict[int, NaivePartition] = {}
         self.turn: list[int] = []
+        #: Whose turn has begun, and how many messages were taken in it.
+        self.in_a_row = (-1, 0)
         self.clients: dict[str, NaiveClient] = {}
         self.pulls: dict[int, Pull] = {}
         #: The groups, in the order in which they came first.
@@ -188,6 +191,8 @@ class NaiveQueue(NaiveShares):
             if held.place is Place.IN_FLIGHT and held.client is not None:
                 self.clients[held.client].seen = now
         del self.partitions[number]
+        if self.in_a_row[0] == number:
+            self.in_a_row = (-1, 0)
         self.turn.remove(number)
         self.acked_whole -= {
             batch for batch, known in self.batches.items() if any(ref.partition == number for ref in known.refs)
@@ -344,12 +349,19 @@ class NaiveQueue(NaiveShares):
         for number in list(self.turn):
             if over or len(taken) == limit or (taken and room <= 0):
                 break
-            self.turn.remove(number)
-            self.turn.append(number)
             partition = self.partitions[number]
+            before = len(taken)
             if not partition.suspended:
                 fresh = partition.at(Place.FRESH)
                 take_from(number, [offset for offset in fresh if self.lane_at(partition, offset) in lanes])
+            whose, count = self.in_a_row
+            count = len(taken) - before + (count if whose == number else 0)
+            ends = len(taken) < limit or over or count >= IN_A_ROW
+            if ends:
+                self.turn.remove(number)
+                self.turn.append(number)
+            if len(taken) > before:
+                self.in_a_row = (-1, 0) if ends else (number, count)
         return taken
 
     def _may_have(self, partition: NaivePartition, offset: int, pull: Pull, now: float) -> bool:

@@ -47,6 +47,7 @@ from properties.naive_queue import (
     BUFFER_BYTES,
     CLIENT_LIMIT,
     HOARDING,
+    IN_A_ROW,
     LONG_DELAY,
     MAX_ACK_PENDING,
     MAX_DELIVER,
@@ -95,7 +96,7 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
         self.start_worker()
 
     def start_worker(self) -> None:
-        self.queue = Dispatcher(self.limits, new_batch=self.batches[0].__next__, jitter=lambda: 0.0)
+        self.queue = Dispatcher(self.limits, new_batch=self.batches[0].__next__, jitter=lambda: 0.0, in_a_row=IN_A_ROW)
         self.naive = NaiveWholeQueue(self.batches[1], ordered=self.limits.order_by_key)
         self.answers: list[Answer] = []
         self.pulls = 0

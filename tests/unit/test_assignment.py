@@ -320,7 +320,7 @@ class TestSeek:
         await until(lambda: not worker.assignment._beginning)
         partition = worker.dispatcher.partitions[0]
         assert (partition.ledger.era, partition.suspended) == (1 if step == "offsets_at" else 2, False)
-        assert list(worker.dispatcher._turn_of_partition).count(0) == 1
+        assert list(worker.dispatcher._turns_of_partitions).count(0) == 1
 
     async def test_a_rebalance_during_the_last_step_finds_it_done(self, worker: Worker) -> None:
         held = worker.kafka.hold("seek")
@@ -376,7 +376,7 @@ class TestBeginAgain:
         await beginning
         assert worker.dispatcher.partitions.keys() <= {0}
         assert await worker.assignment.start({0})
-        assert list(worker.dispatcher._turn_of_partition) == [0]
+        assert list(worker.dispatcher._turns_of_partitions) == [0]
         assert not worker.dispatcher.partitions[0].suspended
 
     async def test_during_a_rebalance_nothing_is_begun(self, worker: Worker) -> None:

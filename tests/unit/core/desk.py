@@ -20,9 +20,11 @@ ACK_WAIT = 30.0
 class Desk:
     """Partition 0 is there from the start, at offset 0, unless a ledger says otherwise."""
 
-    def __init__(self, ledger: LedgerSnapshot | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, ledger: LedgerSnapshot | None = None, limits: Limits | None = None, *, in_a_row: int = 1
+    ) -> None:
         self.now = 0.0
-        self.queue = Dispatcher(limits or Limits(), new_batch=count(1).__next__, jitter=lambda: 0.0)
+        self.queue = Dispatcher(limits or Limits(), new_batch=count(1).__next__, jitter=lambda: 0.0, in_a_row=in_a_row)
         self.answers: dict[int, Answer] = {}
         self.settling: Settling
         self.assign(0, ledger)

@@ -123,6 +123,35 @@ def test_partitions_take_turns() -> None:
     assert [offsets(desk.pull("A")) for _ in range(6)] == [[0], [10], [1], [11], [2], [12]]
 
 
+def test_a_turn_lasts_for_so_many_messages_however_many_pulls_take_them() -> None:
+    desk = Desk(in_a_row=4)
+    desk.assign(1)
+    desk.fetch(*range(9))
+    desk.fetch(*range(10, 19), number=1)
+    taken = [offsets(desk.pull("A", count)) for count in (1, 1, 1, 1, 3, 3, 1, 6)]
+    assert taken == [[0], [1], [2], [3], [10, 11, 12], [13, 14, 15], [4], [5, 6, 7, 8, 16, 17]]
+
+
+def test_a_turn_is_over_where_nothing_is_left_and_the_next_one_begins_anew() -> None:
+    desk = Desk(in_a_row=4)
+    desk.assign(1)
+    desk.fetch(0, 1, 2)
+    desk.fetch(*range(10, 16), number=1)
+    assert [offsets(desk.pull("A", 1)) for _ in range(4)] == [[0], [1], [2], [10]]
+    desk.fetch(3, 4)
+    assert [offsets(desk.pull("A", 1)) for _ in range(5)] == [[11], [12], [13], [3], [4]]
+
+
+def test_a_partition_that_is_dropped_in_its_turn_leaves_a_whole_one_to_the_next() -> None:
+    desk = Desk(in_a_row=2)
+    desk.assign(1)
+    desk.fetch(0, 1, 2)
+    desk.fetch(10, 11, 12, number=1)
+    assert offsets(desk.pull("A")) == [0]
+    desk.queue.drop(0, desk.now)
+    assert [offsets(desk.pull("A")) for _ in range(2)] == [[10], [11]]
+
+
 def test_an_answer_is_filled_from_all_partitions() -> None:
     desk = Desk()
     desk.assign(1)
