@@ -74,6 +74,7 @@ class Dispatcher:
         self._jitter = jitter
         self._deadlines = Deadlines()
         self._turns_of_partitions = Turns(in_a_row)
+        self._returning: set[int] = set()
         self._forgetting = False
         self.leases = Leases(
             limits,
@@ -94,6 +95,7 @@ class Dispatcher:
     def assign(self, number: int, snapshot: LedgerSnapshot) -> PartitionQueue:
         """Take a partition on with the ledger it starts from. Nothing of it is in memory before."""
         partition = self._queue(number, PartitionLedger(snapshot), self.limits, self.sharing.lanes)
+        partition.on_returned = self._returning.add
         self.partitions[number] = partition
         self._turns_of_partitions.add(number)
         return partition
@@ -254,10 +256,10 @@ class Dispatcher:
 
     def could_serve(self, group: str, now: float) -> bool:
         """Whether there is something for a client of this group that waits: held, or in Kafka and wanted."""
-        there = self._there(now)
-        if any(one.log_end > one.next_offset and self.wants(number, now) for number, one in self.partitions.items()):
-            there.add(None)
-        return any(self.sharing.turns([group], there))
+        if any(self.sharing.turns([group], self._there(now))):
+            return True
+        in_kafka = any(one.log_end > one.next_offset and self.wants(at, now) for at, one in self.partitions.items())
+        return in_kafka and any(self.sharing.turns([group], {None}))
 
     def _serve_group(self, turn: Turn, now: float) -> Handout | None:
         # Everyone in the rotation can take anything but what it is barred from itself: the second turn ends this.
@@ -266,7 +268,7 @@ class Dispatcher:
             pull, client, on_loan = self._waiting[number]
             most = self.sharing.most(turn, min(pull.max_messages, self._allowance(client)))
             wish = Wish(name, most, pull.max_bytes, rotation.others_wait(name), turn.lanes)
-            picked = pick(self.partitions, self._turns_of_partitions, wish, now)
+            picked = pick(self.partitions, self._returning, self._turns_of_partitions, wish, now)
             if picked:
                 del self._waiting[number]
                 rotation.served(name, number)

@@ -262,9 +262,10 @@ class Leases:
             partition.put_to_sleep(message, sleeper)
             offsets.append(message.offset)
         if offsets:
-            self._deadlines.set(sleeper.due, lambda at: self._wake(partition, offsets))
+            self._deadlines.set(sleeper.due, lambda at: self.wake(partition, offsets))
 
-    def _wake(self, partition: PartitionQueue, offsets: list[int]) -> None:
+    def wake(self, partition: PartitionQueue, offsets: Iterable[int]) -> None:
+        """The time of these sleepers has come."""
         partition.sleepers.wake(offsets)
         self.waking.add(partition.number)
 

@@ -12,7 +12,7 @@ can be dropped on the way and a jump between two fetches proves nothing; a hole 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import attrgetter
 
 from fanout_app.core.ahead import Ahead, still_out
@@ -62,6 +62,8 @@ class PartitionQueue:
         #: Those handed over that no fetch has passed yet.
         self._ahead = Ahead()
         self.bytes_held = 0
+        #: Told its number when a message is ready to be delivered again.
+        self.on_returned: Callable[[int], None] = lambda number: None
 
     def __repr__(self) -> str:
         return (
@@ -256,6 +258,7 @@ class PartitionQueue:
         else:
             self._failed_by.pop(message.offset, None)
         self.returned.add(Returned(message, barred, until, group), self._lanes.of_failed(message, group))
+        self.on_returned(self.number)
 
     def give_up_on(self, message: Message, delivery_count: int, reason: str, client: str) -> None:
         """Nobody is to have this message again."""

@@ -93,12 +93,18 @@ def lanes_with_something(partitions: Iterable[PartitionQueue]) -> set[Lane]:
     return there
 
 
-def pick(partitions: Mapping[int, PartitionQueue], turns: Turns, wish: Wish, now: float) -> Picked:
-    """Take messages for an answer, and count them as part of the turns."""
+def pick(partitions: Mapping[int, PartitionQueue], returning: set[int], turns: Turns, wish: Wish, now: float) -> Picked:
+    """Take messages for an answer, and count them as part of the turns.
+
+    ``returning`` are the partitions in which something may have been returned; those where nothing is leave it.
+    """
     limit, room = wish.messages, wish.room
     picked: Picked = []
-    for partition in partitions.values():
-        if partition.returned and not partition.suspended and limit:
+    for number in [number for number in partitions if number in returning] if returning else ():
+        partition = partitions[number]
+        if not partition.returned:
+            returning.discard(number)
+        elif not partition.suspended and limit:
             messages = partition.returned.take(
                 wish.client,
                 now,

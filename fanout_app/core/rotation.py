@@ -20,17 +20,18 @@ class Rotation:
         self._names: dict[int, str] = {}
         self._waiting: dict[str, deque[int]] = {}
         self._benched: set[str] = set()
-        self._ring: list[int] = []
+        #: The numbers of joining of who can be served, ascending.
+        self.ring: list[int] = []
         self._numbers = 0
         self._last = 0
 
     def __len__(self) -> int:
         """How many clients can be served."""
-        return len(self._ring)
+        return len(self.ring)
 
     def others_wait(self, client: str) -> bool:
         """Whether another client than this one can be served."""
-        return len(self._ring) > (client in self._waiting and client not in self._benched)
+        return len(self.ring) > (client in self._waiting and client not in self._benched)
 
     def leave(self, client: str) -> None:
         """A client that does not wait gives its place up; it comes back as the last one."""
@@ -51,7 +52,7 @@ class Rotation:
             return
         self._waiting[client] = deque((pull,))
         if client not in self._benched:
-            insort(self._ring, self._joined[client])
+            insort(self.ring, self._joined[client])
 
     def stop_waiting(self, client: str, pull: int) -> None:
         hands = self._waiting[client]
@@ -72,11 +73,11 @@ class Rotation:
         if client in self._benched:
             self._benched.discard(client)
             if client in self._waiting:
-                insort(self._ring, self._joined[client])
+                insort(self.ring, self._joined[client])
 
     def turns(self) -> Iterator[tuple[str, int]]:
         """Who waits with which pull, from whose turn it is on, each client once. Stop at the first change."""
-        ring = self._ring
+        ring = self.ring
         start = bisect_right(ring, self._last)
         for step in range(len(ring)):
             client = self._names[ring[(start + step) % len(ring)]]
@@ -89,11 +90,11 @@ class Rotation:
 
     def jump(self, chance: float) -> None:
         """Go on with anybody's turn; ``chance`` in [0, 1) says whose."""
-        if self._ring:
-            self._last = self._ring[int(chance * len(self._ring))]
+        if self.ring:
+            self._last = self.ring[int(chance * len(self.ring))]
 
     def _out_of_ring(self, client: str) -> None:
-        del self._ring[bisect_left(self._ring, self._joined[client])]
+        del self.ring[bisect_left(self.ring, self._joined[client])]
 
 
 class Rotations:
@@ -110,7 +111,7 @@ class Rotations:
 
     def waiting(self) -> list[str]:
         """The groups in which somebody can be served."""
-        return [group for group, rotation in self._of.items() if rotation]
+        return [group for group, rotation in self._of.items() if rotation.ring]
 
     def bench(self, client: str, benched: bool) -> None:
         for rotation in self._of.values():

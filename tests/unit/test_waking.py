@@ -35,8 +35,8 @@ class Scene(Worker):
         assert set(partition.sleepers) >= set(offsets)
 
     def fall_due(self, number: int) -> None:
-        sleepers = self.dispatcher.partitions[number].sleepers
-        sleepers.wake(list(sleepers))
+        partition = self.dispatcher.partitions[number]
+        self.dispatcher.leases.wake(partition, list(partition.sleepers))
 
     def has_come_back(self, number: int) -> list[int]:
         return sorted(self.dispatcher.partitions[number].returned)

@@ -25,6 +25,7 @@ from support.eventually import eventually
 from unit.web.harness import Served, serving
 
 PULL = b'{"client":"ann","wait_ms":0}'
+SOME_PULL = make_mocked_request("POST", "/v1/pull")
 
 
 def request(body: bytes = PULL, *lines: str, path: str = "/v1/pull", method: str = "POST") -> bytes:
@@ -228,7 +229,7 @@ def test_no_head_is_kept_that_is_longer_than_2_kib() -> None:
 
 
 def learn(heads: Heads, number: int, length: int = 0) -> None:
-    heads.learn((b"head %d" % number).ljust(length - 4) + b"\r\n\r\n", make_mocked_request("POST", "/v1/pull"))
+    heads.learn((b"head %d" % number).ljust(length - 4) + b"\r\n\r\n", SOME_PULL)
 
 
 async def unasked(caller: Caller) -> None:
