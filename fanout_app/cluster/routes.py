@@ -12,6 +12,9 @@ from fanout_app.cluster.frames import State
 from fanout_app.cluster.ports import Peer
 from fanout_app.core.dispatcher import Dispatcher
 
+#: So many times as many messages have to wait at another worker for its to be asked for before our own.
+_HERE_FIRST = 2
+
 
 class Routes:
     """The other workers' states. Where two say that they own a partition, the later generation of the group counts."""
@@ -115,13 +118,19 @@ class Routes:
     def turn(self, waiting_here: int) -> list[Peer | None]:
         """The workers at which messages wait, in the order in which to ask them for some; None is this one.
 
-        By chance, weighted by how many wait: over many pulls each is asked in proportion, and no memory of what was
-        asked when the numbers were other ones gets in the way.
+        This one first, unless twice as many wait at another: what another hands out costs both of them. Else by
+        chance, weighted by how many wait: over many pulls each is asked in proportion, and no memory of what was asked
+        when the numbers were other ones gets in the way.
         """
         places: list[tuple[Peer | None, int]] = [(peer, count) for peer, count in self._waiting.items() if count > 0]
         if waiting_here > 0:
             places.append((None, waiting_here))
+            if waiting_here * _HERE_FIRST >= max(count for _, count in places):
+                return [None, *(place for place, _ in self._by_chance(places) if place is not None)]
+        return [place for place, _ in self._by_chance(places)]
+
+    def _by_chance(self, places: list[tuple[Peer | None, int]]) -> list[tuple[Peer | None, int]]:
         if len(places) > 1:
             # Exponential clocks: the one with twice the weight rings first twice as often.
             places.sort(key=lambda place: -log(1.0 - self._chance()) / place[1])
-        return [place for place, _ in places]
+        return places

@@ -88,6 +88,18 @@ async def test_each_is_asked_first_as_often_as_its_share_of_what_waits(routes: R
     assert {frozenset(routes.turn(100)) for _ in range(10)} == {frozenset((A, B, None))}
 
 
+@pytest.mark.parametrize(("here", "firsts"), [(300, {None}), (299, {None, A, B}), (900, {None})])
+async def test_ours_come_first_unless_twice_as_many_wait_elsewhere(
+    routes: Routes, here: int, firsts: set[Other | None]
+) -> None:
+    routes.told(A, State((0,), 5, 600))
+    routes.told(B, State((1,), 5, 600))
+    turns = [routes.turn(here) for _ in range(200)]
+    assert {turn[0] for turn in turns} == firsts
+    assert {frozenset(turn) for turn in turns} == {frozenset((A, B, None))}
+    assert {turn[1] for turn in turns if turn[0] is None} >= {A, B}, "the others by chance"
+
+
 async def test_who_has_nothing_is_not_asked(routes: Routes) -> None:
     routes.told(A, State((0,), 5, 10))
     routes.told(B, State((1,), 5, 0))
