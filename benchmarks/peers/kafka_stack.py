@@ -62,6 +62,10 @@ class KafkaStack:
     async def fill(self, topic: str, *, messages: int, size: int, partitions: int) -> None:
         """Labelled messages, the same number in each partition give or take one."""
         await self.create(topic, partitions)
+        await self.produce(topic, messages=messages, size=size, partitions=partitions)
+
+    async def produce(self, topic: str, *, messages: int, size: int, partitions: int) -> None:
+        """As `fill`, into a topic that is there."""
         producer = AIOKafkaProducer(bootstrap_servers=self.brokers, linger_ms=20, max_batch_size=1 << 18)
         await producer.start()
         try:
