@@ -8,7 +8,7 @@ from importlib import import_module
 from benchmarks.workloads.workload import Workload
 
 #: Modules of this package; each has its workload as `WORKLOAD`.
-MODULES = ("drain", "paced", "slow", "dead", "idle", "growth")
+MODULES = ("drain", "paced", "slow", "dead", "idle", "growth", "takeover", "scale", "forward")
 
 
 def workloads() -> Mapping[str, Workload]:
