@@ -1,13 +1,13 @@
 """What one worker costs the servers and itself as the cluster grows, with real servers and real workers.
 
-    python -m benchmarks.scale_costs [zookeeper|changelog|elsewhere] [--rounds 3] [--json FILE]
+    python -m benchmarks.scale_costs [zookeeper|changelog] [--rounds 3] [--json FILE]
 
 zookeeper  requests a second of a leader, of a follower and of an owner that acks; those of a start, by queue length
 changelog  bytes and CPU for an ack, by the number of gaps that stay open below it
-elsewhere  CPU for a message at the worker asked and at the owner, against a client at the owner
 
 Every figure is the median of the rounds; what it is compared with runs in the same round. What heartbeats cost is in
-`benchmarks.heartbeats`, what connections cost in `benchmarks.scale_links`.
+`benchmarks.heartbeats`, what connections cost in `benchmarks.scale_links`, and what a client costs that asks another
+worker than the owner is the workload forward of `bin/bench`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import socket
 import statistics
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -184,57 +184,9 @@ async def acks(one: Servers, topic: str, pid: int, gaps: int) -> Figures:
     }
 
 
-# Elsewhere -----------------------------------------------------------------------------------------------------------
-
-
-def elsewhere(one: Servers, rounds: int) -> dict[str, Figures]:
-    runs: dict[str, list[Figures]] = {}
-    for batch, messages in ((1, 3000), (100, 60_000)):
-        topic = f"elsewhere-{batch}"
-        asyncio.run(fill(one.brokers, topic, partitions=1, messages=0, size=0))
-        with ExitStack() as workers:
-            pids = {
-                port: workers.enter_context(started(one.brokers, "elsewhere", topic, port)).pid
-                for port in (PORT, ELSEWHERE)
-            }
-            owner = asyncio.run(owner_of(pids))
-            other = next(port for port in pids if port != owner)
-            for _ in range(rounds):
-                for name, port in (("owner", owner), ("elsewhere", other)):
-                    asyncio.run(add(one.brokers, topic, messages))
-                    before = {at: cpu_seconds(pid) for at, pid in pids.items()}
-                    load = Load(port, clients=4, batch=batch)
-                    asyncio.run(load.drain(messages))
-                    figures = {
-                        "owner_us": (cpu_seconds(pids[owner]) - before[owner]) / messages * 1e6,
-                        "asked_us": (cpu_seconds(pids[other]) - before[other]) / messages * 1e6,
-                        "messages_per_s": messages / load.seconds,
-                    }
-                    runs.setdefault(f"{name}, batches of {batch}", []).append(figures)
-                    print("elsewhere", batch, name, figures, flush=True)
-    return {name: medians(done) for name, done in runs.items()}
-
-
-async def add(brokers: str, topic: str, messages: int) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=brokers, linger_ms=20)
-    await producer.start()
-    for _ in range(messages):
-        await producer.send(topic, bytes(100))
-    await producer.stop()
-
-
-async def owner_of(ports: Iterable[int]) -> int:
-    while True:
-        rows = (await get(next(iter(ports)), "/v1/workers"))["workers"]
-        owners = [int(row["address"].rpartition(":")[2]) for row in rows if row["partitions"]]
-        if len(rows) == 2 and len(owners) == 1:
-            return owners[0]
-        await asyncio.sleep(0.1)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = {"zookeeper": zookeeper, "changelog": changelog, "elsewhere": elsewhere}
+    parts = {"zookeeper": zookeeper, "changelog": changelog}
     parser.add_argument("parts", nargs="*", default=list(parts))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.clients import Puller, get
 from benchmarks.peers.kafka_stack import KafkaStack
-from benchmarks.workloads.workers import Load, Member, drained, kafka, workers
+from benchmarks.workloads.workers import Load, Member, drained, warm_kafka, workers
 
 #: The most gaps that there are; each has one message in flight and one settled.
 GAPS = 100_000
@@ -109,7 +109,7 @@ class Growing:
 @asynccontextmanager
 async def growing(where: Path, *, quick: bool) -> AsyncIterator[Growing]:
     """On a Kafka of its own."""
-    async with kafka() as stack:
+    async with warm_kafka(where, quick=quick) as stack:
         yield Growing(stack, where, quick=quick)
 
 

@@ -21,8 +21,8 @@ from benchmarks.workloads.workload import CannotBeRun, Ratio, Round, Row, Worklo
 SYSTEM = "fanout"
 COST = "CPU us/msg"
 LARGEST = "largest over smallest"
-#: How often each point of a curve of the queue is measured in a round; one of a worker, which takes longer, once.
-TURNS = 5
+#: How often each point of a curve is measured in a round: of the queue, and of a worker, which takes longer.
+TURNS, TURNS_OF_WORKER = 5, 3
 FLAT = 1.3
 
 #: Measures a point once, in us of CPU a message.
@@ -70,7 +70,7 @@ QUEUE = tuple(
     )
 )
 WORKER = (
-    OfWorker("clients", (1, 10, 100, 1000), (1, 10), batch=10, messages=100_000),
+    OfWorker("clients", (1, 10, 100, 1000), (1, 10), batch=10, messages=200_000),
     OfWorker("partitions", (1, 4, 16, 64), (1, 4), batch=100, messages=200_000),
     OfWorker("gaps", (0, GAPS), (0, QUICK_GAPS), batch=500, messages=300_000),
     # Fewer would be over before they say anything: the queue's own curve begins at 1.
@@ -128,7 +128,8 @@ class Growth:
             return
         async with growing(given.where, quick=given.quick) as on:
             for one in curves:
-                for row in rows_of(one, await in_turn(_sizes(one, given), 1, _measure_worker(one, on))):
+                turns = 1 if given.quick else TURNS_OF_WORKER
+                for row in rows_of(one, await in_turn(_sizes(one, given), turns, _measure_worker(one, on))):
                     yield row
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from benchmarks.peers.kafka_stack import KafkaStack
-from benchmarks.workloads.workers import Drained, Load, drained, kafka, workers
+from benchmarks.workloads.workers import Drained, Load, drained, warm_kafka, workers
 from benchmarks.workloads.workload import CannotBeRun, Ratio, Round, Row, Workload
 
 SYSTEM = "fanout"
@@ -46,7 +46,7 @@ class Scale:
         if not cases:
             return
         filled: set[str] = set()
-        async with kafka() as stack:
+        async with warm_kafka(given.where, quick=given.quick) as stack:
             for case, load, number in cases:
                 if given.quick:
                     load = Load(QUICK[load.batch], load.clients, load.batch)

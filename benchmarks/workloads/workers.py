@@ -159,3 +159,18 @@ def drained_of(said: Mapping[str, Any]) -> Drained:
     if said["duplicates"]:
         raise RuntimeError(f"{said['duplicates']} messages came twice")
     return Drained(said["messages"], said["seconds"], said["cpu"])
+
+
+#: What a broker is warmed up with.
+WARM_UP = Load(messages=200_000, clients=4, batch=500)
+
+
+@asynccontextmanager
+async def warm_kafka(where: Path, *, quick: bool) -> AsyncIterator[KafkaStack]:
+    """As `kafka`, after a drain that nobody counts: a broker that has just started is slow. None in a quick round."""
+    async with kafka() as stack:
+        if not quick:
+            await stack.fill("warm-up", messages=WARM_UP.messages, size=100, partitions=4)
+            async with workers(1, stack, "warm-up", where) as some:
+                await drained([some.members[0].port], WARM_UP, {})
+        yield stack
