@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.workloads import forward, scale
 from benchmarks.workloads.workers import Drained
-from benchmarks.workloads.workload import Round, Workload
+from benchmarks.workloads.workload import Round, Row, Workload
 
 RUN = Drained(2000, 0.5, {"workers": 0.006, "broker": 0.003, "load": 0.001})
 FORWARDED = Drained(1000, 0.5, {"owner": 0.004, "other": 0.003, "broker": 0.002, "load": 0.001})
@@ -57,6 +57,12 @@ def test_forwarded_is_compared_with_direct_in_every_case_of_batches() -> None:
         for case, load in forward.LOADS.items()
         if load.batch > 1
     ]
+
+
+def test_of_several_turns_the_median_of_each_figure_counts() -> None:
+    rows = [Row("s", "c", {"a": a, "b": b}) for a, b in ((1.0, 9.0), (5.0, 8.0), (3.0, 7.0))]
+
+    assert forward.middle(rows) == Row("s", "c", {"a": 3.0, "b": 8.0})
 
 
 @pytest.mark.parametrize("workload", [forward.WORKLOAD, scale.WORKLOAD])
