@@ -20,7 +20,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from benchmarks.support import ROOT, cpu_seconds, fill, stack, worker
+from benchmarks.support import ROOT, cpu_seconds, fill, stack, started
 from fanout_app.core.heartbeat_row import encode_heartbeat
 from fanout_app.core.roster import Heartbeat
 from fanout_app.kafka.board_seal import HEADER, seal_of
@@ -109,7 +109,7 @@ def measure(brokers: str, key_file: Path, workers: int, pretended: int, seconds:
     board = Board(brokers, topic)
     with ExitStack() as running:
         option = f"--lease-key-file={key_file}"
-        pids = [running.enter_context(worker(brokers, ID, topic, free_port(), option)) for _ in range(workers)]
+        pids = [running.enter_context(started(brokers, ID, topic, free_port(), option)) for _ in range(workers)]
         asyncio.run(board.pretend(pretended, _SETTLES))
         began, offset, sizes = time.monotonic(), asyncio.run(board.end()), board.sizes()
         cpu = sum(map(cpu_seconds, pids))

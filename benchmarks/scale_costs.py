@@ -158,7 +158,7 @@ def changelog(one: Servers, rounds: int) -> dict[str, Figures]:
         for gaps, done in runs.items():
             id, topic = f"turn-{turn}", f"acks-{gaps}"
             with started(one.brokers, id, topic, PORT, *options) as worker:
-                done.append(asyncio.run(acks(one, f"fanout_{id}_{topic}-ledgers-changelog", worker.pid, gaps)))
+                done.append(asyncio.run(acks(one, f"fanout_{id}_{topic}-ledgers-changelog", worker, gaps)))
             print("changelog", gaps, done[-1], flush=True)
     return {str(gaps): medians(done) for gaps, done in runs.items()}
 

@@ -69,40 +69,20 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-class Worker:
-    """A fanout worker's process."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self.pid = process.pid
-
-    def kill(self) -> None:
-        """The hardest end."""
-        self._process.kill()
-        self._process.wait()
-
-
 @contextmanager
 def started(
     brokers: str, id: str, topic: str, port: int, *options: str, program: Sequence[str] = (str(BIN / "fanout"),)
-) -> Iterator[Worker]:
-    """A fanout worker, ready; ended at the end if it was not killed before."""
+) -> Iterator[int]:
+    """A fanout worker, ready; yields its process id. Ended at the end if it was not before."""
     command = [*program, "--id", id, "--topic", topic, "--brokers", brokers]
     process = subprocess.Popen([*command, "--bind", f"127.0.0.1:{port}", *options])
     try:
         wait_until_ready(port, process)
-        yield Worker(process)
+        yield process.pid
     finally:
         if process.poll() is None:
             process.terminate()
             process.wait(20)
-
-
-@contextmanager
-def worker(brokers: str, id: str, topic: str, port: int, *options: str) -> Iterator[int]:
-    """A fanout worker, ready; yields its process id."""
-    with started(brokers, id, topic, port, *options) as one:
-        yield one.pid
 
 
 def wait_until_ready(port: int, process: subprocess.Popen[bytes], deadline: float = 30.0) -> None:
