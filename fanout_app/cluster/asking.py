@@ -195,6 +195,8 @@ class _Demand:
 class _Search:
     """One client that waits, here and elsewhere, for the first answer."""
 
+    __slots__ = ("_asking", "_demands", "_number", "_pulls", "asked", "ending", "found", "reasons", "waits")
+
     def __init__(self, asking: Asking, asked: _Asked, *, waits: bool) -> None:
         self.asked = asked
         self.waits = waits

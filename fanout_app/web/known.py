@@ -1,6 +1,6 @@
 """Requests that clients make over and over, with the same head byte for byte: they are not parsed again.
 
-The pulls of a client differ in their bodies alone. Once aiohttp has read a head and its request was answered, the same
+The pulls of a client differ in their bodies alone. Once aiohttp has read a head and its request was let in, the same
 bytes in front of a body of the same length can only be the same request. So a head that has come is looked up; where it
 is known the view is called with the body, and the answer written, without a request or a response of aiohttp, which
 cost more than all that fanout does for a message. Everything else stays as it is: these requests wait in aiohttp's own
@@ -84,7 +84,11 @@ class Heads:
         return head, data[start:]
 
     def learn(self, raw: bytes, request: web.BaseRequest) -> None:
-        """The request that has this head was answered."""
+        """This head is that of a request which may be made.
+
+        Raises:
+            Problem: it asks for an answer in a form that there is none in.
+        """
         if not isinstance(request, web.Request) or request.method != hdrs.METH_POST:
             return
         served = self._views.get(request.raw_path)
@@ -105,6 +109,8 @@ class Heads:
         )
 
 
+#: The head of a request that was read whole, as it came.
+RAW_HEAD: Final = web.RequestKey("raw head", bytes)
 #: Where an application keeps those of its server.
 HEADS: Final = web.AppKey("heads", Heads)
 

@@ -21,7 +21,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from fanout_app.web.broken import UNREADABLE, TooSlowError, has_hung_up
-from fanout_app.web.known import HEADS, Heads, KnownRequest, head_in
+from fanout_app.web.known import HEADS, RAW_HEAD, Heads, KnownRequest, head_in
 from fanout_app.web.places import Places
 from fanout_app.web.problems import Fault, invalid, plain
 from fanout_app.web.serving_limits import ServingLimits
@@ -34,8 +34,6 @@ _MOST_TURNED_AWAY: Final = 100
 _BOUNDLESS: Final = 1 << 62
 #: Seconds in which they have to ask for something.
 _ASK_WITHIN: Final = 1.0
-#: Of a request that was met.
-_ANSWERED: Final = frozenset({200, 204})
 _log = logging.getLogger(__name__)
 
 
@@ -188,7 +186,8 @@ class _Connection(RequestHandler):
             finally:
                 if not self._messages:
                     self._server.places.idle(self)
-        head, self._to_learn = self._to_learn, None
+        if self._to_learn is not None:
+            request[RAW_HEAD], self._to_learn = self._to_learn, None
         if self._turned_away and request.path not in self._server.always:
             request_handler = self._no_place
         body = request.content
@@ -196,10 +195,7 @@ class _Connection(RequestHandler):
         if not body.is_eof():
             late = self._loop.call_later(self._server.limits.request_timeout, _give_body_up, body)
         try:
-            response, reset = await super()._handle_request(request, start_time, request_handler)
-            if head is not None and response.status in _ANSWERED:
-                self._server.heads.learn(head, request)
-            return response, reset
+            return await super()._handle_request(request, start_time, request_handler)
         finally:
             if late is not None and body.is_eof():
                 # What is left of it is skipped, for no longer than that either.

@@ -10,7 +10,7 @@ from aiohttp import web
 from fanout_app.web.access import Access, Gate
 from fanout_app.web.callers import OfRequest
 from fanout_app.web.handlers import Handler, expecting, guarded, refuse_internal, unserved
-from fanout_app.web.known import HEADS, Heads, View
+from fanout_app.web.known import HEADS, RAW_HEAD, Heads, View
 from fanout_app.web.ports import Runtime
 from fanout_app.web.problems import Kind, Problem
 from fanout_app.web.tokens import TokenCodec
@@ -109,6 +109,9 @@ def _through(view: View) -> Handler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         caller = OfRequest(request)
+        head = request.get(RAW_HEAD)
+        if head is not None:
+            request.app[HEADS].learn(head, request)
         await view(caller)
         assert caller.response is not None, "a view has answered nothing"
         return caller.response

@@ -150,12 +150,33 @@ async def test_only_what_is_the_same_to_the_byte_is_known(again: bytes, met: lis
     assert met == []
 
 
-async def test_a_head_that_was_refused_is_not_learnt(met: list[KnownRequest]) -> None:
+async def test_who_is_not_let_in_teaches_nothing(met: list[KnownRequest]) -> None:
+    async with serving(gate=Gate({})) as there, connected(there) as (reader, writer):
+        for _ in range(3):
+            writer.write(request(PULL, f"Authorization: Bearer {'0123456789' * 4}"))
+            assert (await answer(reader))[0].startswith(b"HTTP/1.1 401")
+    assert met == []
+
+
+async def test_a_form_that_there_is_not_is_refused_each_time(met: list[KnownRequest]) -> None:
     async with serving() as there, connected(there) as (reader, writer):
         for _ in range(3):
-            writer.write(request(b"not JSON"))
-            assert (await answer(reader))[0].startswith(b"HTTP/1.1 400")
+            writer.write(request(PULL, "Accept: text/html"))
+            assert (await answer(reader))[0].startswith(b"HTTP/1.1 406")
     assert met == []
+
+
+async def test_what_one_client_asks_for_others_know_while_it_waits(met: list[KnownRequest]) -> None:
+    waiting = request(b'{"client":"ann","wait_ms":9999}')
+    async with serving() as there, connected(there) as (first, one), connected(there) as (second, other):
+        one.write(waiting)
+        await eventually(there.runtime.pulls)
+        other.write(waiting.replace(b"ann", b"bob"))
+        await eventually(lambda: there.runtime.pulls() == 2)
+        assert len(met) == 1
+        there.runtime.offer(b"a")
+        there.runtime.offer(b"b")
+        assert [(await answer(end))[0][:15] for end in (first, second)] == [b"HTTP/1.1 200 OK"] * 2
 
 
 async def test_requests_in_one_segment_and_in_pieces_are_answered_in_turn(met: list[KnownRequest]) -> None:
