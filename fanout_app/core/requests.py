@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Literal, NamedTuple
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 
 class Pull(Struct, frozen=True, kw_only=True):
@@ -102,7 +102,7 @@ class SettleOutcome(Struct, kw_only=True):
     nacked: int = 0
     extended: int = 0
     rejected: int = 0
-    results: list[tuple[str | LeaseRef, Status]] = field(default_factory=list[tuple[str | LeaseRef, Status]])
+    results: list[tuple[str | LeaseRef, Status]] = []
 
     def add(self, other: SettleOutcome) -> None:
         self.acked += other.acked
