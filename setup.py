@@ -15,16 +15,28 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.errors import CCompilerError, PlatformError
 
-#: What costs more than it brings compiled, or cannot be: see docs/development.md.
-_INTERPRETED = {
-    "__init__",
-    "canary",
-}
+#: Of the core, all but this one: no default of a field of it is a literal that msgspec takes.
+_INTERPRETED = {"__init__.py", "canary.py"}
+#: What else is on the way of every pull and settle.
+_ON_THE_WAY = [
+    "alarm",
+    "cluster/asking",
+    "group_commit",
+    "groups",
+    "ledger_group",
+    "pulls",
+    "settles",
+    "waking",
+    "web/answers",
+    "web/rendering",
+    "web/tokens",
+]
 
 
 def _modules() -> list[str]:
-    core = sorted(Path("fanout_app/core").glob("*.py"))
-    return [str(path) for path in core if path.stem not in _INTERPRETED]
+    package = Path("fanout_app")
+    core = sorted(path for path in package.glob("core/*.py") if path.name not in _INTERPRETED)
+    return [str(path) for path in (*core, *(package / f"{name}.py" for name in _ON_THE_WAY))]
 
 
 def _is_for_a_wheel() -> bool:

@@ -9,10 +9,12 @@ import logging.config
 import os
 import signal
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from fanout_app.build import build
 from fanout_app.core.errors import FanoutError, OptionError
 from fanout_app.discovery import complete
 from fanout_app.environment import unknown_variables
@@ -35,6 +37,7 @@ _EPILOG = (
 def main() -> None:
     """Entry point of the ``fanout`` command."""
     command = click.Command("fanout", params=list(TABLE), callback=_run, help=__doc__, epilog=_EPILOG)
+    command = click.version_option(version("fanout-app"), message=f"fanout %(version)s, {build()}")(command)
     try:
         sys.exit(command.main(standalone_mode=False))
     except click.ClickException as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from weakref import WeakSet
 
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.partition import PartitionQueue
@@ -20,7 +19,6 @@ class RowWatch:
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
-        self._warned: WeakSet[PartitionQueue] = WeakSet()
 
     def written(self, number: int, size: int) -> bool:
         """A row of this partition has so many bytes. True if its intake may go on because of that."""
@@ -31,9 +29,9 @@ class RowWatch:
         was_full = partition.row_bytes >= limit
         partition.row_bytes = size
         if size < _CALM * limit:
-            self._warned.discard(partition)
-        elif size >= _WARN * limit and partition not in self._warned:
-            self._warned.add(partition)
+            partition.row_is_warned_of = False
+        elif size >= _WARN * limit and not partition.row_is_warned_of:
+            partition.row_is_warned_of = True
             logger.warning(
                 "partition %d: its ledger row has %d of at most %d bytes, then no more is fetched; "
                 "the oldest unsettled message is %d/%d, %s",

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from msgspec import Struct
-
 from fanout_app.core.deadlines import Alarm
 from fanout_app.core.message import Message
 
@@ -45,31 +43,57 @@ class HandedOver(NamedTuple):
     age: float = 0.0
 
 
-class LeaseRun(Struct, kw_only=True, eq=False):
+class LeaseRun:
     """The leases that one answer gave on one partition and that end together."""
 
-    batch: int
-    partition: int
-    era: int
-    client: str
-    group: str
-    #: Everything that was handed out, ascending by offset; which of it is live still, the partition knows.
-    messages: Sequence[Message]
-    #: The same for the whole run: messages delivered before go into runs of their own.
-    delivery_count: int
-    delivered_at: float
-    ack_wait: float
-    #: Given by an earlier owner: no answer of ours goes with it, and the bodies of its messages are not here.
-    handed_over: bool = False
-    deadline: float = 0.0
-    #: Rings at the deadline.
-    alarm: Alarm = _NO_ALARM
-    #: How many of ``messages`` are still under this lease.
-    live: int = 0
+    __slots__ = (
+        "ack_wait",
+        "alarm",
+        "batch",
+        "client",
+        "deadline",
+        "delivered_at",
+        "delivery_count",
+        "era",
+        "group",
+        "handed_over",
+        "live",
+        "messages",
+        "partition",
+    )
 
-    def __post_init__(self) -> None:
-        self.deadline = self.delivered_at + self.ack_wait
-        self.live = len(self.messages)
+    def __init__(
+        self,
+        *,
+        batch: int,
+        partition: int,
+        era: int,
+        client: str,
+        group: str,
+        messages: Sequence[Message],
+        delivery_count: int,
+        delivered_at: float,
+        ack_wait: float,
+        handed_over: bool = False,
+    ) -> None:
+        self.batch = batch
+        self.partition = partition
+        self.era = era
+        self.client = client
+        self.group = group
+        #: Everything that was handed out, ascending by offset; which of it is live still, the partition knows.
+        self.messages = messages
+        #: The same for the whole run: messages delivered before go into runs of their own.
+        self.delivery_count = delivery_count
+        self.delivered_at = delivered_at
+        self.ack_wait = ack_wait
+        #: Given by an earlier owner: no answer of ours goes with it, and the bodies of its messages are not here.
+        self.handed_over = handed_over
+        self.deadline = delivered_at + ack_wait
+        #: Rings at the deadline.
+        self.alarm = _NO_ALARM
+        #: How many of ``messages`` are still under this lease.
+        self.live = len(messages)
 
     def __repr__(self) -> str:
         offsets = [message.offset for message in (*self.messages[:1], *self.messages[-1:])]
@@ -88,27 +112,37 @@ class LeaseRun(Struct, kw_only=True, eq=False):
         return message
 
 
-class Answer(Struct, kw_only=True, eq=False):
+class Answer:
     """What one pull was handed: the runs of leases, under one batch number."""
 
-    batch: int
-    client: str
-    group: str
-    runs: list[LeaseRun]
-    #: It came by its group's turn, and is counted as part of its share.
-    counted: bool = True
-    #: Leases that were given an end of their own since.
-    splits: list[LeaseRun] = []
-    #: Rings when it goes back, if nobody has confirmed that it is with its client (`Leases.lend`).
-    provisional: Alarm = _NO_ALARM
-    #: It is not confirmed, but its client is taking it.
-    being_written: bool = False
-    size: int = 0
-    #: How many of its messages are still under a lease of it.
-    live: int = 0
+    __slots__ = (
+        "batch",
+        "being_written",
+        "client",
+        "counted",
+        "group",
+        "live",
+        "provisional",
+        "runs",
+        "size",
+        "splits",
+    )
 
-    def __post_init__(self) -> None:
-        self.size = sum([len(run.messages) for run in self.runs])
+    def __init__(self, *, batch: int, client: str, group: str, runs: list[LeaseRun], counted: bool = True) -> None:
+        self.batch = batch
+        self.client = client
+        self.group = group
+        self.runs = runs
+        #: It came by its group's turn, and is counted as part of its share.
+        self.counted = counted
+        #: Leases that were given an end of their own since.
+        self.splits: list[LeaseRun] = []
+        #: Rings when it goes back, if nobody has confirmed that it is with its client (`Leases.lend`).
+        self.provisional = _NO_ALARM
+        #: It is not confirmed, but its client is taking it.
+        self.being_written = False
+        self.size = sum([len(run.messages) for run in runs])
+        #: How many of its messages are still under a lease of it.
         self.live = self.size
 
     def __len__(self) -> int:

@@ -111,11 +111,14 @@ def test_servers_have_the_versions_that_are_tested_with() -> None:
 
 def test_the_image_has_what_it_needs_and_runs_our_command() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    copied = [words for line in re.findall(r"^COPY (.*)$", DOCKERFILE, re.M) for words in line.split()[:-1]]
+    copied = [words for line in re.findall(r"^COPY ([^-].*)$", DOCKERFILE, re.M) for words in line.split()[:-1]]
     assert all((ROOT / name).exists() for name in copied)
     packages = {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
-    assert packages | {"pyproject.toml", "constraints.txt", project["project"]["readme"]} == set(copied)
+    built_from = {"pyproject.toml", "setup.py", project["project"]["readme"]}
+    assert packages | built_from | {"constraints.txt"} == set(copied)
     (base,) = re.findall(r"^FROM python:(\d+\.\d+)-slim$", DOCKERFILE, re.M)
+    # A wheel of another version of Python would not fit.
+    assert re.findall(r"^FROM python:(\S+) AS wheel$", DOCKERFILE, re.M) == [base]
     assert project["project"]["requires-python"] == f">={base}"
     (command,) = re.findall(r'^ENTRYPOINT \["(\w+)"\]$', DOCKERFILE, re.M)
     assert command in project["project"]["scripts"]
