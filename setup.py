@@ -15,8 +15,10 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.errors import CCompilerError, PlatformError
 
-#: Of the core, all but this one: no default of a field of it is a literal that msgspec takes.
+#: Of the core, all but these. A compiled class knows the types of its fields as no more than ``type``, so msgspec could
+#: decode nothing into it; and no default of a field of the canary's is a literal that msgspec takes.
 _INTERPRETED = {"__init__.py", "canary.py"}
+_DECODED = "_row.py"
 #: What else is on the way of every pull and settle.
 _ON_THE_WAY = [
     "alarm",
@@ -35,7 +37,8 @@ _ON_THE_WAY = [
 
 def _modules() -> list[str]:
     package = Path("fanout_app")
-    core = sorted(path for path in package.glob("core/*.py") if path.name not in _INTERPRETED)
+    plain = [*package.glob(f"core/*{_DECODED}"), *(package / "core" / name for name in _INTERPRETED)]
+    core = sorted(set(package.glob("core/*.py")) - set(plain))
     return [str(path) for path in (*core, *(package / f"{name}.py" for name in _ON_THE_WAY))]
 
 

@@ -47,7 +47,7 @@ class PartitionQueue:
         self.suspended = False
         #: Size of the ledger's row when it was written last.
         self.row_bytes = 0
-        #: That this is much has been told.
+        #: There was a warning of that.
         self.row_is_warned_of = False
         self.in_flight: dict[int, LeaseRun] = {}
         self.delayed: dict[int, Delayed] = {}
