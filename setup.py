@@ -17,7 +17,7 @@ from setuptools.errors import CCompilerError, PlatformError
 
 #: Of the core, all but these. A compiled class knows the types of its fields as no more than ``type``, so msgspec could
 #: decode nothing into it; and no default of a field of the canary's is a literal that msgspec takes.
-_INTERPRETED = {"__init__.py", "canary.py"}
+_INTERPRETED = {"__init__.py", "canary.py", "windows.py"}
 _DECODED = "_row.py"
 #: What else is on the way of every pull and settle.
 _ON_THE_WAY = [
