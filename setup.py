@@ -19,13 +19,11 @@ from setuptools.errors import CCompilerError, PlatformError
 #: decode nothing into it; and no default of a field of the canary's is a literal that msgspec takes.
 _INTERPRETED = {"__init__.py", "canary.py", "windows.py"}
 _DECODED = "_row.py"
-#: What else is on the way of every pull and settle.
+#: What else is on the way of every pull and settle; not what a plain class inherits from, which may be no compiled one.
 _ON_THE_WAY = [
     "alarm",
     "cluster/asking",
     "group_commit",
-    "groups",
-    "ledger_group",
     "pulls",
     "settles",
     "waking",
