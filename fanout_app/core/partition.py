@@ -43,7 +43,7 @@ class PartitionQueue:
         self.next_offset = ledger.floor
         #: Lowest offset the log still has, as far as we know.
         self.log_start = 0
-        self.log_end = 0
+        self._log_end = 0
         self.suspended = False
         #: Size of the ledger's row when it was written last.
         self.row_bytes = 0
@@ -73,6 +73,15 @@ class PartitionQueue:
             f"in_flight={len(self.in_flight)} returned={len(self.returned)} delayed={len(self.delayed)} "
             f"asleep={len(self.sleepers)} spent={len(self.spent)} {self.ledger!r}>"
         )
+
+    @property
+    def log_end(self) -> int:
+        """The offset that the next record of the log will have, as far as we know."""
+        return self._log_end
+
+    @log_end.setter
+    def log_end(self, offset: int) -> None:
+        self._log_end = offset
 
     @property
     def held(self) -> int:
