@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.peers.system import ROOT
+from benchmarks.support import BIN
 
 
 def machine() -> Mapping[str, str]:
@@ -19,6 +20,7 @@ def machine() -> Mapping[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "workers": _fanout(),
     }
 
 
@@ -31,6 +33,11 @@ def commit() -> str:
     """Of fanout; "+" where files differ from it. Empty outside of a repository."""
     found = _git("rev-parse", "HEAD")
     return found + ("+" if found and _git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _fanout() -> str:
+    """As the workers say it: the version, and whether it is compiled."""
+    return subprocess.run([BIN / "fanout", "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _cpu_model() -> str:
