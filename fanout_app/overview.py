@@ -12,7 +12,6 @@ from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.lease import LeaseRun
 from fanout_app.core.message import Message
 from fanout_app.core.partition import PartitionQueue
-from fanout_app.core.picking import lanes_with_something
 from fanout_app.core.requests import LeaseRef, LiveLease
 from fanout_app.core.shares import STABLE
 
@@ -99,7 +98,7 @@ def unserved(dispatcher: Dispatcher, now: float) -> list[str]:
     if not shares:
         return ["all weights are 0: nobody is handed anything"]
     if alive and STABLE in shares and STABLE not in alive:
-        there = lanes_with_something(dispatcher.partitions.values())
+        there = dispatcher.lanes_there()
         if not there.isdisjoint((STABLE, None)):
             return [
                 f"messages wait for the group {STABLE}, of which no client is alive; nobody else is given its share"

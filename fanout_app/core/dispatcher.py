@@ -248,11 +248,15 @@ class Dispatcher:
         waiting = self._rotations.waiting() if there else []
         return waiting, self.sharing.turns(waiting, there)
 
+    def lanes_there(self) -> set[Lane]:
+        """The lanes in which something waits that could be handed out."""
+        return lanes_with_something(self.partitions, self._returning, by_key=self.sharing.lanes.by_key)
+
     def _there(self, now: float) -> set[Lane]:
         if self.sharing.look(now):
             for partition in self.partitions.values():
                 partition.lay(self.sharing.lanes)
-        return lanes_with_something(self.partitions.values())
+        return self.lanes_there()
 
     def could_serve(self, group: str, now: float) -> bool:
         """Whether there is something for a client of this group that waits: held, or in Kafka and wanted."""

@@ -10,7 +10,7 @@ to be handed out alone is the first thing or it waits for the next pull.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from fanout_app.core.lanes import Lane
@@ -84,12 +84,23 @@ class Wish(NamedTuple):
     lanes: tuple[Lane, ...]
 
 
-def lanes_with_something(partitions: Iterable[PartitionQueue]) -> set[Lane]:
-    """The lanes in which something waits that could be handed out."""
+def lanes_with_something(
+    partitions: Mapping[int, PartitionQueue], returning: Collection[int], *, by_key: bool
+) -> set[Lane]:
+    """The lanes in which something waits that could be handed out; ``returning`` as for `pick`.
+
+    Asked for at each hand-out. Where lanes do not go by keys all that is fresh waits in one: the first partition that
+    has some tells, which mostly is the first one.
+    """
     there: set[Lane] = set()
-    for partition in partitions:
-        if not partition.suspended:
-            there.update(partition.fresh.lanes, partition.returned.lanes)
+    for partition in partitions.values():
+        if not partition.suspended and partition.fresh:
+            there.update(partition.fresh.lanes)
+            if not by_key:
+                break
+    for number in returning:
+        if number in partitions and not partitions[number].suspended:
+            there.update(partitions[number].returned.lanes)
     return there
 
 
