@@ -113,10 +113,12 @@ async def test_what_a_dead_letter_topic_never_takes_is_parked_instead_and_told(
     assert (settled.rejected, settled.results) == (3, {})
     await eventually(lambda: kafka.has_committed(ID, topic, {0: 3}))
 
-    assert [message["offset"] for message in await _parked(session, worker)] == [0, 1]
+    # All three are put away at once: which refusal comes first is chance.
+    assert sorted(message["offset"] for message in await _parked(session, worker)) == [0, 1]
     (letter,) = await kafka.records_in(letters)
     assert letter.value == b"small", "the producer goes on after a refusal"
     warned = [line for line in worker.text().splitlines() if " WARNING " in line]
+    warned.sort(key=lambda line: line.partition("partition")[2])
     assert len(warned) == 2
     assert "partition 0/0" in warned[0]
     assert f"topic {letters} takes no message of 2001 bytes: raise its max.message.bytes" in warned[0]

@@ -53,7 +53,7 @@ def test_ratios_are_there_and_those_of_what_ran_have_figures(results: Results) -
 
 def test_what_it_was_measured_on_is_there(results: Results) -> None:
     assert results.quick
-    assert set(results.circumstances.machine) == {"cpu", "cores", "memory", "kernel", "python"}
+    assert set(results.circumstances.machine) == {"cpu", "cores", "memory", "kernel", "python", "workers"}
     assert results.systems["fanout"].versions["broker"].startswith("Apache Kafka")
     assert all(about.durability and about.batch for about in results.systems.values())
 
