@@ -115,10 +115,11 @@ RAW_HEAD: Final = web.RequestKey("raw head", bytes)
 HEADS: Final = web.AppKey("heads", Heads)
 
 
-def _is_plain(request: web.BaseRequest) -> bool:
+def _is_plain(request: web.Request) -> bool:
     headers = request.headers
     return (
         request.version == HttpVersion11
+        and (request.content_length or 0) <= request.client_max_size
         and len(headers.getall(hdrs.CONTENT_LENGTH, ())) <= 1
         and not any(name in headers for name in _UNUSUAL)
     )

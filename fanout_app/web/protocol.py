@@ -126,8 +126,10 @@ class _Connection(RequestHandler):
 
     def _is_known(self, data: bytes) -> bool:
         """Whether this is a request whose head is known: then it waits to be answered with the others."""
+        if self._turned_away or len(self._messages) + 1 >= self._max_msg_queue_size:
+            return False  # aiohttp reads no further once so many wait
         found = self._server.heads.find(data)
-        if found is None or self._turned_away:
+        if found is None:
             return False
         self._stop_waiting()
         self._server.places.busy(self)

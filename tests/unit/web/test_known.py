@@ -218,6 +218,27 @@ async def test_one_that_comes_while_another_waits_is_answered_after_it(met: list
     assert len(met) == 2
 
 
+async def test_who_sends_more_and_more_behind_one_that_waits_is_read_no_further(met: list[KnownRequest]) -> None:
+    waiting = request(b'{"client":"ann","wait_ms":9999}')
+    async with serving() as there, connected(there) as (reader, writer):
+        there.runtime.offer(b"a")
+        writer.write(waiting)
+        await answer(reader)
+        writer.write(request())
+        await answer(reader)
+        writer.write(waiting)
+        await eventually(there.runtime.pulls)
+        (connection,) = there.server.connections
+        async with asyncio.timeout(10):
+            while not connection._buffer_paused:
+                writer.write(request())
+                await asyncio.sleep(0.001)  # each in a segment of its own
+        behind = len(connection._messages)
+        assert behind == connection._max_msg_queue_size
+        there.runtime.offer(b"b")
+        assert [(await answer(reader))[0][9:12] for _ in range(1 + behind)] == [b"200", *[b"204"] * behind]
+
+
 async def test_a_token_is_looked_at_each_time(met: list[KnownRequest]) -> None:
     token = "0123456789" * 4
     gate = Gate({sha256(token.encode()).digest(): Identity(roles=frozenset({Role.CONSUME}))})
@@ -247,6 +268,15 @@ def test_no_head_is_kept_that_is_longer_than_2_kib() -> None:
     for length in (2048, 2049):
         learn(heads, 1, length)
         assert (heads.find(b"head 1".ljust(length - 4) + b"\r\n\r\n") is not None) == (length == 2048)
+
+
+@pytest.mark.parametrize(("length", "is_known"), [(10, True), (11, False)])
+def test_no_head_is_kept_of_a_body_that_is_too_large(length: int, is_known: bool) -> None:
+    heads = Heads()
+    heads.serve("/v1/pull", unasked, lambda given: ANYONE)
+    headers = {"Content-Length": str(length)}
+    heads.learn(b"head\r\n\r\n", make_mocked_request("POST", "/v1/pull", headers, client_max_size=10))
+    assert (heads.find(b"head\r\n\r\n" + b"x" * length) is not None) == is_known
 
 
 def learn(heads: Heads, number: int, length: int = 0) -> None:
