@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
@@ -69,7 +70,7 @@ class Heads:
 
     def __init__(self) -> None:
         self._views: dict[str, tuple[View, Identify]] = {}
-        self._known: dict[bytes, Head] = {}
+        self._known: OrderedDict[bytes, Head] = OrderedDict()
 
     def serve(self, path: str, view: View, identify: Identify) -> None:
         """Learn POST requests for this path from now on."""
@@ -97,7 +98,7 @@ class Heads:
         caller = OfRequest(request)
         while len(self._known) >= _KEPT:
             # Whose heads are never the same, by an id of each request say, pushes out his own of before.
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
         self._known[raw] = Head(
             *served,
             length=request.content_length or 0,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from collections import OrderedDict
 from enum import Enum
 from hashlib import sha256, shake_256
 from hmac import compare_digest
@@ -84,7 +85,7 @@ class TokenCodec:
         self._lease_stamp = self._stamp(b"lease", key_id)
         self._batch_stamp = self._stamp(b"batch", key_id)
         self._heads: dict[str, _Head] = {}
-        self._batches: dict[str, BatchRef] = {}
+        self._batches: OrderedDict[str, BatchRef] = OrderedDict()
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
@@ -126,9 +127,9 @@ class TokenCodec:
         return token
 
     def _remember(self, token: str, ref: BatchRef) -> None:
-        """Most batches come back here, and soon: then nothing needs to be taken apart and proven again."""
+        """Most batches come back here, once and soon: then nothing needs to be taken apart and proven again."""
         if len(self._batches) >= _KEPT_BATCHES:
-            del self._batches[next(iter(self._batches))]
+            self._batches.popitem(last=False)
         self._batches[token] = ref
 
     def _stretch(self, run: LeaseRun, base: int, start: int, stop: int) -> list[str]:
@@ -203,7 +204,7 @@ class TokenCodec:
         return head
 
     def _read_batch(self, token: str) -> BatchRef | UnknownKey | None:
-        remembered = self._batches.get(token)
+        remembered = self._batches.pop(token, None)
         if remembered is not None:
             return remembered
         raw = _bytes(token)

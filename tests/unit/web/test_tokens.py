@@ -20,6 +20,7 @@ from unit.web.fake_runtime import Record
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
 CODEC = TokenCodec(LeaseKeys([b"first key"]), "id", "topic")
+OTHER = TokenCodec(LeaseKeys([b"first key"]), "id", "topic")
 
 offsets = st.integers(0, 2**63 - 1 - 4000)
 batches = st.integers(0, 2**64 - 1)
@@ -74,8 +75,23 @@ def test_a_lease_written_again_by_another_worker_has_the_same_token(run: LeaseRu
 @given(st.integers(0, 2**32 - 1), batches)
 def test_a_batch_is_read_back(partition: int, batch: int) -> None:
     token = _batch_of(_run([5], partition=partition, batch=batch))
-    assert CODEC.read(token) == BatchRef(partition, batch)
+    # The one that has written it remembers it, once; the second time it is proven, as at any other worker.
+    assert [codec.read(token) for codec in (CODEC, CODEC, OTHER)] == [BatchRef(partition, batch)] * 3
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,120}", token)
+
+
+def test_no_more_batches_are_remembered_than_4096_and_all_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    proofs: list[bytes] = []
+    prove = TokenCodec._batch_mac
+    tokens = [_batch_of(_run([5], batch=batch)) for batch in range(5000)]
+
+    def proven(codec: TokenCodec, key_id: bytes, head: bytes) -> bytes:
+        proofs.append(head)
+        return prove(codec, key_id, head)
+
+    monkeypatch.setattr(TokenCodec, "_batch_mac", proven)
+    assert [CODEC.read(token) for token in tokens] == [BatchRef(3, batch) for batch in range(5000)]
+    assert len(proofs) == 5000 - 4096
 
 
 def _refused(token: str, codec: TokenCodec = CODEC) -> bool:
