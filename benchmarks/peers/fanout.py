@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -54,6 +54,7 @@ class Fanout:
 
     async def drain(self, topic: str, workload: Drain) -> Run:
         async with workers(self._kafka, topic, self._where, count=self._workers) as ready:
+            await ready.settled(workload.partitions)
             riding = [] if workload.riding else ["-apart"]
             return await self._clients(ready, workload.messages, workload.clients, workload.batch, *riding)
 
@@ -61,6 +62,7 @@ class Fanout:
         await confluent.install()
         await self._kafka.create(topic, workload.partitions)
         async with workers(self._kafka, topic, self._where, count=self._workers) as ready:
+            await ready.settled(workload.partitions)
             stamped = ["-apart", "-stamped", "-uncounted", str(workload.uncounted)]
             clients = self._clients(ready, workload.messages, workload.clients, workload.batch, *stamped)
 
@@ -70,7 +72,7 @@ class Fanout:
             producer = kafka_producer(topic, workload, self._kafka.brokers)
             return await paced_run(workload, producer, clients, all_wait)
 
-    async def _clients(self, ready: Sequence[Worker], messages: int, clients: int, batch: int, *options: str) -> Run:
+    async def _clients(self, ready: Iterable[Worker], messages: int, clients: int, batch: int, *options: str) -> Run:
         pids: Pids = {"server": [worker.pid for worker in ready], "broker": self._kafka.broker_pids()}
         command = [
             str(self._load), "drain", "-urls", ",".join(worker.url for worker in ready),

@@ -113,7 +113,9 @@ class DeadClients:
             await kafka.fill("dead", messages=messages, size=SIZE, partitions=PARTITIONS)
             for case, dead in ((DIE, _die), (HOARD, _hoard)):
                 if given.wants(case):
-                    async with workers(kafka, "dead", given.where) as (worker,):
+                    async with workers(kafka, "dead", given.where) as some:
+                        await some.settled(PARTITIONS)
+                        (worker,) = some
                         handed = await _handed_over(worker.port, messages, dead)
                     yield Row("fanout", case, handed.figures(), NOTES)
         except CannotRun as cannot:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.peers.kafka_stack import KafkaStack
-from benchmarks.workloads.workers import Drained, Load, drained, warm_kafka, workers
+from benchmarks.peers.worker import workers
+from benchmarks.workloads.drained import Drained, Load, drained, warm_kafka
 from benchmarks.workloads.workload import CannotBeRun, Ratio, Round, Row, Workload
 
 #: What they are called in the results.
@@ -75,7 +76,7 @@ class Forward:
 
 async def measured(system: str, stack: KafkaStack, topic: str, where: Path, load: Load) -> Drained:
     """One drain, by two new workers."""
-    async with workers(2, stack, topic, where) as some:
+    async with workers(stack, topic, where, count=2) as some:
         owner, other = owner_and_other(await some.settled(1))
         pids = {member.port: [member.pid] for member in some.members}
         counted = {"owner": pids[owner], "other": pids[other], "broker": stack.broker_pids()}

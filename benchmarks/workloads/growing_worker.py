@@ -9,7 +9,8 @@ from pathlib import Path
 
 from benchmarks.clients import Puller, get
 from benchmarks.peers.kafka_stack import KafkaStack
-from benchmarks.workloads.workers import Load, Member, drained, warm_kafka, workers
+from benchmarks.peers.worker import Worker, workers
+from benchmarks.workloads.drained import Load, drained, warm_kafka
 
 #: The most gaps that there are; each has one message in flight and one settled.
 GAPS = 100_000
@@ -83,7 +84,7 @@ class Growing:
         point = point_of(curve, size, quick=self._quick)
         topic = await (self._topic(point) if point.gaps is None else self._topic_above_gaps(point))
         options = () if point.gaps is None else UNLIMITED
-        async with workers(1, self._stack, topic, self._where, options) as some:
+        async with workers(self._stack, topic, self._where, *options) as some:
             worker = some.members[0]
             if point.gaps is not None:
                 await open_gaps(worker, point.gaps, self._most_gaps, point.load.messages)
@@ -113,7 +114,7 @@ async def growing(where: Path, *, quick: bool) -> AsyncIterator[Growing]:
         yield Growing(stack, where, quick=quick)
 
 
-async def open_gaps(worker: Member, gaps: int, most: int, further: int) -> None:
+async def open_gaps(worker: Worker, gaps: int, most: int, further: int) -> None:
     """Take the first ``2 * most`` messages; hold every second one of the first ``2 * gaps``, and ack all others.
 
     Returns when the ``further`` messages behind them are fetched as well: that is the same at any number of gaps, and
@@ -138,6 +139,6 @@ async def open_gaps(worker: Member, gaps: int, most: int, further: int) -> None:
         raise RuntimeError(f"{gaps} gaps were to be opened: {row}")
 
 
-async def _partition(worker: Member) -> dict[str, int]:
+async def _partition(worker: Worker) -> dict[str, int]:
     row: dict[str, int] = (await get(worker.port, "/v1/partitions"))["partitions"][0]
     return row

@@ -130,7 +130,9 @@ class _WaitingPulls:
         at_once = Paced(AT_ONCE, self._pulls / AT_ONCE, clients=self._pulls, batch=1, warm_up=0.0)
         topic = f"idle-{self._pulls}"
         await self._kafka.create(topic, PARTITIONS)
-        async with workers(self._kafka, topic, self._given.where, *OPTIONS) as (worker,):
+        async with workers(self._kafka, topic, self._given.where, *OPTIONS) as some:
+            await some.settled(PARTITIONS)
+            (worker,) = some
             await _warmed(worker)
             nobody = await Idling.of(worker.pid, quick=quick)
             woken = await self._woken(topic, worker, one_by_one)

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from benchmarks.peers.kafka_stack import KafkaStack
-from benchmarks.workloads.workers import Drained, Load, drained, warm_kafka, workers
+from benchmarks.peers.worker import workers
+from benchmarks.workloads.drained import Drained, Load, drained, warm_kafka
 from benchmarks.workloads.workload import CannotBeRun, Ratio, Round, Row, Workload
 
 SYSTEM = "fanout"
@@ -59,7 +60,7 @@ class Scale:
 
 async def measured(stack: KafkaStack, topic: str, where: Path, load: Load, number: int) -> Drained:
     """One drain, by so many new workers, once they have their shares."""
-    async with workers(number, stack, topic, where) as some:
+    async with workers(stack, topic, where, count=number) as some:
         await some.settled(PARTITIONS)
         pids = {"workers": [member.pid for member in some.members], "broker": stack.broker_pids()}
         return await drained([member.port for member in some.members], load, pids)

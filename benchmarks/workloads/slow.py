@@ -61,7 +61,9 @@ class SlowHandlers:
             for batch in BATCHES:
                 if not given.wants(case_of(batch)):
                     continue
-                async with workers(kafka, "slow", given.where) as (worker,):
+                async with workers(kafka, "slow", given.where) as some:
+                    await some.settled(PARTITIONS)
+                    (worker,) = some
                     pids: Pids = {"server": [worker.pid], "broker": kafka.broker_pids()}
                     said = await output_of([load, *_work(worker, batch, seconds), "-pids", pids_argument(pids)])
                 yield row_of(batch, json.loads(said))

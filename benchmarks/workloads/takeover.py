@@ -22,8 +22,9 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.peers.kafka_stack import KafkaStack
 from benchmarks.peers.processes import end
+from benchmarks.peers.worker import Worker, Workers, workers
 from benchmarks.support import post
-from benchmarks.workloads.workers import Member, Workers, kafka, workers
+from benchmarks.workloads.drained import kafka
 from benchmarks.workloads.workload import CannotBeRun, Ratio, Round, Row, Workload
 
 SYSTEM = "fanout"
@@ -85,7 +86,7 @@ class Scene:
         self._clients: dict[int, asyncio.Task[None]] = {}
         self.arrivals = Arrivals()
 
-    def attach(self, member: Member) -> None:
+    def attach(self, member: Worker) -> None:
         """A client asks this worker from now on."""
         self._clients[member.port] = asyncio.create_task(self._take(member.port))
 
@@ -153,7 +154,7 @@ class Scene:
 @asynccontextmanager
 async def scene(stack: KafkaStack, topic: str, given: Round, partitions: int) -> AsyncIterator[Scene]:
     """Two workers that have had everything for a while."""
-    async with workers(2, stack, topic, given.where) as cluster, producing(stack, topic, partitions):
+    async with workers(stack, topic, given.where, count=2) as cluster, producing(stack, topic, partitions):
         one = Scene(cluster, partitions)
         try:
             for member in cluster.members:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.workloads import forward, scale
-from benchmarks.workloads.workers import Drained
+from benchmarks.workloads.drained import Drained
 from benchmarks.workloads.workload import Round, Row, Workload
 
 RUN = Drained(2000, 0.5, {"workers": 0.006, "broker": 0.003, "load": 0.001})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.workloads.workers import drained_of, evenly
+from benchmarks.peers.worker import evenly
+from benchmarks.workloads.drained import drained_of
 
 
 @pytest.mark.parametrize(
