@@ -200,16 +200,22 @@ async def test_requests_in_one_segment_and_in_pieces_are_answered_in_turn(met: l
     assert met == [], "its bytes were no single request: from then on nothing on this connection is known"
 
 
-async def test_one_that_comes_while_another_waits_is_answered_after_it(met: list[KnownRequest]) -> None:
+@asynccontextmanager
+async def one_that_waits() -> AsyncIterator[tuple[Served, StreamReader, StreamWriter]]:
+    """A connection on which a pull waits; its head is known, and that of `request()`."""
     waiting = request(b'{"client":"ann","wait_ms":9999}')
     async with serving() as there, connected(there) as (reader, writer):
         there.runtime.offer(b"a")
-        writer.write(waiting)
-        await answer(reader)
-        writer.write(request())
-        await answer(reader)
+        for one in (waiting, request()):
+            writer.write(one)
+            await answer(reader)
         writer.write(waiting)
         await eventually(there.runtime.pulls)
+        yield there, reader, writer
+
+
+async def test_one_that_comes_while_another_waits_is_answered_after_it(met: list[KnownRequest]) -> None:
+    async with one_that_waits() as (there, reader, writer):
         writer.write(request())
         await eventually(lambda: there.server.connections[0]._messages)
         there.runtime.offer(b"b")
@@ -219,15 +225,7 @@ async def test_one_that_comes_while_another_waits_is_answered_after_it(met: list
 
 
 async def test_who_sends_more_and_more_behind_one_that_waits_is_read_no_further(met: list[KnownRequest]) -> None:
-    waiting = request(b'{"client":"ann","wait_ms":9999}')
-    async with serving() as there, connected(there) as (reader, writer):
-        there.runtime.offer(b"a")
-        writer.write(waiting)
-        await answer(reader)
-        writer.write(request())
-        await answer(reader)
-        writer.write(waiting)
-        await eventually(there.runtime.pulls)
+    async with one_that_waits() as (there, reader, writer):
         (connection,) = there.server.connections
         async with asyncio.timeout(10):
             while not connection._buffer_paused:
