@@ -50,7 +50,7 @@ def new_cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-def launch(stack: Stack, starting: list[Server]) -> None:
+def launch(stack: Stack, starting: list[Server], *, archiving: bool = False) -> None:
     """Those that need no formatting start at once, beside the formatting of the others."""
     formatting = []
     try:
@@ -58,12 +58,12 @@ def launch(stack: Stack, starting: list[Server]) -> None:
             folder = stack.folder_of(server)
             tool = servers.prepare(server, stack.of_kind(server.kind), folder, stack.cluster_id)
             if tool is None:
-                _start(stack, server)
+                _start(stack, server, archiving)
             else:
                 formatting.append((server, tool))
         for server, tool in formatting:
             finish_formatting(server, tool)
-            _start(stack, server)
+            _start(stack, server, archiving)
     finally:
         for _, tool in formatting:
             tool.kill()
@@ -75,11 +75,11 @@ def finish_formatting(server: Server, tool: subprocess.Popen[str]) -> None:
         raise StackError(f"{server.name} could not be formatted:\n{said}")
 
 
-def _start(stack: Stack, server: Server) -> None:
+def _start(stack: Stack, server: Server, archiving: bool) -> None:
     folder = stack.folder_of(server)
     with stack.log_of(server).open("ab") as log:
         process = subprocess.Popen(
-            servers.command(server, folder),
+            servers.command(server, folder, archiving=archiving),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -19,7 +19,7 @@ KILL_DEADLINE = 10.0
 def start_time(pid: int) -> int | None:
     """In the kernel's ticks since boot; none when the process has ended, reaped or not."""
     fields = _fields(pid)
-    return int(fields[19]) if fields and fields[0] not in "ZX" else None
+    return int(fields[19]) if fields and not _has_ended(fields) else None
 
 
 def is_stopped(pid: int) -> bool:
@@ -72,6 +72,12 @@ def _is(pid: int, started: int) -> bool:
     with suppress(ChildProcessError, OSError):
         os.waitpid(pid, os.WNOHANG)  # when it is our own child, nobody else collects it
     return start_time(pid) == started
+
+
+def _has_ended(fields: list[str]) -> bool:
+    """Its last thread, too. One whose first thread alone has ended is a zombie already, with its files still open."""
+    state, threads = fields[0], int(fields[17])
+    return state in "ZX" and threads <= 1
 
 
 def _fields(pid: int) -> list[str]:

@@ -108,7 +108,7 @@ def prepare(server: Server, peers: list[Server], folder: Path, cluster_id: str) 
         return None
     tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(folder / "server.properties"))
     return subprocess.Popen(
-        [*_java("kafka", "-Xmx128m", KAFKA_JVM[-1]), *tool],
+        [*_java("kafka", *_archived("kafka"), "-Xmx128m", KAFKA_JVM[-1]), *tool],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -116,13 +116,31 @@ def prepare(server: Server, peers: list[Server], folder: Path, cluster_id: str) 
     )
 
 
-def command(server: Server, folder: Path) -> list[str]:
-    """The process it begins with goes on to be the server: they have one pid."""
+def command(server: Server, folder: Path, *, archiving: bool = False) -> list[str]:
+    """The process it begins with goes on to be the server: they have one pid.
+
+    When archiving it writes the classes it has loaded to `fresh_archive` as it ends, if this Java can.
+    """
     place = ["ip", "netns", "exec", server.netns] if server.netns else []
+    archive = [f"-XX:ArchiveClassesAtExit={fresh_archive(folder)}"] if archiving else _archived(server.kind)
     if server.kind == "zookeeper":
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        return [*place, *_java("zookeeper", *ZOOKEEPER_JVM), main, str(folder / "zoo.cfg")]
-    return [*place, *_java("kafka", *KAFKA_JVM), "kafka.Kafka", str(folder / "server.properties")]
+        return [*place, *_java("zookeeper", *archive, *ZOOKEEPER_JVM), main, str(folder / "zoo.cfg")]
+    return [*place, *_java("kafka", *archive, *KAFKA_JVM), "kafka.Kafka", str(folder / "server.properties")]
+
+
+def fresh_archive(folder: Path) -> Path:
+    return folder / "classes.jsa"
+
+
+def archive(kind: str) -> Path:
+    """Classes as a JVM has them when it has read and checked them, which is half the work of a start."""
+    return LOCAL / "classpath" / f"{kind}.jsa"
+
+
+def _archived(kind: str) -> list[str]:
+    """One that is of another Java or of other jars the JVM leaves aside, and says so in its log."""
+    return [f"-XX:SharedArchiveFile={archive(kind)}"] if archive(kind).exists() else []
 
 
 def _java(kind: str, *options: str) -> list[str]:

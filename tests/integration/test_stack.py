@@ -257,3 +257,14 @@ def test_a_cluster_id_that_begins_with_a_dash_is_no_option(tmp_path: Path) -> No
         [sys.executable, "-c", FORMAT_WITH_A_DASH, local, tmp_path], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_servers_start_from_the_classes_that_were_archived_for_them() -> None:
+    """Else a start costs twice as much, and a run of the tests has dozens."""
+    name = name_of("archived")
+    try:
+        for server, described in up(name)["servers"].items():
+            archive = ROOT / ".local/classpath" / f"{server.partition('-')[0]}.jsa"
+            assert str(archive) in Path(f"/proc/{described['pid']}/maps").read_text()
+    finally:
+        down(name)

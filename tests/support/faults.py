@@ -20,7 +20,7 @@ from faust.types import TP, ConsumerMessage
 
 from fanout_app.core.leadership import Leadership
 from fanout_app.core.requests import LeaseRef, Settle, SettleOutcome
-from fanout_app.kafka.consumer_thread import BatchConsumerThread
+from fanout_app.kafka.consumer_driver import ConsumerDriver
 from fanout_app.kafka.fetches import FetchedBatch, Poll
 from fanout_app.kafka.transport import BatchConsumer
 from fanout_app.runtime import Runtime
@@ -66,7 +66,7 @@ class Report:
             file.write(json.dumps(line) + "\n")
 
 
-AfterFetch = Callable[[BatchConsumerThread, Poll], Awaitable[Poll]]
+AfterFetch = Callable[[ConsumerDriver, Poll], Awaitable[Poll]]
 HandOver = Callable[[BatchConsumer, Any, Callable[[Any], Awaitable[None]]], Awaitable[None]]
 
 
@@ -83,10 +83,10 @@ class _Some:
 
 def _watch(report: Report) -> None:
     """What every fault needs: small fetches, and word of those that reach the runtime."""
-    create = BatchConsumerThread._create_worker_consumer
+    create = ConsumerDriver._create_worker_consumer
     take = Runtime.take
 
-    def with_small_fetches(self: BatchConsumerThread, transport: Any) -> Any:
+    def with_small_fetches(self: ConsumerDriver, transport: Any) -> Any:
         consumer = create(self, transport)
         consumer._max_partition_fetch_bytes = _FETCH_BYTES
         return consumer
@@ -95,19 +95,19 @@ def _watch(report: Report) -> None:
         report.arrived(fetch)
         await take(self, fetch)
 
-    BatchConsumerThread._create_worker_consumer = with_small_fetches  # type: ignore[method-assign]
+    ConsumerDriver._create_worker_consumer = with_small_fetches  # type: ignore[method-assign]
     Runtime.take = take_and_tell  # type: ignore[method-assign]
 
 
 def _after_fetch(report: Report, then: AfterFetch) -> None:
     """Do something between a fetch and its way through Faust."""
     _watch(report)
-    fetch = BatchConsumerThread.fetch
+    fetch = ConsumerDriver.fetch
 
-    async def fetch_then(self: BatchConsumerThread, *args: Any) -> Poll:
+    async def fetch_then(self: ConsumerDriver, *args: Any) -> Poll:
         return await then(self, await fetch(self, *args))
 
-    BatchConsumerThread.fetch = fetch_then  # type: ignore[method-assign, assignment]
+    ConsumerDriver.fetch = fetch_then  # type: ignore[method-assign, assignment]
 
 
 def _at_hand_over(report: Report, instead: HandOver) -> None:
@@ -139,10 +139,10 @@ def flow_stopped(report: Report, _: str) -> None:
     """The flow stops between a fetch and its hand-over."""
     some = _Some()
 
-    async def then(thread: BatchConsumerThread, poll: Poll) -> Poll:
+    async def then(driver: ConsumerDriver, poll: Poll) -> Poll:
         if poll.fetches and some():
             report.hit(poll.fetches)
-            _stop_flow_for_a_moment(thread.consumer)
+            _stop_flow_for_a_moment(driver.consumer)
         return poll
 
     _after_fetch(report, then)
@@ -152,10 +152,10 @@ def generation_changed(report: Report, _: str) -> None:
     """The group's generation changes while a fetch is under way to `getmany`."""
     some = _Some()
 
-    async def then(thread: BatchConsumerThread, poll: Poll) -> Poll:
+    async def then(driver: ConsumerDriver, poll: Poll) -> Poll:
         if poll.fetches and some():
             report.hit(poll.fetches)
-            thread.app.consumer_generation_id += 1
+            driver.app.consumer_generation_id += 1
         return poll
 
     _after_fetch(report, then)
@@ -165,7 +165,7 @@ def dropped_at_random(report: Report, _: str) -> None:
     """Fetches just vanish."""
     dice = random.Random(_SEED)
 
-    async def then(thread: BatchConsumerThread, poll: Poll) -> Poll:
+    async def then(driver: ConsumerDriver, poll: Poll) -> Poll:
         dropped = [fetch for fetch in poll.fetches if dice.random() < _DROPPED]
         report.hit(dropped)
         return poll._replace(fetches=[fetch for fetch in poll.fetches if fetch not in dropped])
@@ -177,7 +177,7 @@ def last_dropped(report: Report, ends: str) -> None:
     """The fetches that reach these ends, ``57,60`` of partitions 0 and 1, vanish the first two times."""
     left = {(partition, int(end)): 2 for partition, end in enumerate(ends.split(","))}
 
-    async def then(thread: BatchConsumerThread, poll: Poll) -> Poll:
+    async def then(driver: ConsumerDriver, poll: Poll) -> Poll:
         kept = []
         for fetch in poll.fetches:
             if left.get((fetch.partition, fetch.after)):
@@ -193,11 +193,11 @@ def last_dropped(report: Report, ends: str) -> None:
 def held_up(report: Report, seconds: str) -> None:
     """Every fetch takes so long to come back that a rebalance finds one under way."""
 
-    async def then(thread: BatchConsumerThread, poll: Poll) -> Poll:
-        generation = thread.app.consumer_generation_id
+    async def then(driver: ConsumerDriver, poll: Poll) -> Poll:
+        generation = driver.app.consumer_generation_id
         if poll.fetches:
             await asyncio.sleep(float(seconds))
-            if not thread.consumer.flow_active or thread.app.consumer_generation_id != generation:
+            if not driver.consumer.flow_active or driver.app.consumer_generation_id != generation:
                 report.hit(poll.fetches)
         return poll
 
@@ -207,9 +207,9 @@ def held_up(report: Report, seconds: str) -> None:
 def polls_outlive_rebalances(report: Report, _: str) -> None:
     """A poll of the changelog that has begun when a rebalance begins goes on until the flow does, and beyond."""
     _watch(report)
-    stock = BatchConsumerThread._wait_for_records
+    stock = ConsumerDriver._wait_for_records
 
-    async def wait(self: BatchConsumerThread, fetcher: Any, timeout: float) -> bool:
+    async def wait(self: ConsumerDriver, fetcher: Any, timeout: float) -> bool:
         app, generation = self.app, self.app.consumer_generation_id
         began_before = not app.rebalancing
         came = await stock(self, fetcher, timeout)
@@ -219,14 +219,14 @@ def polls_outlive_rebalances(report: Report, _: str) -> None:
             await asyncio.sleep(0.001)
         return came
 
-    BatchConsumerThread._wait_for_records = wait  # type: ignore[method-assign]
-    fetch = BatchConsumerThread.fetch
+    ConsumerDriver._wait_for_records = wait  # type: ignore[method-assign]
+    fetch = ConsumerDriver.fetch
 
-    async def fetch_for_long(self: BatchConsumerThread, wanted: set[Any], timeout: float, *args: Any) -> Poll:
+    async def fetch_for_long(self: ConsumerDriver, wanted: set[Any], timeout: float, *args: Any) -> Poll:
         of_the_changelog = any(tp.topic != self.consumer._intake.topic for tp in wanted)
         return await fetch(self, wanted, _OUTLIVES if of_the_changelog else timeout, *args)
 
-    BatchConsumerThread.fetch = fetch_for_long  # type: ignore[method-assign, assignment]
+    ConsumerDriver.fetch = fetch_for_long  # type: ignore[method-assign, assignment]
 
 
 def hand_over_cancelled(report: Report, _: str) -> None:
@@ -235,7 +235,7 @@ def hand_over_cancelled(report: Report, _: str) -> None:
 
     async def instead(consumer: BatchConsumer, message: Any, stock: Callable[[Any], Awaitable[None]]) -> None:
         if some():
-            report.hit([message.value])
+            report.hit(message.value.fetches)
             _stop_flow_for_a_moment(consumer)
             await asyncio.Event().wait()
         await stock(message)
@@ -250,7 +250,7 @@ def queues_cleared(report: Report, _: str) -> None:
     async def instead(consumer: BatchConsumer, message: Any, stock: Callable[[Any], Awaitable[None]]) -> None:
         await stock(message)
         if some():
-            report.hit([message.value])
+            report.hit(message.value.fetches)
             consumer.app.flow_control.clear()
 
     _at_hand_over(report, instead)
@@ -263,7 +263,7 @@ def skipped_by_the_stream(report: Report, _: str) -> None:
     async def instead(consumer: BatchConsumer, message: Any, stock: Callable[[Any], Awaitable[None]]) -> None:
         await stock(message)
         if some():
-            report.hit([message.value])
+            report.hit(message.value.fetches)
             consumer.app.consumer_generation_id += 1
 
     _at_hand_over(report, instead)
@@ -319,14 +319,14 @@ def idle_members_leave(report: Report, seconds: str) -> None:
 
 def polls_are_due(report: Report, seconds: str) -> None:
     """aiokafka takes a member for dead that has fetched nothing for so many seconds, which are 30 days as shipped."""
-    create = BatchConsumerThread._create_worker_consumer
+    create = ConsumerDriver._create_worker_consumer
 
-    def with_limit(self: BatchConsumerThread, transport: Any) -> Any:
+    def with_limit(self: ConsumerDriver, transport: Any) -> Any:
         consumer = create(self, transport)
         consumer._max_poll_interval_ms = int(float(seconds) * 1000)
         return consumer
 
-    BatchConsumerThread._create_worker_consumer = with_limit  # type: ignore[method-assign]
+    ConsumerDriver._create_worker_consumer = with_limit  # type: ignore[method-assign]
 
 
 def no_codecs(report: Report, _: str) -> None:

@@ -174,7 +174,7 @@ def _disk(stack: str, server: str) -> Iterator[None]:
     try:
         yield
     finally:
-        run("umount", str(folder))
+        run("umount", "--lazy", str(folder))  # whoever looks through all folders just now may hold it a moment longer
         shutil.rmtree(folder.parents[1])
 
 
