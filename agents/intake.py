@@ -9,13 +9,16 @@ from fanout_app.faust_app import Fanout
 
 
 def declare(app: Fanout) -> Any:
-    """One event is one fetch of one partition, see `fanout_app.kafka.transport`."""
+    """One event is what one poll brought, see `fanout_app.kafka.transport`."""
 
     @app.agent(app.source_topic, name="fanout.intake")
     async def intake(stream: Any) -> AsyncIterator[None]:
         # noack: what is settled, the ledger says; leaving this loop's body must not ack anything.
         async for event in stream.noack().events():
-            await app.runtime.take(event.message.value)
+            brought = event.message.value
+            for fetch in brought.fetches:
+                await app.runtime.take(fetch)
+            brought.wait_no_more()
             yield
 
     return intake

@@ -11,14 +11,13 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Protocol
 
 from fanout_app.advertise import advertised
-from fanout_app.core.alike import Ways, contradiction
-from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.alike import contradiction
 from fanout_app.core.errors import RowError, StartError
 from fanout_app.core.heartbeat_row import decode_heartbeat, encode_heartbeat
-from fanout_app.core.roster import Absentees, Heartbeat, Roster
+from fanout_app.core.roster import Absentees, Heartbeat
+from fanout_app.heartbeat import Member, heartbeat_of, ways_of
 from fanout_app.kafka.board_feed import BoardFeed, BoardRecord
 from fanout_app.kafka.board_writer import BoardWriter
 from fanout_app.lease_keys import LeaseKeys, Seal
@@ -38,26 +37,6 @@ _TURN = 60.0
 #: Turns of a minute after which the last heartbeat of a worker that said nothing more is taken off the board. Long, so
 #: that nobody is wiped who comes back; it is only that the board must not grow for ever.
 _ABSENT_FOR = 60
-
-
-class Member(Protocol):
-    """What a heartbeat tells of this worker."""
-
-    worker: str
-    roster: Roster
-
-    @property
-    def dispatcher(self) -> Dispatcher: ...
-    @property
-    def generation(self) -> int: ...
-    def owned(self) -> tuple[int, ...]: ...
-    def waiting(self) -> int: ...
-    @property
-    def ready(self) -> bool: ...
-
-
-def ways_of(options: Options) -> Ways:
-    return Ways(options.delivery, options.order)
 
 
 class Cluster:
@@ -154,7 +133,7 @@ class Cluster:
                     await self._due.wait()
 
     async def _beat(self, now: float, address: str) -> None:
-        heartbeat = self._heartbeat(now, address)
+        heartbeat = heartbeat_of(self._member, self._options, address, self.epochs(), now)
         self._look_around(changed=self.roster.heard(now, heartbeat))
         row = encode_heartbeat(heartbeat, id=self._options.id, topic=self._options.topic)
         try:
@@ -168,22 +147,6 @@ class Cluster:
         if self._silent:
             logger.warning("Kafka takes heartbeats of this worker again")
         self._silent = False
-
-    def _heartbeat(self, now: float, address: str) -> Heartbeat:
-        member = self._member
-        epoch, misses_epoch = self.epochs()
-        return Heartbeat(
-            worker=member.worker,
-            address=address,
-            partitions=member.owned(),
-            generation=member.generation,
-            waiting_messages=member.waiting(),
-            waiting_pulls=member.dispatcher.clients.waiting,
-            epoch=epoch,
-            misses_epoch=misses_epoch,
-            sent_at=now,
-            **ways_of(self._options)._asdict(),
-        )
 
     # The others ------------------------------------------------------------------------------------------------------
 

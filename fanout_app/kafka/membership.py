@@ -23,12 +23,12 @@ class Membership:
         self._rebalancing = True
 
     def rebalance_began(self) -> None:
-        """Called in the consumer's thread, before anything else happens in a rebalance."""
+        """Called before anything else happens in a rebalance."""
         self._rebalancing = True
         self._term += 1
 
     def assigned(self) -> None:
-        """The partitions of the term are known. Called in the main loop while the consumer's thread waits for it."""
+        """The partitions of the term are known. Called while the consumer waits for it."""
         self._assigned = self._term
 
     def rebalance_ended(self, term: int) -> bool:

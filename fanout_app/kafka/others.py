@@ -10,8 +10,9 @@ from fanout_app.core.alike import Ways, contradiction
 from fanout_app.core.errors import RowError, StartError
 from fanout_app.core.heartbeat_row import decode_heartbeat
 from fanout_app.core.roster import SILENCE
+from fanout_app.heartbeat import ways_of
 from fanout_app.kafka.board import Board
-from fanout_app.kafka.cluster import PREFIX, ways_of
+from fanout_app.kafka.cluster import PREFIX
 from fanout_app.lease_keys import Seal
 from fanout_app.options import Options
 

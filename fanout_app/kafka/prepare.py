@@ -24,7 +24,7 @@ from fanout_app.kafka import reach, rights, switch, topics
 from fanout_app.kafka.board import Board
 from fanout_app.kafka.others import refuse_contradiction
 from fanout_app.kafka.switch import is_paused
-from fanout_app.kafka.topics import Ours, Source
+from fanout_app.kafka.topics import Source
 from fanout_app.lease_keys import LeaseKeys, Seal
 from fanout_app.logs import describe
 from fanout_app.options import Options
@@ -124,18 +124,7 @@ async def _look_and_make(
     await rights.check_group(admin, options.name, options.brokers)
     # Whatever can be wrong elsewhere is found out before anything is made.
     keys = lease_keys or await _kept_in_zookeeper(zookeeper_key)
-    ours = (
-        Ours(
-            options.changelog,
-            source.partitions,
-            topics.changelog_config(source, int(options.max_row_bytes)),
-            int(options.max_row_bytes),
-            grows=True,
-        ),
-        Ours(options.parked, 1, topics.parked_config(source)),
-        Ours(options.name, 1, topics.board_config(source)),
-    )
-    await topics.ensure(admin, ours, source, options.brokers)
+    await topics.ensure(admin, topics.of_fanout(options, source), source, options.brokers)
     return await _read_board(options, source, keys)
 
 

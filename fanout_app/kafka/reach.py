@@ -89,7 +89,16 @@ async def why_not(brokers: Iterable[str]) -> str:
     return "; ".join(await asyncio.gather(*(_why_not(broker) for broker in brokers)))
 
 
+async def listens(address: str) -> bool:
+    """Whether a connection can be made to ``HOST:PORT``."""
+    return (await _refusal(address)) is None
+
+
 async def _why_not(broker: str) -> str:
+    return await _refusal(broker) or f"what listens at {broker} does not answer as a Kafka broker without TLS does"
+
+
+async def _refusal(broker: str) -> str | None:
     host, _, port = broker.rpartition(":")
     try:
         async with asyncio.timeout(_PROBE):
@@ -103,4 +112,4 @@ async def _why_not(broker: str) -> str:
         refused = isinstance(error, ConnectionRefusedError) or "refused" in str(error).lower()
         return f"nothing listens at {broker}" if refused else f"{broker} cannot be reached ({error.strerror or error})"
     writer.close()
-    return f"what listens at {broker} does not answer as a Kafka broker without TLS does"
+    return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -145,11 +145,7 @@ class StartOffsets:
 
     async def _committed(self, partitions: Iterable[int]) -> dict[int, OffsetAndMetadata]:
         """The group's offsets, asked of the broker in one request: what aiokafka remembers may be our own past."""
-        thread = self._table.app.consumer._thread
+        driver = self._table.app.consumer._thread
         tps = [TopicPartition(self._options.topic, number) for number in partitions]
-        found = await thread.call_thread(self._fetch_committed, thread, tps)
+        found = await driver.call_thread(driver._ensure_consumer()._coordinator.fetch_committed_offsets, tps)
         return {tp.partition: meta for tp, meta in found.items() if meta.offset >= 0}
-
-    @staticmethod
-    async def _fetch_committed(thread: Any, tps: list[Any]) -> Any:
-        return await thread._ensure_consumer()._coordinator.fetch_committed_offsets(tps)

@@ -27,6 +27,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from fanout_app.core.errors import StartError
 from fanout_app.kafka.growth import raise_partitions
+from fanout_app.options import Options
 
 logger = logging.getLogger("fanout.kafka.topics")
 
@@ -166,10 +167,26 @@ def parked_config(source: Source) -> dict[str, str]:
     }
 
 
-async def ensure(admin: AIOKafkaAdminClient, wanted: Sequence[Ours], source: Source, brokers: str) -> None:
+def of_fanout(options: Options, source: Source) -> tuple[Ours, ...]:
+    """The topics that a worker with these options keeps for itself."""
+    row = int(options.max_row_bytes)
+    return (
+        Ours(options.changelog, source.partitions, changelog_config(source, row), row, grows=True),
+        Ours(options.parked, 1, parked_config(source)),
+        Ours(options.name, 1, board_config(source)),
+    )
+
+
+async def ensure(
+    admin: AIOKafkaAdminClient, wanted: Sequence[Ours], source: Source, brokers: str, *, make: bool = True
+) -> list[str]:
     """Make the topics of ours that are missing, and check those that are there.
 
-    They are looked for first: who may not create topics is refused before being told that there is one already.
+    They are looked for first: who may not create topics is refused before being told that there is one already. Without
+    ``make`` nothing is changed; the broker is asked whether it would be allowed.
+
+    Returns:
+        Those that were missing.
 
     Raises:
         StartError: one cannot be made, or its partitions or policy would lose what is written to it.
@@ -180,29 +197,32 @@ async def ensure(admin: AIOKafkaAdminClient, wanted: Sequence[Ours], source: Sou
         if found is None:
             missing.append(topic)
             continue
-        if topic.grows and len(found) < topic.partitions:
+        if make and topic.grows and len(found) < topic.partitions:
             await raise_partitions(admin, topic.name, topic.partitions, brokers)
             logger.info("topic %s has %d partitions now, as many as %s", topic.name, topic.partitions, source.topic)
             found = await _made_meanwhile(admin, topic.name, brokers, topic.partitions)
         await _check(admin, topic, len(found), source, brokers)
+    names = [topic.name for topic in missing]
     if not missing:
-        return
+        return names
     response = await admin.create_topics(
-        [NewTopic(topic.name, topic.partitions, source.replication, topic_configs=topic.config) for topic in missing]
+        [NewTopic(topic.name, topic.partitions, source.replication, topic_configs=topic.config) for topic in missing],
+        validate_only=not make,
     )
     outcomes = {name: (code, reason) for name, code, reason in response.topic_errors}
     not_made = {}
     for topic in missing:
         code, reason = outcomes[topic.name]
-        if code == 0:
+        if code == 0 and make:
             logger.info("created topic %s with %d partitions", topic.name, topic.partitions)
-        elif code == TopicAlreadyExistsError.errno:
+        elif code == TopicAlreadyExistsError.errno and make:
             count = len(await _made_meanwhile(admin, topic.name, brokers))
             await _check(admin, topic, count, source, brokers)
-        else:
+        elif code:
             not_made[topic] = (for_code(code), reason)
     if not_made:
         raise StartError(_cannot_create(not_made, source, brokers))
+    return names
 
 
 async def _made_meanwhile(admin: AIOKafkaAdminClient, name: str, brokers: str, least: int = 1) -> list[Any]:

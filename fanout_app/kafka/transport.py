@@ -1,17 +1,18 @@
 """Faust's transport with fetches instead of single records, and with positions that are ours alone.
 
 Stock Faust makes a message of every record (two asyncio tasks each), commits what its own ack list says and seeks back
-to the committed offset whenever its flow was stopped. Here one Faust message carries one fetch of one partition of the
-source topic, with the position that was *asked* and the position *after* it; what is committed and where reading goes
-on is asked of the intake. All other topics (the changelog) go the stock way.
+to the committed offset whenever its flow was stopped. Here one Faust message carries what one poll brought of the
+source topic: for each partition a fetch, with the position that was *asked* and the position *after* it; what is
+committed and where reading goes on is asked of the intake. All other topics (the changelog) go the stock way.
 
 Rules for this file: records may be lost between here and the agent (a stopped flow, a changed generation, a cleared
 queue), so nothing here may conclude from having passed something on that it arrived. Every seek of the source topic is
-made in the consumer's thread, where the positions are read.
+made by the driver, where the positions are read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -21,11 +22,16 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from fanout_app.kafka.commit_mark import commit_mark
-from fanout_app.kafka.consumer_thread import BatchConsumerThread
-from fanout_app.kafka.fetches import FetchedBatch
+from fanout_app.kafka.consumer_driver import ConsumerDriver
+from fanout_app.kafka.fetches import Brought, FetchedBatch
 from fanout_app.kafka.ledger_producer import LedgerProducer
 
 logger = logging.getLogger("fanout.kafka.transport")
+
+#: Seconds that the next poll waits at most for what the last one brought to reach the intake.
+_TAKEN_WITHIN = 0.5
+#: Seconds that a poll waits for records at most; what is wanted is looked at again after each.
+_POLL = 1.0
 
 
 class Intake(Protocol):
@@ -78,13 +84,53 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._intake: Intake = self.app.intake
         self._read_offset = _ReadOffsets(self._intake.topic)
+        #: What was handed over last and has not been taken yet.
+        self._under_way: Brought | None = None
         #: The eras of the floors that are about to be committed: a seek may come while the commit is under way.
         self._eras: dict[TP, int] = {}
 
-    def _new_consumer_thread(self) -> BatchConsumerThread:
-        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> ConsumerDriver:
+        return ConsumerDriver(self, loop=self.loop, beacon=self.beacon)
 
     # Fetching --------------------------------------------------------------------------------------------------------
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Faust's fetcher runs this as long as it lives: polls, and hands over what they brought.
+
+        Stock Faust makes five tasks for each message here and goes through the loop as often before the next poll may
+        begin. At a low rate, with one message a poll, that was most of the time between two fetches.
+        """
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                async for tp, message in self.getmany(timeout=_POLL):
+                    before = self._read_offset[tp]
+                    if before is None or message.offset >= before:
+                        if isinstance(message.value, Brought):
+                            await self._hand_over(message, message.value)
+                        else:
+                            await self.wait_first(self.callback(message), self.suspend_flow.wait())
+                        self._read_offset[tp] = message.offset
+        except (*self.consumer_stopped_errors, asyncio.CancelledError):
+            if not self.app.should_stop:
+                raise
+
+    async def _hand_over(self, message: ConsumerMessage, brought: Brought) -> None:
+        """Wait until the intake has it: what is wanted next depends on that.
+
+        That may never be. A flow that stops ends the wait, as it ends the one for room in the agent's queue.
+        """
+        handing = asyncio.ensure_future(self.callback(message))
+        handing.add_done_callback(lambda done: brought.wait_no_more() if done.cancelled() or done.exception() else None)
+        late = asyncio.get_running_loop().call_later(_TAKEN_WITHIN, brought.wait_no_more)
+        self._under_way = brought
+        try:
+            await brought.taken
+            if handing.done():
+                handing.result()
+        finally:
+            handing.cancel()
+            late.cancel()
+            self._under_way = None
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         if not self.flow_active:
@@ -103,18 +149,18 @@ class BatchConsumer(driver.Consumer):
     def _messages(
         self, fetches: list[FetchedBatch], others: Mapping[TP, list[Any]]
     ) -> Iterator[tuple[TP, ConsumerMessage]]:
-        topic = self._intake.topic
-        for fetch in fetches:
-            tp = TP(topic, fetch.partition)
-            yield tp, self._batch_message(tp, fetch)
+        if fetches:
+            # Of whichever partition: Faust only has to find the agent's channel by it.
+            tp = TP(self._intake.topic, fetches[0].partition)
+            yield tp, self._batch_message(tp, fetches)
         for tp, record in self.scheduler.iterate({tp: latest(records) for tp, records in others.items()}):
             tp = TP(tp.topic, tp.partition)
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             yield tp, self._to_message(tp, record)
 
-    def _batch_message(self, tp: TP, fetch: FetchedBatch) -> ConsumerMessage:
+    def _batch_message(self, tp: TP, fetches: list[FetchedBatch]) -> ConsumerMessage:
         return ConsumerMessage(
-            tp.topic, tp.partition, fetch.asked, 0.0, 0, (), None, fetch, None, 0, 0, tp,
+            tp.topic, tp.partition, fetches[0].asked, 0.0, 0, (), None, Brought(fetches), None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
@@ -148,20 +194,22 @@ class BatchConsumer(driver.Consumer):
     def stop_flow(self) -> None:
         super().stop_flow()
         self._thread.wake_up()
+        if self._under_way is not None:
+            self._under_way.wait_no_more()
 
     async def seek_source(self, partition: int, offset: int) -> None:
         await self._thread.seek_source({TP(self._intake.topic, partition): offset})
 
     async def look_anew(self, topics: list[str]) -> Mapping[str, int]:
-        """See `BatchConsumerThread.look_anew`."""
+        """See `ConsumerDriver.look_anew`."""
         return await self._thread.look_anew(topics)  # type: ignore[no-any-return]
 
     async def members(self) -> int:
-        """See `BatchConsumerThread.members`."""
+        """See `ConsumerDriver.members`."""
         return int(await self._thread.members())
 
     async def leave_group(self) -> None:
-        """See `BatchConsumerThread.leave_group`."""
+        """See `ConsumerDriver.leave_group`."""
         await self._thread.leave_group()
 
     def wake_up(self) -> None:

@@ -1,4 +1,4 @@
-"""The thread that owns the aiokafka consumer: polls, positions, seeks and commits are made in it, one at a time.
+"""What drives the aiokafka consumer: its polls, positions, seeks and commits. Runs in the main loop (decision 0023).
 
 Rules for this file: positions are read around a fetch without suspending in between, and what a fetch could not read
 is told and waits, it does not end the poll of the other partitions.
@@ -23,18 +23,20 @@ from faust.types import TP
 from fanout_app.kafka.fetches import FetchedBatch, Poll
 from fanout_app.kafka.growth import look_anew
 from fanout_app.kafka.records import CarefulRecords, parse_carefully
-from fanout_app.kafka.thread_calls import AnsweringThread
+from fanout_app.kafka.threadless import Threadless
 
-logger = logging.getLogger("fanout.kafka.consumer_thread")
+logger = logging.getLogger("fanout.kafka.consumer_driver")
 
 #: Seconds between two tries to read what a broker gave damaged.
 _UNREADABLE_PAUSE = 10.0
+#: Records that are parsed in a row, 2 to 3 us each, while everything else waits.
+_MOST_RECORDS = 2_000
 #: Seconds that leaving the group takes at most if no rebalance is under way.
 _LEAVES_BY_ITSELF = 0.5
 
 
-class BatchConsumerThread(AnsweringThread, driver.AIOKafkaConsumerThread):
-    """The thread that owns the aiokafka consumer."""
+class ConsumerDriver(Threadless, driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread, in the main loop."""
 
     #: When the last request that proves our membership was sent (monotonic seconds): one that the coordinator answered
     #: without error, which REBALANCE_IN_PROGRESS is not although Faust and aiokafka count it as a success.
@@ -42,12 +44,14 @@ class BatchConsumerThread(AnsweringThread, driver.AIOKafkaConsumerThread):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._wake_up: asyncio.Event | None = None
+        #: Somebody wants the poll under way to end, or its time is over.
+        self._woken = False
+        #: What the poll waits for; aiokafka ends it when a fetch has come in.
+        self._waiter: asyncio.Future[None] | None = None
         #: What could not be read, and when to try again (monotonic seconds).
         self._unreadable: dict[Any, float] = {}
 
     async def on_start(self) -> None:
-        self._wake_up = asyncio.Event()
         await super().on_start()
         coordinator = self._ensure_consumer()._coordinator
         send = coordinator._send_req
@@ -73,11 +77,12 @@ class BatchConsumerThread(AnsweringThread, driver.AIOKafkaConsumerThread):
         return str(self._ensure_consumer()._coordinator.member_id)
 
     def wake_up(self) -> None:
-        """What is wanted has changed: end the poll under way. May be called from any thread."""
-        if self._wake_up is not None:
-            self.tell_thread(self._wake_up.set)
+        """End the poll under way, or the next before it waits: what is wanted has changed, or its time is over."""
+        self._woken = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
-    # Called from the main loop ---------------------------------------------------------------------------------------
+    # Called from outside ---------------------------------------------------------------------------------------------
 
     async def fetch(self, wanted: set[TP], timeout: float, generation: int) -> Poll:
         return await self.call_thread(self._fetch, wanted, timeout, generation)  # type: ignore[no-any-return]
@@ -104,7 +109,7 @@ class BatchConsumerThread(AnsweringThread, driver.AIOKafkaConsumerThread):
         """Be no member any more, and never again. Raises KafkaError if the coordinator does not answer."""
         await self.call_thread(self._leave_group)
 
-    # Run in the thread -----------------------------------------------------------------------------------------------
+    # And from here only ----------------------------------------------------------------------------------------------
 
     async def _fetch(self, wanted: set[TP], timeout: float, generation: int) -> Poll:
         fetches, others = await self._poll(wanted, timeout, generation)
@@ -136,12 +141,12 @@ class BatchConsumerThread(AnsweringThread, driver.AIOKafkaConsumerThread):
                     return [], {}
 
     async def _take(self, fetcher: Any, tps: set[Any]) -> tuple[list[FetchedBatch], Mapping[TP, list[Any]]]:
-        """Drain what aiokafka has fetched. Without a timeout it does not suspend: the positions are exact."""
+        """Take of what aiokafka has fetched. Without a timeout it does not suspend: the positions are exact."""
         topic = self.consumer._intake.topic
         before = self._source_positions(fetcher)
         parsed = {tp: fetched._partition_records for tp, fetched in fetcher._records.items()
                   if tp in tps and isinstance(fetched, FetchResult) and fetched.has_more()}  # fmt: skip
-        records = dict(await fetcher.fetched_records(tps, timeout=0))
+        records = dict(await fetcher.fetched_records(tps, timeout=0, max_records=_MOST_RECORDS))
         after = self._source_positions(fetcher)
         for tp, one in parsed.items():
             if one.bad_names or one.unreadable is not None:
@@ -177,6 +182,7 @@ class BatchConsumerThread(AnsweringThread, driver.AIOKafkaConsumerThread):
                 "partition %d: header names that are not UTF-8 are shown with \\xNN in %d records, first at offset %d",
                 tp.partition, len(parsed.bad_names), parsed.bad_names[0],
             )  # fmt: skip
+            parsed.bad_names.clear()
         if parsed.unreadable is not None:
             if tp.topic != self.consumer._intake.topic:
                 raise parsed.unreadable
@@ -198,21 +204,15 @@ class BatchConsumerThread(AnsweringThread, driver.AIOKafkaConsumerThread):
 
     async def _wait_for_records(self, fetcher: Any, timeout: float) -> bool:
         """Wait for a fetch to come in; False if it is time to look at what is wanted again."""
-        assert self._wake_up is not None
-        waiter = fetcher._create_fetch_waiter()
-        woken = asyncio.ensure_future(self._wake_up.wait())
-        try:
-            done, _ = await asyncio.wait((waiter, woken), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            woken.cancel()
-        if self._wake_up.is_set():
-            self._wake_up.clear()
-            return False
-        if waiter in done:
-            waiter.result()  # authorization errors come this way
-            return True
-        waiter.cancel()
-        return False
+        if not self._woken:
+            self._waiter = fetcher._create_fetch_waiter()
+            timer = asyncio.get_running_loop().call_later(timeout, self.wake_up)
+            try:
+                await self._waiter  # authorization errors come this way
+            finally:
+                timer.cancel()
+        woken, self._woken = self._woken, False
+        return not woken
 
     async def _seek_source(self, offsets: Mapping[TP, int]) -> None:
         consumer = self._ensure_consumer()
