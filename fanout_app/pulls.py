@@ -21,6 +21,8 @@ from fanout_app.ports import Terms
 logger = logging.getLogger("fanout.pulls")
 
 _OWNERSHIP_RECHECK = 0.1
+#: No pull has this number: it was over at once.
+_OVER = 0
 
 
 class Waiter(Protocol):
@@ -88,6 +90,14 @@ class Pulls:
                 handle.cancel()
         return answer if answer is not None else self._dispatcher.why_empty(pull, monotonic())
 
+    def at_once(self, pull: Pull, *, anonymous: bool = False) -> Answer | None:
+        """What there is for a client at this moment, if it is its turn. It does not wait."""
+        client = _InPassing()
+        number = self.add(pull, client, anonymous=anonymous)
+        if client.answer is None:
+            self.end(number)
+        return client.answer
+
     def add(self, pull: Pull, waiter: Waiter, *, anonymous: bool = False, on_loan: float | None = None) -> int:
         """Let a pull wait until it is handed something or `end` is called. May hand something out at once.
 
@@ -95,6 +105,8 @@ class Pulls:
             Its number.
         """
         now = monotonic()
+        if pull.receive_id and self._was_answered(pull, waiter, now, on_loan):
+            return _OVER
         number = self._dispatcher.add_pull(now, pull, anonymous=anonymous, on_loan=on_loan)
         if not self._waiters:
             self.idle_since = now
@@ -102,6 +114,16 @@ class Pulls:
         self._take_more()
         self.serve()
         return number
+
+    def _was_answered(self, pull: Pull, waiter: Waiter, now: float, on_loan: float | None) -> bool:
+        """Give a pull that is sent again what it was answered with; False if it is as good as new."""
+        answer = self._dispatcher.again(pull, now, on_loan) if self._still_ours(now) else None
+        if answer is not None:
+            # A client that has gone meanwhile may come once more: that it is not there takes nothing from it.
+            waiter.take(answer)
+        elif pull.again:
+            waiter.go_home()
+        return answer is not None or pull.again
 
     def end(self, number: int) -> None:
         """The pull's time is up, or who waits has gone. Ending one that is over is no fault."""
@@ -160,6 +182,20 @@ class Pulls:
 
     def stop(self) -> None:
         self._alarm.cancel()
+
+
+class _InPassing:
+    """A client that takes what is there or goes on."""
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None
+
+    def take(self, answer: Answer) -> bool:
+        self.answer = answer
+        return True
+
+    def go_home(self) -> None:
+        pass
 
 
 class _Waiting:

@@ -15,14 +15,55 @@ from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.lease import LeaseRun
 from fanout_app.core.message import Message
 from fanout_app.core.requests import Entry, Settle, SettleOutcome, Status
-from fanout_app.core.settling import Settling
-from fanout_app.group_commit import GroupCommit
+from fanout_app.core.settling import Pending, Settling
+from fanout_app.group_commit import GroupCommit, Waiter
 from fanout_app.ports import Bodies, DeadLetterSink, SourceError
 
 logger = logging.getLogger("fanout.settles")
 
 #: Seconds a settle waits for its partition to come back from a rebalance and for its row to be written (`docs/api.md`).
 MOVING = 5.0
+
+
+class Begun:
+    """A settle that has been worked off in memory, and is to be answered when the changelog has it."""
+
+    __slots__ = ("_commit", "_pending", "_until", "outcome")
+
+    def __init__(self, commit: GroupCommit, outcome: SettleOutcome, pending: dict[int, Pending], until: float) -> None:
+        """``pending`` is what it waits for, ``until`` this time of the monotonic clock."""
+        self._commit = commit
+        self._pending = pending
+        self._until = until
+        self.outcome = outcome
+
+    @property
+    def rows(self) -> int:
+        """How many rows are to be waited for."""
+        return len(self._pending)
+
+    def tell(self, waiter: Waiter) -> None:
+        """Tell when its row is written, if it is one: see `GroupCommit.tell`."""
+        for number, pending in self._pending.items():
+            self._commit.tell(waiter, number, pending.version, self._until)
+
+    def tell_no_more(self, waiter: Waiter) -> None:
+        for number in self._pending:
+            self._commit.tell_no_more(waiter, number)
+
+    async def written(self) -> SettleOutcome:
+        """Wait for all rows. What is not known to be in the changelog by then is answered with ``retry``."""
+        outcome = self.outcome
+        for number, pending in self._pending.items():
+            # All of it together waits no longer than one of them may.
+            if not await self._commit.written(number, pending.version, max(0.0, self._until - monotonic())):
+                outcome.acked -= pending.acked
+                outcome.rejected -= pending.rejected
+                outcome.results = [
+                    (token, status) for token, status in outcome.results if token not in set(pending.tokens)
+                ]
+                outcome.results.extend((token, Status.RETRY) for token in pending.tokens)
+        return outcome
 
 
 class Settles:
@@ -55,23 +96,29 @@ class Settles:
             until = monotonic() + MOVING
         await self._in_place(settle, until)
         settling = Settling(self._dispatcher, monotonic())
-        outcome = settling.run(settle)
+        settling.run(settle)
         if settling.rejects:
             await asyncio.gather(*(self._reject(entry, run, settling, until) for entry, run in settling.rejects))
-        self._worked_off(outcome)
-        if not settle.durable:
-            self._commit.kick()
-            return outcome
-        for number, pending in settling.pending.items():
-            # All of it together waits no longer than one of them may.
-            if not await self._commit.written(number, pending.version, max(0.0, until - monotonic())):
-                outcome.acked -= pending.acked
-                outcome.rejected -= pending.rejected
-                outcome.results = [
-                    (token, status) for token, status in outcome.results if token not in set(pending.tokens)
-                ]
-                outcome.results.extend((token, Status.RETRY) for token in pending.tokens)
-        return outcome
+        return await self._begun(settle, settling, until).written()
+
+    def begin(self, settle: Settle) -> Begun | None:
+        """Work a settle body off in memory, here and now. None: something has to be waited for first, nothing is done.
+
+        That is a partition that may be about to come back, or that a rejected message is put away.
+        """
+        if settle.reject or not self._moved.is_set():
+            return None
+        now = monotonic()
+        settling = Settling(self._dispatcher, now)
+        settling.run(settle)
+        return self._begun(settle, settling, now + MOVING)
+
+    def _begun(self, settle: Settle, settling: Settling, until: float) -> Begun:
+        self._worked_off(settling.outcome)
+        if settle.durable:
+            return Begun(self._commit, settling.outcome, settling.pending, until)
+        self._commit.kick()
+        return Begun(self._commit, settling.outcome, {}, until)
 
     async def _in_place(self, settle: Settle, until: float) -> None:
         """Wait, for a while, until the partitions of these tokens are there: a rebalance is over in a moment."""

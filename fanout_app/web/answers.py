@@ -60,11 +60,11 @@ class Answers:
         self._runtime = runtime
         self._codec = codec
 
-    def pulled(self, answer: Answer, settled: Raw | UnsetType, *, utf8: bool) -> PullAnswer:
-        """``settled`` is what came of the settle that came with the pull, encoded already."""
+    def pulled(self, answer: Answer, settled: Settled | Raw | UnsetType, *, utf8: bool) -> PullAnswer:
+        """``settled`` is what came of the settle that came with the pull; raw: encoded already."""
         make = self._texts if utf8 else self._bytes
         messages: list[WireMessage] = []
-        for run in answer.runs:
+        for run in answer.shown:
             messages += make(run)
         batch = self._codec.batch(answer)
         return PullAnswer(self._runtime.topic, self._runtime.id, answer.client, batch, messages, UNSET, settled)

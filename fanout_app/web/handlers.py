@@ -15,7 +15,7 @@ from aiohttp import web
 from fanout_app.core.errors import GroupsFullError, NotOwnedError, UnavailableError
 from fanout_app.web.access import Admit
 from fanout_app.web.broken import UNREADABLE, TooSlowError, is_open
-from fanout_app.web.codecs import asked_in_msgpack
+from fanout_app.web.codecs import asked_in
 from fanout_app.web.problems import (
     Fault,
     Kind,
@@ -115,7 +115,7 @@ async def refuse_all(request: web.Request) -> None:
     """There is nothing to choose here. ``{}`` is no body too, for those who always send one."""
     refuse_query(request)
     if request.body_exists and (raw := await read_body(request)):
-        _NOTHING.decode(raw, msgpack=asked_in_msgpack(request))
+        _NOTHING.decode(raw, asked_in(request))
 
 
 def expecting(admit: Admit) -> Callable[[web.Request], Awaitable[web.StreamResponse | None]]:

@@ -4,7 +4,8 @@ The pulls of a client differ in their bodies alone. Once aiohttp has read a head
 bytes in front of a body of the same length can only be the same request. So a head that has come is looked up; where it
 is known the view is called with the body, and the answer written, without a request or a response of aiohttp, which
 cost more than all that fanout does for a message. Everything else stays as it is: these requests wait in aiohttp's own
-queue of the connection, and end, time out and are cancelled like all others.
+queue of the connection, and end, time out and are cancelled like all others; but for those that are answered without
+a task (`fanout_app.web.errands`) as long as nothing else happens on their connection.
 
 Rule for this file: what is learnt says nothing of who may ask. Tokens are looked at each time.
 """
@@ -29,7 +30,7 @@ from yarl import URL
 from fanout_app.identity import Identity
 from fanout_app.web.access import Identify
 from fanout_app.web.broken import is_open
-from fanout_app.web.callers import Caller, OfRequest
+from fanout_app.web.callers import Caller, Errand, OfRequest, PromptCaller
 from fanout_app.web.codecs import Form
 from fanout_app.web.handlers import refusal
 from fanout_app.web.problems import plain
@@ -37,6 +38,8 @@ from fanout_app.web.reply import Headers, Reply
 
 #: Answers one request: writes to the caller, or raises what `fanout_app.web.handlers.refusal` knows.
 View = Callable[[Caller], Awaitable[None]]
+#: What answers one without a task. None: it is for the view, as is what raises `Problem`.
+Begin = Callable[[PromptCaller], Errand | None]
 
 _log = logging.getLogger(__name__)
 
@@ -55,11 +58,13 @@ class Head(Struct, frozen=True):
     """What a head says, with the view that it asks for."""
 
     view: View
+    #: The view without a task, as far as there is one.
+    begin: Begin | None
     identify: Identify
     #: Bytes of the body.
     length: int
     form: Form
-    msgpack: bool
+    asked_in: Form
     client: str | None
     authorization: tuple[str, ...]
     url: URL
@@ -69,12 +74,12 @@ class Heads:
     """The heads that are known at one server."""
 
     def __init__(self) -> None:
-        self._views: dict[str, tuple[View, Identify]] = {}
+        self._views: dict[str, tuple[View, Begin | None, Identify]] = {}
         self._known: OrderedDict[bytes, Head] = OrderedDict()
 
-    def serve(self, path: str, view: View, identify: Identify) -> None:
+    def serve(self, path: str, view: View, identify: Identify, begin: Begin | None = None) -> None:
         """Learn POST requests for this path from now on."""
-        self._views[path] = view, identify
+        self._views[path] = view, begin, identify
 
     def find(self, data: bytes) -> tuple[Head, bytes] | None:
         """The head and the body of a request, if these bytes are one that is known."""
@@ -103,7 +108,7 @@ class Heads:
             *served,
             length=request.content_length or 0,
             form=caller.form,
-            msgpack=caller.msgpack,
+            asked_in=caller.asked_in,
             client=caller.client,
             authorization=tuple(request.headers.getall(hdrs.AUTHORIZATION, ())),
             url=request.rel_url,
@@ -140,17 +145,26 @@ class Connection(Protocol):
     @property
     def writing_paused(self) -> bool: ...
     async def _drain_helper(self) -> None: ...
+    def answered(self) -> None:
+        """The request that was begun without a task has its answer."""
+
+    def queue(self, request: KnownRequest) -> None:
+        """A request is to be answered in a task, after those that wait for that."""
 
 
 class KnownRequest:
     """A request whose head is known, for its view; and for aiohttp, which takes it for one of its own."""
 
-    __slots__ = ("_body", "_connection", "_head", "_task", "identity", "keep_alive", "written")
+    __slots__ = ("_connection", "_errand", "_head", "_task", "identity", "in_task", "keep_alive", "raw", "written")
 
     def __init__(self, connection: Connection, head: Head, body: bytes) -> None:
         self._connection = connection
         self._head = head
-        self._body = body
+        self.raw = body
+        #: What has begun without a task.
+        self._errand: Errand | None = None
+        #: It waits for its task, or has it.
+        self.in_task = False
         self._task: object = None
         self.identity: Identity
         self.keep_alive = True
@@ -159,14 +173,72 @@ class KnownRequest:
     async def answer(self) -> Self:
         """Have the view answer it; what the view raises is answered too. Returns itself, in place of a response."""
         try:
-            self.identity = self._head.identify(self._head.authorization)
-            await self._head.view(self)
+            if self._errand is not None:
+                errand, self._errand = self._errand, None
+                await errand.rest()
+            else:
+                self.identity = self._head.identify(self._head.authorization)
+                await self._head.view(self)
         except Exception as error:
             if self.is_there():
                 await self._refuse(error)
             else:
                 self.hang_up()
         return self
+
+    # Without a task --------------------------------------------------------------------------------------------------
+
+    def begin(self) -> bool:
+        """Begin to answer it here and now, as far as that goes without a task. False: nothing was done."""
+        begin = self._head.begin
+        if begin is None:
+            return False
+        try:
+            self.identity = self._head.identify(self._head.authorization)
+            self._errand = begin(self)
+        except Exception:
+            return False  # raised, and told, once more where it is answered
+        if self._errand is None:
+            return False
+        self._errand.go()
+        return True
+
+    def put(self, reply: Reply) -> None:
+        transport = self._connection.transport
+        if transport is None or transport.is_closing():
+            raise ClientConnectionResetError("the client is gone")
+        self.written = True
+        self.keep_alive = not reply.close
+        transport.write(_written(reply))
+
+    def is_behind(self) -> bool:
+        return self._connection.writing_paused
+
+    async def drained(self, within: float | None) -> None:
+        async with asyncio.timeout(within):
+            await self._connection._drain_helper()
+
+    def answered(self) -> None:
+        self._errand = None
+        self._connection.answered()
+
+    def go_on(self) -> None:
+        self.in_task = True
+        self._connection.queue(self)
+
+    def interrupt(self) -> None:
+        """It has begun, and is to go on in a task."""
+        if self._errand is not None:
+            self._errand.interrupt()
+        self.go_on()
+
+    def abandon(self) -> None:
+        """Its client has gone. What a task has begun with is cancelled with that."""
+        errand, self._errand = self._errand, None
+        if errand is not None:
+            errand.abandon()
+
+    # In a task -------------------------------------------------------------------------------------------------------
 
     async def _refuse(self, error: Exception) -> None:
         response = refusal(error)
@@ -192,8 +264,8 @@ class KnownRequest:
         return self._head.form
 
     @property
-    def msgpack(self) -> bool:
-        return self._head.msgpack
+    def asked_in(self) -> Form:
+        return self._head.asked_in
 
     @property
     def client(self) -> str | None:
@@ -208,7 +280,7 @@ class KnownRequest:
         return _NO_QUERY
 
     async def body(self) -> bytes:
-        return self._body
+        return self.raw
 
     def is_there(self) -> bool:
         return is_open(self._connection.transport)
@@ -218,15 +290,9 @@ class KnownRequest:
             self._connection.transport.abort()
 
     async def write(self, reply: Reply, within: float | None = None) -> None:
-        transport = self._connection.transport
-        if transport is None or transport.is_closing():
-            raise ClientConnectionResetError("the client is gone")
-        self.written = True
-        self.keep_alive = not reply.close
-        transport.write(_written(reply))
-        if self._connection.writing_paused:
-            async with asyncio.timeout(within):
-                await self._connection._drain_helper()
+        self.put(reply)
+        if self.is_behind():
+            await self.drained(within)
 
 
 def _written(reply: Reply) -> bytes:

@@ -15,6 +15,7 @@ from fanout_app.core.lease import Answer
 from fanout_app.core.parked import Parked
 from fanout_app.core.requests import Empty, Pull, Settle, SettleOutcome
 from fanout_app.core.roster import Roster
+from fanout_app.group_commit import Waiter
 from fanout_app.guarding import Part
 
 
@@ -44,6 +45,18 @@ class Guarding(Protocol):
 
     async def parts(self) -> list[Part]:
         """What each worker has counted; one that does not answer is left out."""
+
+
+class Begun(Protocol):
+    """See `fanout_app.settles.Begun`."""
+
+    outcome: SettleOutcome
+
+    @property
+    def rows(self) -> int: ...
+    def tell(self, waiter: Waiter) -> None: ...
+    def tell_no_more(self, waiter: Waiter) -> None: ...
+    async def written(self) -> SettleOutcome: ...
 
 
 class Runtime(Protocol):
@@ -77,11 +90,17 @@ class Runtime(Protocol):
         Where another worker hands them out the answer comes finished, as ``wish`` says.
         """
 
+    def pull_at_once(self, pull: Pull, *, anonymous: bool) -> Answer | None:
+        """What this worker has for it at this moment. None: that is for `pull` to find out; so it is while it stops."""
+
     def release(self, answer: Answer) -> None:
         """The answer could not be written. Does nothing for leases that have ended meanwhile."""
 
     async def settle(self, settle: Settle) -> SettleOutcome:
         """Settle, and wait until it is durable where that was asked for."""
+
+    def begin_settle(self, settle: Settle) -> Begun | None:
+        """The same up to where a row is waited for. None: something else is, and nothing was done."""
 
     def unix_ms(self, at: float) -> int:
         """The wall clock at a time of the monotonic one: for people to read."""

@@ -39,7 +39,8 @@ _log = logging.getLogger(__name__)
 
 class _Connection(RequestHandler):
     __slots__ = (
-        "_aligned", "_body", "_head_is_due", "_made", "_next_look", "_server", "_to_learn", "_turned_away", "_unsent",
+        "_aligned", "_body", "_head_is_due", "_made", "_next_look", "_prompt", "_server", "_to_learn", "_turned_away",
+        "_unsent",
     )  # fmt: skip
 
     _next_look: asyncio.TimerHandle | None
@@ -56,6 +57,8 @@ class _Connection(RequestHandler):
         self._aligned = True
         #: The head of the request that is being answered, if it was read whole.
         self._to_learn: bytes | None = None
+        #: The last request that was begun without a task, until it has its answer.
+        self._prompt: KnownRequest | None = None
         super().__init__(server, **kwargs)
         self._made = self._request_factory
         self._request_factory = self._request
@@ -82,11 +85,14 @@ class _Connection(RequestHandler):
         self._unsent.forget()
         self._server.places.leave(self)
         self._server.turned_away.discard(self)
+        if self._prompt is not None:
+            self._prompt.abandon()
         super().connection_lost(exc)
 
     def close(self) -> None:
         # From here on nothing is read. A connection between workers is ended later, see `ProblemRunner.shutdown`.
         if not self._upgraded:
+            self._interrupt()
             super().close()
 
     # No place for it -------------------------------------------------------------------------------------------------
@@ -111,6 +117,7 @@ class _Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._force_close or self._close:
             return
+        self._interrupt()
         if self._aligned and self._is_known(data):
             return
         before, body_has_come = self._request_count, self._body.is_eof()
@@ -133,11 +140,44 @@ class _Connection(RequestHandler):
             return False
         self._stop_waiting()
         self._server.places.busy(self)
-        known: Any = KnownRequest(self, *found)  # aiohttp only hands it on to `_request`
-        self._messages.append((known, EMPTY_PAYLOAD))
+        known = KnownRequest(self, *found)
+        if self._messages or self._waiter is None or self._waiter.done() or not self._begin(known):
+            self.queue(known)
+        return True
+
+    def queue(self, request: KnownRequest) -> None:
+        message: Any = request  # aiohttp only hands it on to `_request`
+        self._messages.append((message, EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        return True
+
+    # Without a task: what aiohttp does around an answer --------------------------------------------------------------
+
+    def _begin(self, known: KnownRequest) -> bool:
+        """Answer a request before which there is none, as far as that goes without a task. False: nothing was done."""
+        self._prompt = known
+        if known.begin():
+            return True
+        self._prompt = None
+        return False
+
+    def _interrupt(self) -> None:
+        """Let aiohttp's loop have what was begun without it."""
+        if self._prompt is not None and not self._prompt.in_task:
+            self._prompt.interrupt()
+
+    def answered(self) -> None:
+        self._prompt = None
+        if self._manager is not None:
+            self._manager.requests_count += 1
+        self._server.places.idle(self)
+        self._next_keepalive_close_time = closes = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(closes, self._process_keepalive)
+
+    def _process_keepalive(self) -> None:
+        self._interrupt()  # it would be closed as one on which nothing is asked
+        super()._process_keepalive()
 
     def _was_one(self, data: bytes, before: int) -> bool:
         """Whether that was one request from its beginning to its end: its head may be learnt."""
@@ -186,6 +226,7 @@ class _Connection(RequestHandler):
             try:
                 return await super()._handle_request(request, start_time, KnownRequest.answer)
             finally:
+                self._prompt = None
                 if not self._messages:
                     self._server.places.idle(self)
         if self._to_learn is not None:

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import ipaddress
 import logging
-import socket
 from typing import Any
 
 from aiohttp.web import Application, BaseSite, SockSite
 from faust.web.drivers.aiohttp import Web
 
-from fanout_app.core.errors import StartError
-from fanout_app.options import Options
+from fanout_app.web.listening import BACKLOG, exposed, listen, listen_for_operators, new_runner, url_of
 from fanout_app.web.open_files import room_for
-from fanout_app.web.protocol import ProblemRunner
-from fanout_app.web.serving_limits import ServingLimits
 from fanout_app.web.views import install
 
 logger = logging.getLogger("fanout.web.server")
 
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORTS = range(6066, 6100)
-#: Connections that wait to be accepted: a burst of clients that connect at once must not be refused.
-_BACKLOG = 1024
-_SHUTDOWN = 2.0
 #: Connections at the port of those who run it.
 _MOST_OPERATORS = 50
-#: Who asks here is answered however many connections there are: a worker that is full must not be taken for a sick one,
-#: nor lose the others.
-_ALWAYS = frozenset({"/healthz", "/readyz", "/internal/link"})
-_BIND = "--bind HOST:PORT"
 
 
 class FanoutWeb(Web):
@@ -38,11 +23,11 @@ class FanoutWeb(Web):
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        self._runner = _runner(self.web_app, app.options)
+        self._runner = new_runner(self.web_app, app.options)
         self._operators: Application | None = None
         if app.options.admin_port is not None:
             self._operators = Application(**app.conf.web_application_options)
-            self._operators_runner = _runner(self._operators, app.options)
+            self._operators_runner = new_runner(self._operators, app.options)
             self._operators_runner.allow(_MOST_OPERATORS)
         #: Where this worker answers, once it does.
         self.address = ""
@@ -74,8 +59,8 @@ class FanoutWeb(Web):
             # Before the other port is chosen, where that is left to us.
             listener = listen_for_operators(self.app.options.bind, self.app.options.admin_port)
             await self._operators_runner.setup()
-            await SockSite(self._operators_runner, listener, backlog=_BACKLOG).start()
-            logger.info("serving those who run it at %s", _url(listener))
+            await SockSite(self._operators_runner, listener, backlog=BACKLOG).start()
+            logger.info("serving those who run it at %s", url_of(listener))
         await super().start_server()
 
     async def stop_server(self) -> None:
@@ -86,113 +71,10 @@ class FanoutWeb(Web):
     def _create_site(self) -> BaseSite:
         listener = listen(self.app.options.bind)
         host, port = listener.getsockname()[:2]  # two more follow for IPv6
-        self.address = _url(listener)
+        self.address = url_of(listener)
         if self.app.options.tokens_file is None and exposed(self.app.options.bind):
             self.app.runtime.insecure = True
             logger.warning("--insecure: whoever reaches %s may take and settle messages", self.address)
         logger.info("serving %s at %s", self.app.options.name, self.address)
         self.app.serves_at(host, port)
-        return SockSite(self._runner, listener, backlog=_BACKLOG)
-
-
-def _runner(app: Application, options: Options) -> ProblemRunner:
-    limits = ServingLimits(
-        request_timeout=options.request_timeout,
-        answer_timeout=options.answer_timeout,
-        idle_timeout=options.idle_timeout,
-        header_size=int(options.max_header_size),
-    )
-    # Without cancellation a handler whose client is gone would go on waiting, and be given messages.
-    return ProblemRunner(app, limits, always=_ALWAYS, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def check(bind: str | None, admin_port: int | None = None, *, insecure: bool, tokens: bool = False) -> None:
-    """See whether this address can be had and may be served at, before anything is made for it elsewhere.
-
-    ``admin_port`` is that of those who run it, if they have one; ``tokens`` says whether everybody is asked for one,
-    ``insecure`` whether it is meant that nobody is.
-
-    Raises:
-        StartError: it is taken, not of this machine, or reachable by others although nobody is asked who they are.
-    """
-    if exposed(bind) and not (tokens or insecure):
-        raise StartError(
-            f"--bind {bind} can be reached from other machines, and whoever reaches it may take and settle messages: "
-            "ask for tokens with --tokens-file, bind to 127.0.0.1, or say that this is meant with --insecure"
-        )
-    if bind is not None:
-        listen(bind).close()
-    if admin_port is not None:
-        listen_for_operators(bind, admin_port).close()
-
-
-def exposed(bind: str | None) -> bool:
-    """Whether others than this machine can reach the address."""
-    if bind is None:
-        return False
-    found = _addresses(*_host_and_port(bind), bind)
-    return not all(ipaddress.ip_address(address[0].partition("%")[0]).is_loopback for *_, address in found)
-
-
-def listen(bind: str | None) -> socket.socket:
-    """A listening socket at ``HOST:PORT``, or at the first free default port where nothing was asked for.
-
-    Raises:
-        StartError: the address cannot be had.
-    """
-    if bind is not None:
-        return _listen(*_host_and_port(bind), bind)
-    for port in DEFAULT_PORTS:
-        try:
-            listener = _listen(DEFAULT_HOST, port, f"{DEFAULT_HOST}:{port}")
-        except _InUseError:
-            continue
-        if port != DEFAULT_PORTS[0]:
-            logger.info("port %d is taken, serving at %d; ask for another one with --bind", DEFAULT_PORTS[0], port)
-        return listener
-    raise StartError(f"no free port from {DEFAULT_PORTS[0]} to {DEFAULT_PORTS[-1]}: give one with --bind HOST:PORT")
-
-
-def listen_for_operators(bind: str | None, port: int) -> socket.socket:
-    """A listening socket at this port of the host that clients are served at. Raises StartError as `listen` does."""
-    host = DEFAULT_HOST if bind is None else bind.rpartition(":")[0]
-    return _listen(host.strip("[]"), port, f"{host}:{port}", "--admin-port")
-
-
-class _InUseError(StartError):
-    pass
-
-
-def _host_and_port(bind: str) -> tuple[str, int]:
-    host, _, number = bind.rpartition(":")
-    return host.strip("[]"), int(number)
-
-
-def _addresses(host: str, port: int, shown: str, option: str = _BIND) -> list[Any]:
-    try:
-        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))
-    except OSError as error:
-        raise StartError(f"cannot serve at {shown}: {error.strerror}; choose another {option}") from error
-
-
-def _listen(host: str, port: int, shown: str, option: str = _BIND) -> socket.socket:
-    family, kind, protocol, _, address = _addresses(host, port, shown, option)[0]
-    try:
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            # Two that bind the same port at once both succeed, and only one of them may listen: find out here.
-            listener.listen(_BACKLOG)
-        except BaseException:
-            listener.close()
-            raise
-    except OSError as error:
-        kind_of = _InUseError if error.errno == errno.EADDRINUSE else StartError
-        raise kind_of(f"cannot serve at {shown}: {error.strerror}; choose another {option}") from error
-    return listener
+        return SockSite(self._runner, listener, backlog=BACKLOG)

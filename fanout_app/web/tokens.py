@@ -12,9 +12,8 @@ one, from one whose key this worker has not read yet: the first is unknown for g
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from binascii import Error as Base64Error
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from collections import OrderedDict
 from enum import Enum
 from hashlib import sha256, shake_256
@@ -51,6 +50,7 @@ _TO_BASE64: Final = bytes(
     byte if chr(byte).isascii() and chr(byte).isalnum() else {ord("-"): ord("+"), ord("_"): ord("/")}.get(byte, 0)
     for byte in range(256)
 )
+_FROM_BASE64: Final = bytes.maketrans(b"+/", b"-_")
 
 
 class UnknownKey(Enum):
@@ -233,7 +233,7 @@ class TokenCodec:
 
 
 def _text(raw: bytes | bytearray) -> str:
-    return urlsafe_b64encode(raw).decode("ascii")
+    return b2a_base64(raw, newline=False).translate(_FROM_BASE64).decode("ascii")
 
 
 def _bytes(text: str) -> bytes | None:

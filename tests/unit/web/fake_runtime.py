@@ -27,6 +27,7 @@ from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.requests import Empty, LeaseRef, LiveLease, Pull, SeekTo, Settle, SettleOutcome
 from fanout_app.core.roster import Roster
 from fanout_app.core.settling import Case, Settling, case_of
+from fanout_app.group_commit import Waiter
 from fanout_app.groups import Alone
 from fanout_app.guarding import Part
 from fanout_app.ledger_group import LedgerGroup
@@ -78,6 +79,25 @@ class FakeLeading:
         self.acting, self.epoch = True, 7
         canary.caught_up()
         canary.hear_leader(self.led_by, me=True)
+
+
+class FakeBegun:
+    """A settle whose row is written in the next turn of the loop."""
+
+    def __init__(self, outcome: SettleOutcome) -> None:
+        self.outcome = outcome
+        self.rows = 1
+        self._row: asyncio.Handle | None = None
+
+    def tell(self, waiter: Waiter) -> None:
+        self._row = asyncio.get_running_loop().call_soon(waiter.set_result, True)
+
+    def tell_no_more(self, waiter: Waiter) -> None:
+        if self._row is not None:
+            self._row.cancel()
+
+    async def written(self) -> SettleOutcome:
+        return self.outcome
 
 
 class FakeRuntime:
@@ -179,10 +199,28 @@ class FakeRuntime:
             return Empty.PAUSED if self.paused else self.dispatcher.why_empty(pull, self.now())
         return answer
 
+    def pull_at_once(self, pull: Pull, *, anonymous: bool) -> Answer | None:
+        if self.before_answer is not None or self.stopping:
+            return None
+        number = self.dispatcher.add_pull(self.clock, pull, anonymous=anonymous)
+        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        self._serve()
+        self._end(number)
+        return future.result()
+
     def release(self, answer: Answer) -> None:
         self.released.append(answer)
         if answer.batch in self.dispatcher.answers:
             self.dispatcher.release(answer, self.clock)
+
+    def begin_settle(self, settle: Settle) -> FakeBegun | None:
+        if settle.reject or self.before_settled is not None:
+            return None
+        self.settled.append(settle)
+        outcome = Settling(self.dispatcher, self.clock).run(settle)
+        self._serve()
+        return FakeBegun(outcome)
 
     async def settle(self, settle: Settle) -> SettleOutcome:
         self.settled.append(settle)

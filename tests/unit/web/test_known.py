@@ -23,43 +23,29 @@ from fanout_app.web.callers import Caller
 from fanout_app.web.known import Heads, KnownRequest
 from support.eventually import eventually
 from unit.web.harness import Served, serving
+from unit.web.on_the_wire import PULL, answer, connected, request
 
-PULL = b'{"client":"ann","wait_ms":0}'
 SOME_PULL = make_mocked_request("POST", "/v1/pull")
-
-
-def request(body: bytes = PULL, *lines: str, path: str = "/v1/pull", method: str = "POST") -> bytes:
-    head = (f"{method} {path} HTTP/1.1", "Host: here", f"Content-Length: {len(body)}", *lines, "", "")
-    return "\r\n".join(head).encode() + body
-
-
-@asynccontextmanager
-async def connected(there: Served) -> AsyncIterator[tuple[StreamReader, StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-async def answer(reader: StreamReader) -> tuple[bytes, bytes]:
-    """Head and body of the next one."""
-    async with asyncio.timeout(10):
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"Content-Length: (\d+)", head)
-        return re.sub(rb"Date: .*\r\n", b"", head), await reader.readexactly(int(length[1])) if length else b""
 
 
 @pytest.fixture
 def met(monkeypatch: pytest.MonkeyPatch) -> list[KnownRequest]:
     """Those that were answered as known ones."""
     answered: list[KnownRequest] = []
-    answer_it = KnownRequest.answer
+    begin, answer_it = KnownRequest.begin, KnownRequest.answer
+
+    def begun(self: KnownRequest) -> bool:
+        if not begin(self):
+            return False
+        answered.append(self)
+        return True
 
     async def noted(self: KnownRequest) -> Any:
-        answered.append(self)
+        if self not in answered:
+            answered.append(self)
         return await answer_it(self)
 
+    monkeypatch.setattr(KnownRequest, "begin", begun)
     monkeypatch.setattr(KnownRequest, "answer", noted)
     return answered
 
@@ -73,7 +59,7 @@ async def test_the_second_answer_is_as_the_first_byte_for_byte(
     lines: tuple[str, ...], messages: int, met: list[KnownRequest]
 ) -> None:
     """But for its tokens, which are other ones."""
-    async with serving() as there, connected(there) as (reader, writer):
+    async with serving() as there, connected(there.port) as (reader, writer):
         answers = []
         for _ in range(2):
             for _ in range(messages):
@@ -87,7 +73,7 @@ async def test_the_second_answer_is_as_the_first_byte_for_byte(
 
 
 async def test_a_refusal_is_written_as_aiohttp_would(met: list[KnownRequest]) -> None:
-    async with serving() as there, connected(there) as (reader, writer):
+    async with serving() as there, connected(there.port) as (reader, writer):
         answers = []
         wrong = PULL.replace(b'"ann"', b'""   ')
         for body in (PULL, wrong):
@@ -102,7 +88,7 @@ async def test_a_refusal_is_written_as_aiohttp_would(met: list[KnownRequest]) ->
 async def test_a_fault_of_ours_is_one_problem_and_one_line_with_its_trace(
     met: list[KnownRequest], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with serving() as there, connected(there) as (reader, writer):
+    async with serving() as there, connected(there.port) as (reader, writer):
         writer.write(request())
         await answer(reader)
 
@@ -131,7 +117,7 @@ async def test_what_is_more_than_a_head_and_a_body_is_not_learnt(line: str, met:
     """A connection that ends with its request, a body that is something else than it seems, and so on."""
     async with serving() as there:
         for _ in range(3):
-            async with connected(there) as (reader, writer):
+            async with connected(there.port) as (reader, writer):
                 writer.write(request(PULL if "deflate" not in line else zlib.compress(PULL), line))
                 assert (await answer(reader))[0].startswith((b"HTTP/1.1 204", b"HTTP/1.1 100"))
     assert met == []
@@ -143,7 +129,7 @@ async def test_what_is_more_than_a_head_and_a_body_is_not_learnt(line: str, met:
     ids=["query", "method", "longer path", "other path"],
 )
 async def test_only_what_is_the_same_to_the_byte_is_known(again: bytes, met: list[KnownRequest]) -> None:
-    async with serving() as there, connected(there) as (reader, writer):
+    async with serving() as there, connected(there.port) as (reader, writer):
         for one in (request(), again, again):
             writer.write(one)
             await answer(reader)
@@ -151,7 +137,7 @@ async def test_only_what_is_the_same_to_the_byte_is_known(again: bytes, met: lis
 
 
 async def test_who_is_not_let_in_teaches_nothing(met: list[KnownRequest]) -> None:
-    async with serving(gate=Gate({})) as there, connected(there) as (reader, writer):
+    async with serving(gate=Gate({})) as there, connected(there.port) as (reader, writer):
         for _ in range(3):
             writer.write(request(PULL, f"Authorization: Bearer {'0123456789' * 4}"))
             assert (await answer(reader))[0].startswith(b"HTTP/1.1 401")
@@ -159,7 +145,7 @@ async def test_who_is_not_let_in_teaches_nothing(met: list[KnownRequest]) -> Non
 
 
 async def test_a_form_that_there_is_not_is_refused_each_time(met: list[KnownRequest]) -> None:
-    async with serving() as there, connected(there) as (reader, writer):
+    async with serving() as there, connected(there.port) as (reader, writer):
         for _ in range(3):
             writer.write(request(PULL, "Accept: text/html"))
             assert (await answer(reader))[0].startswith(b"HTTP/1.1 406")
@@ -168,7 +154,7 @@ async def test_a_form_that_there_is_not_is_refused_each_time(met: list[KnownRequ
 
 async def test_what_one_client_asks_for_others_know_while_it_waits(met: list[KnownRequest]) -> None:
     waiting = request(b'{"client":"ann","wait_ms":9999}')
-    async with serving() as there, connected(there) as (first, one), connected(there) as (second, other):
+    async with serving() as there, connected(there.port) as (first, one), connected(there.port) as (second, other):
         one.write(waiting)
         await eventually(there.runtime.pulls)
         other.write(waiting.replace(b"ann", b"bob"))
@@ -181,7 +167,7 @@ async def test_what_one_client_asks_for_others_know_while_it_waits(met: list[Kno
 
 async def test_requests_in_one_segment_and_in_pieces_are_answered_in_turn(met: list[KnownRequest]) -> None:
     there_are = [b"%d" % number for number in range(5)]
-    async with serving() as there, connected(there) as (reader, writer):
+    async with serving() as there, connected(there.port) as (reader, writer):
         writer.write(request())
         await answer(reader)
         for value in there_are:
@@ -204,7 +190,7 @@ async def test_requests_in_one_segment_and_in_pieces_are_answered_in_turn(met: l
 async def one_that_waits() -> AsyncIterator[tuple[Served, StreamReader, StreamWriter]]:
     """A connection on which a pull waits; its head is known, and that of `request()`."""
     waiting = request(b'{"client":"ann","wait_ms":9999}')
-    async with serving() as there, connected(there) as (reader, writer):
+    async with serving() as there, connected(there.port) as (reader, writer):
         there.runtime.offer(b"a")
         for one in (waiting, request()):
             writer.write(one)
@@ -240,7 +226,7 @@ async def test_who_sends_more_and_more_behind_one_that_waits_is_read_no_further(
 async def test_a_token_is_looked_at_each_time(met: list[KnownRequest]) -> None:
     token = "0123456789" * 4
     gate = Gate({sha256(token.encode()).digest(): Identity(roles=frozenset({Role.CONSUME}))})
-    async with serving(gate=gate) as there, connected(there) as (reader, writer):
+    async with serving(gate=gate) as there, connected(there.port) as (reader, writer):
         mine = request(PULL, f"Authorization: Bearer {token}")
         for _ in range(2):
             writer.write(mine)

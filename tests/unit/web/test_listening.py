@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from fanout_app.core.errors import StartError
-from fanout_app.web import server
+from fanout_app.web import listening
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def ports(monkeypatch: pytest.MonkeyPatch) -> list[int]:
                     stack.enter_context(socket.create_server(("127.0.0.1", port)))
             except OSError:
                 continue
-        monkeypatch.setattr(server, "DEFAULT_PORTS", found)
+        monkeypatch.setattr(listening, "DEFAULT_PORTS", found)
         return list(found)
     raise AssertionError("no three free ports")
 
@@ -36,26 +36,26 @@ def test_those_that_start_at_once_get_one_default_port_each_until_none_is_left(
     ports: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    with server.listen(None) as one, server.listen(None) as two, server.listen(None) as three:
+    with listening.listen(None) as one, listening.listen(None) as two, listening.listen(None) as three:
         assert [port_of(one), port_of(two), port_of(three)] == ports
         assert f"port {ports[0]} is taken, serving at {ports[2]}" in caplog.text
         with pytest.raises(StartError, match="--bind"):
-            server.listen(None)
+            listening.listen(None)
 
 
 def test_an_address_that_was_asked_for_is_not_exchanged_for_another(ports: list[int]) -> None:
     address = f"127.0.0.1:{ports[0]}"
-    with server.listen(address), pytest.raises(StartError, match=f"cannot serve at {address}.*--bind"):
-        server.listen(address)
+    with listening.listen(address), pytest.raises(StartError, match=f"cannot serve at {address}.*--bind"):
+        listening.listen(address)
 
 
 @pytest.mark.parametrize(("bind", "host"), [(None, "127.0.0.1"), ("127.0.0.2:0", "127.0.0.2")])
 def test_operators_are_served_at_the_host_of_clients_or_the_start_is_refused(bind: str | None, host: str) -> None:
-    with server.listen_for_operators(bind, 0) as listener:
+    with listening.listen_for_operators(bind, 0) as listener:
         port = port_of(listener)
         with pytest.raises(StartError, match=re.escape(f"cannot serve at {host}:{port}") + ".*--admin-port"):
-            server.check(bind, port, insecure=False)
-    server.check(bind, port, insecure=False)
+            listening.check(bind, port, insecure=False)
+    listening.check(bind, port, insecure=False)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_operators_are_served_at_the_host_of_clients_or_the_start_is_refused(bin
     ],
 )
 def test_what_others_can_reach_is_served_only_where_that_is_meant(bind: str | None, reachable: bool) -> None:
-    assert server.exposed(bind) is reachable
+    assert listening.exposed(bind) is reachable
     if reachable:
         with pytest.raises(StartError, match=r"--tokens-file.*--insecure"):
-            server.check(bind, insecure=False)
+            listening.check(bind, insecure=False)
     else:
-        server.check(bind, insecure=False)
+        listening.check(bind, insecure=False)
 
 
 @pytest.mark.parametrize(("insecure", "tokens"), [(True, False), (False, True)])
 def test_what_is_meant_or_asks_for_tokens_may_be_served_beyond_this_machine(insecure: bool, tokens: bool) -> None:
-    server.check("0.0.0.0:0", insecure=insecure, tokens=tokens)
+    listening.check("0.0.0.0:0", insecure=insecure, tokens=tokens)
