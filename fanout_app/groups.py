@@ -16,6 +16,7 @@ from fanout_app.ledger_group import Around, LedgerGroup
 from fanout_app.numbers import numbers
 from fanout_app.opening import Everywhere
 from fanout_app.ports import SlotStore
+from fanout_app.settles import Begun
 
 
 class Followers(Protocol):
@@ -85,6 +86,10 @@ class Groups(Followers, Protocol):
 
     async def settle(self, settle: Settle, until: float | None = None) -> SettleOutcome:
         """See `Settles.settle`."""
+
+    def begin(self, settle: Settle) -> Begun | None:
+        """See `Settles.begin`."""
+        return None
 
     async def stop(self) -> None:
         """Write nothing any more."""
@@ -160,6 +165,9 @@ class Alone(Groups):
 
     async def settle(self, settle: Settle, until: float | None = None) -> SettleOutcome:
         return await self._queue.settles.settle(settle, until)
+
+    def begin(self, settle: Settle) -> Begun | None:
+        return self._queue.settles.begin(settle)
 
     def on_overdue(self, tell: Callable[[Answer], None]) -> None:
         self._queue.dispatcher.leases.on_overdue = tell

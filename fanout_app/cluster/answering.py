@@ -91,6 +91,8 @@ class Answering:
             max_messages=demand.max_messages,
             max_bytes=demand.max_bytes,
             ack_wait=demand.ack_wait,
+            receive_id=demand.receive_id,
+            again=demand.again,
         )
         queue = self._groups.of(demand.group)
         if queue is None:
@@ -170,10 +172,19 @@ class Answering:
 
     def hand(self, peer: Peer, demand: Demand, answer: Answer) -> None:
         self._waiting.pop((peer, demand.number), None)
+        if answer.shown is not answer.runs:
+            self._forget(answer)
         rendered = self._render(answer, demand.wish)
         self._lend(peer, demand.number, _Lent(answer, len(rendered.body or b"")))
-        lasts = max(run.deadline for run in answer.runs) - monotonic()
-        peer.send(Handed(demand.number, len(answer), rendered.headers, rendered.body, lasts))
+        lasts = max(run.deadline for run in answer.shown) - monotonic()
+        messages = sum(len(run.messages) for run in answer.shown)
+        peer.send(Handed(demand.number, messages, rendered.headers, rendered.body, lasts))
+
+    def _forget(self, answer: Answer) -> None:
+        """It goes to its client a second time: what becomes of the first time does not matter any more."""
+        for peer, lent in self._lent.items():
+            for number in [number for number, one in lent.items() if one.answer is answer]:
+                self._has_arrived(peer, number)
 
     def _lend(self, peer: Peer, number: int, lent: _Lent) -> None:
         self._lent.setdefault(peer, {})[number] = lent

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sized
 from itertools import count
 from time import monotonic
 
+import msgspec
+
 from fanout_app.cluster.frames import Demand, EndDemand, Handed, Nothing, Wish
 from fanout_app.cluster.ports import Peer
 from fanout_app.cluster.relayed import Relayed
@@ -57,12 +59,34 @@ class Asking:
         """Wait up to ``wait`` seconds for messages. If cancelled, whatever was handed out goes back."""
         asked = _Asked(pull, anonymous, wish)
         until = monotonic() + wait
+        if pull.again:
+            answered = await self._answered_before(asked)
+            if answered is not None:
+                return answered
+            asked = _Asked(msgspec.structs.replace(pull, again=False), anonymous, wish)
         for place in self._routes.turn(self._waiting_here()) if self._routes else ():
             found = await self._try(place, asked)
             if not isinstance(found, Empty):
                 return found
         peers = list(self._routes.owners()) if self._routes else []
         return await self._search(asked, peers, here=True, wait=max(0.0, until - monotonic()))
+
+    def at_once(self, pull: Pull, *, anonymous: bool) -> Answer | None:
+        """What this worker has for a client at this moment; None too where another one is to be asked first."""
+        if self._routes and not self._routes.here_first(self._waiting_here()):
+            return None
+        queue = self._groups.of(pull.group)
+        return None if queue is None else queue.pulls.at_once(pull, anonymous=anonymous)
+
+    async def _answered_before(self, asked: _Asked) -> Answer | Relayed | None:
+        """What a pull that is sent again was answered with, by whichever worker."""
+        queue = self._groups.of(asked.pull.group)
+        here = None if queue is None else queue.pulls.at_once(asked.pull, anonymous=asked.anonymous)
+        peers = self._routes.owners()
+        if here is not None or not peers:
+            return here
+        found = await self._search(asked, peers, here=False, wait=_TRY_FOR, waits=False)
+        return None if isinstance(found, Empty) else found
 
     async def _try(self, place: Peer | None, asked: _Asked) -> Answer | Relayed | Empty:
         """Ask one worker for what it has at this moment."""
@@ -161,6 +185,8 @@ class Asking:
                 asked.anonymous,
                 search.waits,
                 asked.wish,
+                pull.receive_id,
+                pull.again,
             )
         )
         return demand

@@ -47,6 +47,10 @@ class Demand(_Frame, tag="demand", frozen=True):
     #: Until it is served or ended; False: it is answered at once, with nothing if there is nothing.
     waits: bool
     wish: Wish
+    #: The client's name for the pull.
+    receive_id: str = ""
+    #: Only what a pull of this name was answered with.
+    again: bool = False
 
 
 class EndDemand(_Frame, tag="end", frozen=True):

@@ -123,11 +123,15 @@ class Routes:
         when the numbers were other ones gets in the way.
         """
         places: list[tuple[Peer | None, int]] = [(peer, count) for peer, count in self._waiting.items() if count > 0]
+        if self.here_first(waiting_here):
+            return [None, *(place for place, _ in self._by_chance(places))]
         if waiting_here > 0:
             places.append((None, waiting_here))
-            if waiting_here * _HERE_FIRST >= max(count for _, count in places):
-                return [None, *(place for place, _ in self._by_chance(places) if place is not None)]
         return [place for place, _ in self._by_chance(places)]
+
+    def here_first(self, waiting_here: int) -> bool:
+        """Whether this worker is the first of them."""
+        return waiting_here > 0 and waiting_here * _HERE_FIRST >= max(self._waiting.values(), default=0)
 
     def _by_chance(self, places: list[tuple[Peer | None, int]]) -> list[tuple[Peer | None, int]]:
         if len(places) > 1:

@@ -17,7 +17,7 @@ from fanout_app.cluster.routes import Routes
 from fanout_app.cluster.wire import add_outcome, settle_frame
 from fanout_app.core.requests import Entry, Settle, SettleOutcome, Status
 from fanout_app.groups import Groups
-from fanout_app.settles import MOVING
+from fanout_app.settles import MOVING, Begun
 
 #: Seconds on top of what is left that an owner has to answer: it may wait for as long itself.
 _WAY = 0.5
@@ -55,6 +55,15 @@ class SettleRouting:
                 await changed
             finally:
                 changed.cancel()
+
+    def begin(self, settle: Settle) -> Begun | None:
+        """The same without waiting, up to the row; None where it is not all for this worker, and nothing is done."""
+        if self._routes:
+            here = self._here()
+            for number in _partitions(settle):
+                if number not in here or self._routes.owner(number) is not None:
+                    return None
+        return self._settles.begin(settle)
 
     def _split(self, settle: Settle, *, last: bool) -> tuple[dict[Peer | None, Settle], Settle]:
         """By owner, None being this worker; and what nobody is known to own, unless it is the ``last`` try."""

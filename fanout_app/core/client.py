@@ -48,8 +48,12 @@ class Client:
     in_vain: int = 0
     #: It takes and does not ack: one message at a time until it does.
     slowed: bool = False
+    #: It let a lease end and has not acked anything since.
+    in_doubt: bool = False
     #: It may not be given more at the moment.
     benched: bool = False
+    #: The rotations know that it is in doubt.
+    stands_back: bool = False
 
     @property
     def group(self) -> str:
@@ -132,6 +136,7 @@ class Clients:
         client.acked += count
         client.in_vain = 0
         client.slowed = False
+        client.in_doubt = False
 
     def nacked(self, client: Client, count: int) -> None:
         client.nacked += count
@@ -144,6 +149,7 @@ class Clients:
     def let_expire(self, client: Client, count: int) -> None:
         client.expired += count
         client.in_vain += count
+        client.in_doubt = True
         client.slowed = client.slowed or client.in_vain >= self._hoarding
 
     def _move(self, client: Client, to: _Presence) -> None:

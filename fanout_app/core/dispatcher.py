@@ -25,7 +25,7 @@ from fanout_app.core.partition import PartitionQueue
 from fanout_app.core.picking import IN_A_ROW, Turns, Wish, lanes_with_something, pick
 from fanout_app.core.redelivery import Spent
 from fanout_app.core.requests import Empty, Pull
-from fanout_app.core.rotation import Rotations
+from fanout_app.core.rotation import Rotation, Rotations
 from fanout_app.core.sharing import Sharing, Turn
 
 __all__ = ["Counters", "Dispatcher", "Handout", "Limits"]
@@ -187,10 +187,24 @@ class Dispatcher:
         rotation = self._rotations.of(pull.group)
         if client.benched:
             rotation.bench(client.name)
+        if client.stands_back:
+            rotation.doubt(client.name)
         rotation.wait(client.name, self._pulls)
         if not self._forgetting:
             self._forget_later(now)
         return self._pulls
+
+    def again(self, pull: Pull, now: float, on_loan: float | None = None) -> Answer | None:
+        """What this pull was answered with when it was sent before (`Received`), which counts as delivered from now on.
+
+        ``on_loan`` as in `add_pull`.
+        """
+        answer = self.leases.received.again(pull) if pull.receive_id else None
+        if answer is not None:
+            self.leases.confirm(answer)
+            if on_loan is not None:
+                self.leases.lend(answer, now + on_loan)
+        return answer
 
     def cancel_pull(self, number: int, now: float) -> None:
         """The pull's time is up or its connection closed. Cancelling one that was served or cancelled is no fault."""
@@ -266,22 +280,41 @@ class Dispatcher:
         return in_kafka and any(self.sharing.turns([group], {None}))
 
     def _serve_group(self, turn: Turn, now: float) -> Handout | None:
-        # Everyone in the rotation can take anything but what it is barred from itself: the second turn ends this.
+        # Everyone in the rotation can take anything but what it is barred from itself, or what it stands back from. So
+        # where two find nothing there is nothing; where one that stands back for others does, look among these.
         rotation = self._rotations.of(turn.group)
-        for name, number in rotation.turns():
-            pull, client, on_loan = self._waiting[number]
-            most = self.sharing.most(turn, min(pull.max_messages, self._allowance(client)))
-            wish = Wish(name, most, pull.max_bytes, rotation.others_wait(name), turn.lanes)
-            picked = pick(self.partitions, self._returning, self._turns_of_partitions, wish, now)
-            if picked:
-                del self._waiting[number]
-                rotation.served(name, number)
-                self.clients.stopped_waiting(client, now)
-                answer = self.leases.hand_out(self._new_batch(), pull, client, picked, now, counted=turn.counted)
-                if on_loan is not None:
-                    self.leases.lend(answer, now + on_loan)
-                return Handout(number, answer)
+        for look, (name, number) in enumerate(rotation.turns()):
+            handout = self._serve_pull(turn, rotation, name, number, now)
+            if handout is not None:
+                return handout
+            if rotation.stands_back_for(name):
+                break
+            if look:
+                return None
+        else:
+            return None
+        for name, number in rotation.turns(trusted=True):
+            handout = self._serve_pull(turn, rotation, name, number, now)
+            if handout is not None:
+                return handout
         return None
+
+    def _serve_pull(self, turn: Turn, rotation: Rotation, name: str, number: int, now: float) -> Handout | None:
+        pull, client, on_loan = self._waiting[number]
+        most = self.sharing.most(turn, min(pull.max_messages, self._allowance(client)))
+        wish = Wish(name, most, pull.max_bytes, rotation.others_wait(name), turn.lanes)
+        if client.in_doubt:
+            wish = wish._replace(in_doubt=True, first=rotation.stands_back_for(name))
+        picked = pick(self.partitions, self._returning, self._turns_of_partitions, wish, now)
+        if not picked:
+            return None
+        del self._waiting[number]
+        rotation.served(name, number)
+        self.clients.stopped_waiting(client, now)
+        answer = self.leases.hand_out(self._new_batch(), pull, client, picked, now, counted=turn.counted)
+        if on_loan is not None:
+            self.leases.lend(answer, now + on_loan)
+        return Handout(number, answer)
 
     # Leases ----------------------------------------------------------------------------------------------------------
 
@@ -404,7 +437,13 @@ class Dispatcher:
         return (1 if client.slowed else self.limits.client_limit) - client.in_flight
 
     def _reconsider(self, client: Client) -> None:
-        """What the client holds has changed: at its limit it leaves the ring, so that nobody has to look at it."""
+        """What the client holds has changed: let the rotations know whether it is in doubt, or at its limit.
+
+        At its limit it leaves the ring, so that nobody has to look at it.
+        """
+        if client.in_doubt != client.stands_back:
+            client.stands_back = client.in_doubt
+            self._rotations.doubt(client.name, client.in_doubt)
         at_limit = self._allowance(client) <= 0
         if at_limit != client.benched:
             client.benched = at_limit

@@ -51,7 +51,8 @@ class Fresh:
 
     def lowest(self) -> Message | None:
         """The message with the lowest offset."""
-        return min((messages[0] for messages in self._lanes.values()), key=_offset, default=None)
+        between = (heap[0][1] for heap in self._between.values())
+        return min(chain(between, (messages[0] for messages in self._lanes.values())), key=_offset, default=None)
 
     def add(self, messages: Sequence[Message]) -> int:
         """Add messages, each with a higher offset than all that are there; one at least.

@@ -123,16 +123,31 @@ class Answer:
         "group",
         "live",
         "provisional",
+        "receive_id",
         "runs",
+        "shown",
         "size",
         "splits",
     )
 
-    def __init__(self, *, batch: int, client: str, group: str, runs: list[LeaseRun], counted: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        batch: int,
+        client: str,
+        group: str,
+        runs: list[LeaseRun],
+        counted: bool = True,
+        receive_id: str = "",
+    ) -> None:
         self.batch = batch
         self.client = client
         self.group = group
         self.runs = runs
+        #: What its client is told: all of it, or where the pull was sent again what was live of it then.
+        self.shown = runs
+        #: That of the pull.
+        self.receive_id = receive_id
         #: It came by its group's turn, and is counted as part of its share.
         self.counted = counted
         #: Leases that were given an end of their own since.

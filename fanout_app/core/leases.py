@@ -16,6 +16,7 @@ from fanout_app.core.ledger import PartitionLedger
 from fanout_app.core.limits import Counters, Limits
 from fanout_app.core.message import Bodiless, Message, size_of
 from fanout_app.core.partition import PartitionQueue
+from fanout_app.core.received import Received
 from fanout_app.core.redelivery import Delayed
 from fanout_app.core.requests import Pull
 from fanout_app.core.sleepers import Sleeper
@@ -43,6 +44,8 @@ class Leases:
         #: What the guards of groups look at.
         self.windows = Windows()
         self.answers: dict[int, Answer] = {}
+        #: Those of pulls that can be asked for once more.
+        self.received = Received(self.live_messages)
         #: Partitions of which sleeping messages want to be read; maybe some more.
         self.waking: set[int] = set()
         #: Batches acked whole, latest last, with their partitions: a client whose answer was lost on the way sends its
@@ -95,8 +98,17 @@ class Leases:
         self._holds_more_or_less(client)
         self.counters.delivered += delivered
         self.windows.delivered(pull.group, delivered, now)
-        answer = Answer(batch=batch, client=pull.client, group=pull.group, runs=runs, counted=counted)
+        answer = Answer(
+            batch=batch,
+            client=pull.client,
+            group=pull.group,
+            runs=runs,
+            counted=counted,
+            receive_id=pull.receive_id,
+        )
         self.answers[batch] = answer
+        if answer.receive_id:
+            self.received.add(answer)
         return answer
 
     def lend(self, answer: Answer, until: float, *, being_written: bool = False) -> None:
@@ -365,6 +377,8 @@ class Leases:
         answer.live -= count
         if not answer.live:
             del self.answers[run.batch]
+            if answer.receive_id:
+                self.received.over(answer)
 
     def remember_acked(self, answer: Answer) -> None:
         self.acked_batches[answer.batch] = tuple({run.partition for run in answer.runs})

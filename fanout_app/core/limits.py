@@ -18,7 +18,8 @@ class Limits:
     client_ttl: float = 10.0
     #: So many leases that run out in a row make a client one that hoards.
     hoarding: int = 10
-    #: How long a failed message waits for another client before the one that failed it may have it again.
+    #: How long a failed message waits for another client before the one that failed it may have it again, or one
+    #: that let a lease end and has not acked since.
     other_client_wait: float = 1.0
     backoff: Backoff = field(default_factory=Backoff)
     #: A message delayed for longer keeps no body in memory; it is read again when it is due.

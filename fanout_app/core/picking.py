@@ -82,6 +82,10 @@ class Wish(NamedTuple):
     others_wait: bool
     #: Those it may take from. What nobody has failed yet is taken from the last one only.
     lanes: tuple[Lane, ...]
+    #: It let a lease end: what others failed waits a while for one that did not.
+    in_doubt: bool = False
+    #: Who comes first where something was failed, at most two of them: two can take all there is.
+    first: tuple[str, ...] = ()
 
 
 def lanes_with_something(
@@ -111,7 +115,8 @@ def pick(partitions: Mapping[int, PartitionQueue], returning: set[int], turns: T
     """
     limit, room = wish.messages, wish.room
     picked: Picked = []
-    for number in [number for number in partitions if number in returning] if returning else ():
+    may_have_some = returning and len(wish.first) < 2
+    for number in [number for number in partitions if number in returning] if may_have_some else ():
         partition = partitions[number]
         if not partition.returned:
             returning.discard(number)
@@ -125,6 +130,8 @@ def pick(partitions: Mapping[int, PartitionQueue], returning: set[int], turns: T
                 first=not picked,
                 others_wait=wish.others_wait,
                 alone=partition.alone,
+                in_doubt=wish.in_doubt,
+                only_of=wish.first[0] if wish.first else None,
             )
             if messages:
                 picked.append((partition, messages))

@@ -3,6 +3,10 @@
 A message goes to another client than the one that failed it as long as one can take it. Only when nobody else can, and
 a while has passed, does the one that failed it get it again: it may be all there is. What a canary has failed goes next
 to a client of the baseline, as long as that is served.
+
+A client that let a lease end stands back from what others failed, for a while, and then as long as one waits that may
+have it and has done nothing of the kind. Clients that ack are at work most of the time, and those that are dead always
+wait: a message would go from one of these to the next, a lease each time.
 """
 
 from __future__ import annotations
@@ -47,6 +51,11 @@ class Returned:
     #: That of the client which failed it; empty if nobody did.
     group: str = ""
 
+    @property
+    def free_at(self) -> float:
+        """From when on clients in doubt may have it."""
+        return self.barred_until if self.barred is not None else float("-inf")
+
 
 class Delayed(NamedTuple):
     """A message that is handed out again when its delay is over."""
@@ -87,6 +96,8 @@ class _Heap:
         self._heap: list[int] = []
         #: By client. One that failed a thousand messages and asks for more must not look at each of them every time.
         self._bars: dict[str, _Bars] = {}
+        #: None of what clients failed is free before this for one that is in doubt.
+        self._earliest = float("inf")
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -101,6 +112,7 @@ class _Heap:
         offset = entry.message.offset
         self._entries[offset] = entry
         heapq.heappush(self._heap, offset)
+        self._earliest = min(self._earliest, entry.free_at)
         if entry.barred is not None:
             bars = self._bars.get(entry.barred)
             if bars is None:
@@ -131,9 +143,13 @@ class _Heap:
         first: bool,
         others_wait: bool,
         alone: Callable[[int], bool],
+        in_doubt: bool,
+        only_of: str | None,
     ) -> list[Message]:
         """See `Returns.take`."""
         taken: list[Message] = []
+        if (in_doubt and now < self._earliest) or (only_of is not None and only_of not in self._bars):
+            return taken
         skipped: list[int] = []
         bars = self._bars.get(client)
         while self._heap and len(taken) < limit:
@@ -146,6 +162,9 @@ class _Heap:
             if entry.barred == client and (others_wait or now < entry.barred_until):
                 skipped.append(offset)
                 continue
+            if (in_doubt and now < entry.free_at) or (only_of is not None and entry.barred != only_of):
+                skipped.append(offset)
+                continue
             room -= size_of(entry.message)
             by_itself = alone(offset)
             if (room < 0 or by_itself) and (taken or not first):
@@ -156,9 +175,12 @@ class _Heap:
             if by_itself:
                 break
         else:
-            if bars is not None and skipped and not self._heap:
-                # All were looked at: the time is known exactly again.
-                bars.earliest = min(self._entries[offset].barred_until for offset in skipped)
+            if skipped and not self._heap:
+                # All were looked at: these times are known exactly again.
+                if bars is not None:
+                    bars.earliest = min(self._entries[offset].barred_until for offset in skipped)
+                if in_doubt:
+                    self._earliest = min(self._entries[offset].free_at for offset in skipped)
         for offset in skipped:
             heapq.heappush(self._heap, offset)
         return taken
@@ -225,19 +247,33 @@ class Returns:
         first: bool = True,
         others_wait: bool = False,
         alone: Callable[[int], bool] = lambda offset: False,
+        in_doubt: bool = False,
+        only_of: str | None = None,
     ) -> list[Message]:
         """Up to ``limit`` messages of up to ``room`` bytes in all that this client may have, ascending by offset.
 
         They come from these lanes, first those of the first one. Where they are the ``first`` ones of an answer, one is
         taken however large it is, and one that is to be handed out ``alone`` is all that is taken. ``others_wait`` says
-        that another client could take what this one is barred from.
+        that another client could take what this one is barred from. For one that is ``in_doubt`` what others failed
+        waits a while, as it does for the one that failed it, and ``only_of`` is the client that comes first in
+        everything but what it is barred from itself.
         """
         taken: list[Message] = []
         for lane in lanes:
             heap = self._heaps.get(lane)
             if heap is None or len(taken) == limit or (taken and alone(taken[0].offset)):
                 continue
-            more = heap.take(client, now, limit - len(taken), room, first=first, others_wait=others_wait, alone=alone)
+            more = heap.take(
+                client,
+                now,
+                limit - len(taken),
+                room,
+                first=first,
+                others_wait=others_wait,
+                alone=alone,
+                in_doubt=in_doubt,
+                only_of=only_of,
+            )
             for message in more:
                 del self._lane_of[message.offset]
             if not heap:

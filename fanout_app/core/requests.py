@@ -18,6 +18,10 @@ class Pull(Struct, frozen=True, kw_only=True):
     max_bytes: int = 1 << 20
     #: Seconds each lease lasts.
     ack_wait: float = 30.0
+    #: The client's name for this pull; empty: it has none. Sent again, it is answered with the same leases.
+    receive_id: str = ""
+    #: Nothing but what a pull of this name was answered with.
+    again: bool = False
 
 
 class Empty(Enum):

@@ -3,6 +3,9 @@
 Clients that do not wait cost nothing, and neither do those that wait and may not be given more at the moment (they are
 benched): the ring holds only who can be served, sorted by the number of joining, and the turn goes to the first number
 above the one served last.
+
+Some are in doubt: they let leases end. They have their turns like the others, but stand back from what was failed. Who
+is not in doubt has to be found among a thousand that are, and nobody may pay for that where nobody is in doubt.
 """
 
 from __future__ import annotations
@@ -20,8 +23,11 @@ class Rotation:
         #: By client: few at a time, so that a list takes a tenth of the memory of a queue.
         self._waiting: dict[str, list[int]] = {}
         self._benched: set[str] = set()
+        self._in_doubt: set[str] = set()
         #: The numbers of joining of who can be served, ascending.
         self.ring: list[int] = []
+        #: Of these the ones of who is not in doubt; the ring itself while nobody is.
+        self._trusted = self.ring
         self._numbers = 0
         self._last = 0
 
@@ -33,8 +39,15 @@ class Rotation:
         """Whether another client than this one can be served."""
         return len(self.ring) > (client in self._waiting and client not in self._benched)
 
+    def stands_back_for(self, client: str) -> tuple[str, ...]:
+        """Who comes first where something was failed, at most two of them; none for a client that is not in doubt."""
+        if client not in self._in_doubt:
+            return ()
+        return tuple([self._names[number] for number in self._trusted[:2]])
+
     def leave(self, client: str) -> None:
         """A client that does not wait gives its place up; it comes back as the last one."""
+        self.trust(client)
         number = self._joined.pop(client, None)
         if number is not None:
             del self._names[number]
@@ -52,7 +65,7 @@ class Rotation:
             return
         self._waiting[client] = [pull]
         if client not in self._benched:
-            insort(self.ring, self._joined[client])
+            self._into_ring(client)
 
     def stop_waiting(self, client: str, pull: int) -> None:
         hands = self._waiting[client]
@@ -73,11 +86,33 @@ class Rotation:
         if client in self._benched:
             self._benched.discard(client)
             if client in self._waiting:
-                insort(self.ring, self._joined[client])
+                self._into_ring(client)
 
-    def turns(self) -> Iterator[tuple[str, int]]:
-        """Who waits with which pull, from whose turn it is on, each client once. Stop at the first change."""
-        ring = self.ring
+    def doubt(self, client: str) -> None:
+        """Let a client stand back until `trust`, whether it waits now or will."""
+        if client in self._in_doubt:
+            return
+        if not self._in_doubt:
+            self._trusted = self.ring.copy()
+        self._in_doubt.add(client)
+        if client in self._waiting and client not in self._benched:
+            del self._trusted[bisect_left(self._trusted, self._joined[client])]
+
+    def trust(self, client: str) -> None:
+        if client not in self._in_doubt:
+            return
+        self._in_doubt.discard(client)
+        if not self._in_doubt:
+            self._trusted = self.ring
+        elif client in self._waiting and client not in self._benched:
+            insort(self._trusted, self._joined[client])
+
+    def turns(self, *, trusted: bool = False) -> Iterator[tuple[str, int]]:
+        """Who waits with which pull, from whose turn it is on, each client once. Stop at the first change.
+
+        ``trusted``: only those who are not in doubt.
+        """
+        ring = self._trusted if trusted else self.ring
         start = bisect_right(ring, self._last)
         for step in range(len(ring)):
             client = self._names[ring[(start + step) % len(ring)]]
@@ -93,8 +128,17 @@ class Rotation:
         if self.ring:
             self._last = self.ring[int(chance * len(self.ring))]
 
+    def _into_ring(self, client: str) -> None:
+        number = self._joined[client]
+        insort(self.ring, number)
+        if self._in_doubt and client not in self._in_doubt:
+            insort(self._trusted, number)
+
     def _out_of_ring(self, client: str) -> None:
-        del self.ring[bisect_left(self.ring, self._joined[client])]
+        number = self._joined[client]
+        del self.ring[bisect_left(self.ring, number)]
+        if self._in_doubt and client not in self._in_doubt:
+            del self._trusted[bisect_left(self._trusted, number)]
 
 
 class Rotations:
@@ -119,6 +163,13 @@ class Rotations:
                 rotation.bench(client)
             else:
                 rotation.unbench(client)
+
+    def doubt(self, client: str, in_doubt: bool) -> None:
+        for rotation in self._of.values():
+            if in_doubt:
+                rotation.doubt(client)
+            else:
+                rotation.trust(client)
 
     def leave(self, client: str) -> None:
         for rotation in self._of.values():

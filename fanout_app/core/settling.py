@@ -6,7 +6,6 @@ The cases are looked at in the order of `Case`; `TABLE` says what each of them a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 
 from fanout_app.core.dispatcher import Dispatcher
@@ -43,14 +42,16 @@ TABLE: dict[Case, dict[Verb, Status]] = {
 REJECT_WAIT = 60.0
 
 
-@dataclass(slots=True)
 class Pending:
     """What of a settle hangs on one partition's ledger: done once a row of ``version`` or later is in the changelog."""
 
-    version: int = 0
-    acked: int = 0
-    rejected: int = 0
-    tokens: list[str] = field(default_factory=list)
+    __slots__ = ("acked", "rejected", "tokens", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.acked = 0
+        self.rejected = 0
+        self.tokens: list[str] = []
 
 
 class Settling:
@@ -219,7 +220,9 @@ class Settling:
         self._hangs_on(entry, partition, acked=count)
 
     def _hangs_on(self, entry: Entry, partition: int, *, acked: int = 0, rejected: int = 0) -> None:
-        pending = self.pending.setdefault(partition, Pending())
+        pending = self.pending.get(partition)
+        if pending is None:
+            pending = self.pending[partition] = Pending()
         pending.version = self._dispatcher.partitions[partition].ledger.version
         pending.acked += acked
         pending.rejected += rejected

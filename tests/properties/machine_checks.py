@@ -72,7 +72,7 @@ class Checks:
                 assert (client.in_flight, client.waiting) == (self.naive.held_by(name), len(self.naive.waits(name)))
                 counted = Counter({what: getattr(client, what) for what in ("delivered", "acked", "nacked", "expired")})
                 assert +counted == +naive.counts
-                assert client.slowed == naive.slowed
+                assert (client.slowed, client.in_doubt) == (naive.slowed, naive.in_doubt)
         counters = self.queue.counters
         assert {what: getattr(counters, what) for what in self.naive.counts} == self.naive.counts
         assert sum(astuple(counters)) == sum(self.naive.counts.values())

@@ -143,6 +143,7 @@ class NaiveClient:
     joined: dict[str, int] = field(default_factory=dict)
     in_vain: int = 0
     slowed: bool = False
+    in_doubt: bool = False
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -366,6 +367,12 @@ class NaiveQueue(NaiveShares):
 
     def _may_have(self, partition: NaivePartition, offset: int, pull: Pull, now: float) -> bool:
         held = partition.held[offset]
+        if self.clients[pull.client].in_doubt:
+            if held.client is not None and now < held.at:
+                return False
+            waiting = [self.clients[client] for client, group in self.servable() if group == pull.group]
+            if any(not client.in_doubt and client.name != held.client for client in waiting):
+                return False
         return held.client != pull.client or (now >= held.at and not self.others_wait(pull.client, pull.group))
 
     def _lease(self, pull: Pull, taken: list[tuple[int, int]], now: float) -> list[LeaseRef]:
@@ -396,6 +403,7 @@ class NaiveQueue(NaiveShares):
                     client = self.clients[held.client]
                     client.counts["expired"] += 1
                     client.in_vain += 1
+                    client.in_doubt = True
                     client.slowed = client.slowed or client.in_vain >= HOARDING
                     self.counts["expired"] += 1
                     self.fail(partition, offset, now, 0.0)

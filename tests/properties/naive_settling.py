@@ -90,6 +90,7 @@ class NaiveSettlingQueue(NaiveQueue):
         client.in_vain = 0
         if verb is Verb.ACK:
             client.slowed = False
+            client.in_doubt = False
             client.counts["acked"] += 1
             outcome.pending[ref.partition] += 1
             self._settled(ref.partition, ref.offset, now)

@@ -62,7 +62,10 @@ def test_alarms_that_are_off_do_not_pile_up() -> None:
 clients = st.sampled_from("ABCDE")
 rotation_steps = st.lists(
     st.tuples(
-        st.sampled_from(("wait", "wait", "wait", "serve", "serve", "stop", "leave", "bench", "unbench")), clients
+        st.sampled_from(
+            ("wait", "wait", "wait", "serve", "serve", "stop", "leave", "bench", "unbench", "doubt", "trust")
+        ),
+        clients,
     ),
     max_size=80,
 )
@@ -74,6 +77,7 @@ def test_next_is_the_next_in_order_of_joining_among_who_waits(steps: list[tuple[
     places: dict[str, int] = {}
     hands: dict[str, list[int]] = {client: [] for client in "ABCDE"}
     benched: set[str] = set()
+    in_doubt: set[str] = set()
     joins, pulls, last = count(1), count(1), 0
     for step, client in steps:
         if step == "wait":
@@ -86,6 +90,7 @@ def test_next_is_the_next_in_order_of_joining_among_who_waits(steps: list[tuple[
         elif step == "leave" and not hands[client]:
             places.pop(client, None)
             benched.discard(client)
+            in_doubt.discard(client)
             rotation.leave(client)
         elif step == "bench":
             benched.add(client)
@@ -93,9 +98,18 @@ def test_next_is_the_next_in_order_of_joining_among_who_waits(steps: list[tuple[
         elif step == "unbench":
             benched.discard(client)
             rotation.unbench(client)
+        elif step == "doubt":
+            in_doubt.add(client)
+            rotation.doubt(client)
+        elif step == "trust":
+            in_doubt.discard(client)
+            rotation.trust(client)
         ring = sorted((c for c in hands if hands[c] and c not in benched), key=places.__getitem__)
         expected = [c for c in ring if places[c] > last] + [c for c in ring if places[c] <= last]
         assert list(rotation.turns()) == [(c, hands[c][0]) for c in expected]
+        assert list(rotation.turns(trusted=True)) == [(c, hands[c][0]) for c in expected if c not in in_doubt]
+        trusted = tuple(c for c in ring if c not in in_doubt)
+        assert all(rotation.stands_back_for(c) == (trusted[:2] if c in in_doubt else ()) for c in hands)
         assert len(rotation) == len(expected)
         assert all(rotation.others_wait(c) == bool(set(expected) - {c}) for c in hands)
         if step == "serve" and expected:

@@ -273,6 +273,16 @@ def test_what_came_free_between_others_can_be_settled_where_it_is() -> None:
     assert all_of(desk) == [1, 2, 3, 5, 6]
 
 
+def test_what_came_free_between_others_may_be_the_oldest_that_is_held() -> None:
+    desk = ordered("a.a.")
+    first = desk.pull("A")
+    desk.ack(lease(first))
+    desk.ack(lease(desk.pull("A")))
+    oldest = desk[0].oldest_held()
+    assert oldest is not None
+    assert oldest.offset == 2
+
+
 def test_a_settled_key_leaves_nothing_behind() -> None:
     desk = ordered("abcabc" + "." * 3)
     for _ in range(2):
