@@ -17,7 +17,7 @@ from yarl import URL
 from fanout_app.identity import Identity
 from fanout_app.web.access import identity_of
 from fanout_app.web.broken import is_open
-from fanout_app.web.codecs import Form, asked_in_msgpack, form_of
+from fanout_app.web.codecs import OF_MESSAGES, Form, asked_in, form_of
 from fanout_app.web.handlers import read_body
 from fanout_app.web.reply import Reply
 from fanout_app.web.translation import CLIENT_HEADER
@@ -31,8 +31,8 @@ class Caller(Protocol):
         """What the answer is to be in. Raises `Problem` where that is nothing we have."""
 
     @property
-    def msgpack(self) -> bool:
-        """Whether the body is in it."""
+    def asked_in(self) -> Form:
+        """What the body is in."""
 
     @property
     def client(self) -> str | None:
@@ -62,6 +62,38 @@ class Caller(Protocol):
         """
 
 
+class Errand(Protocol):
+    """What a caller may be answered by without a task, see `fanout_app.web.errands`."""
+
+    def go(self) -> None: ...
+    def interrupt(self) -> None: ...
+    def abandon(self) -> None: ...
+    async def rest(self) -> None: ...
+
+
+class PromptCaller(Caller, Protocol):
+    """A request that is here as a whole, and can be answered without a task."""
+
+    @property
+    def raw(self) -> bytes:
+        """Its body."""
+
+    def put(self, reply: Reply) -> None:
+        """The answer, all of it. Raises ConnectionError if the client is gone."""
+
+    def is_behind(self) -> bool:
+        """Whether the client has to take some of its answer before it is sent more."""
+
+    async def drained(self, within: float) -> None:
+        """Wait until it is not behind. Raises as `write` does."""
+
+    def answered(self) -> None:
+        """Nothing is left to be done for it."""
+
+    def go_on(self) -> None:
+        """What is left to be done is for a task."""
+
+
 class OfRequest:
     """A request that aiohttp has read."""
 
@@ -72,11 +104,11 @@ class OfRequest:
 
     @property
     def form(self) -> Form:
-        return form_of(self._request)
+        return form_of(self._request, OF_MESSAGES)
 
     @property
-    def msgpack(self) -> bool:
-        return asked_in_msgpack(self._request)
+    def asked_in(self) -> Form:
+        return asked_in(self._request)
 
     @property
     def client(self) -> str | None:

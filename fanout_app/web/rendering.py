@@ -9,7 +9,7 @@ from fanout_app.cluster.frames import Wish
 from fanout_app.cluster.ports import Rendered
 from fanout_app.core.lease import Answer
 from fanout_app.web.answers import Answers
-from fanout_app.web.codecs import JSON, MSGPACK
+from fanout_app.web.codecs import FORMS, JSON
 from fanout_app.web.ports import Runtime
 from fanout_app.web.record_headers import describe
 from fanout_app.web.tokens import TokenCodec
@@ -27,13 +27,13 @@ class Renderer:
     def __call__(self, answer: Answer, wish: Wish) -> Rendered:
         if wish.form == "next":
             return self._one_message(answer, wish)
-        form = MSGPACK if wish.form == "msgpack" else JSON
+        form = FORMS.get(wish.form, JSON)
         settled = Raw(wish.settled) if wish.settled else UNSET
-        body = form.encoder.encode(self._answers.pulled(answer, settled, utf8=wish.utf8 and not form.msgpack))
+        body = form.encode(self._answers.pulled(answer, settled, utf8=wish.utf8 and not form.binary))
         return Rendered(form.headers, body)
 
     def _one_message(self, answer: Answer, wish: Wish) -> Rendered:
-        run = answer.runs[0]
+        run = answer.shown[0]
         message = run.messages[0]
         token = self._codec.leases(run)[0]
         headers: CIMultiDict[str] = CIMultiDict(

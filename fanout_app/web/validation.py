@@ -14,7 +14,9 @@ from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct, UnsetType
 
+from fanout_app.web.codecs import JSON, MSGPACK, PROTOBUF, Form
 from fanout_app.web.problems import Fault, invalid
+from fanout_app.web.protobuf import codec as protobuf
 
 _MOST_FAULTS: Final = 100
 _WHOLE: Final = "body"
@@ -26,29 +28,42 @@ S = TypeVar("S", bound=Struct)
 
 
 class Body:
-    """Decodes the bodies of one schema in both encodings."""
+    """Decodes the bodies of one schema, whatever form they are in."""
 
     def __init__(self, kind: type[Struct]) -> None:
         self.kind = kind
         self._json = msgspec.json.Decoder(kind)
         self._msgpack = msgspec.msgpack.Decoder(kind)
 
-    def decode(self, raw: bytes, *, msgpack: bool) -> Any:
+    def decode(self, raw: bytes, form: Form) -> Any:
         """An instance of the schema; no bytes are an object without fields. Raises `Problem`."""
-        if not raw:
-            return self.decode(b"\x80" if msgpack else b"{}", msgpack=msgpack)
+        if form is PROTOBUF and not protobuf.speaks(self.kind):
+            detail = f"{form.media_types[0]} is for pulls and settles: send application/json or application/msgpack"
+            raise invalid([Fault("Content-Type", detail)])
         try:
-            return self._msgpack.decode(raw) if msgpack else self._json.decode(raw)
+            if not raw:
+                return msgspec.convert({}, self.kind)
+            if form is JSON:
+                return self._json.decode(raw)
+            if form is MSGPACK:
+                return self._msgpack.decode(raw)
+            return msgspec.convert(protobuf.read(self.kind, raw), self.kind)
         except MALFORMED as error:
-            raise invalid(self._faults(raw, error, msgpack=msgpack)) from None
+            raise invalid(self._faults(raw, error, form)) from None
 
-    def _faults(self, raw: bytes, error: Exception, *, msgpack: bool) -> list[Fault]:
+    def _faults(self, raw: bytes, error: Exception, form: Form) -> list[Fault]:
         try:
-            parsed = msgspec.msgpack.decode(raw) if msgpack else msgspec.json.decode(raw)
-            faults = faults_of(self.kind, parsed)
+            faults = faults_of(self.kind, self._fields(raw, form))
         except MALFORMED:
             faults = []
-        return faults or [_fault_of(error, msgpack=msgpack)]
+        return faults or [_fault_of(error, form)]
+
+    def _fields(self, raw: bytes, form: Form) -> object:
+        if not raw:
+            return {}
+        if form is PROTOBUF:
+            return protobuf.read(self.kind, raw)
+        return msgspec.msgpack.decode(raw) if form is MSGPACK else msgspec.json.decode(raw)
 
 
 def query(kind: type[S], given: Mapping[str, str], names: list[str]) -> S:
@@ -131,7 +146,7 @@ def _name_of(value: object) -> str:
     return {list: "an array", str: "a string", type(None): "null"}.get(type(value), type(value).__name__)
 
 
-def _fault_of(error: Exception, *, msgpack: bool) -> Fault:
+def _fault_of(error: Exception, form: Form) -> Fault:
     """What the decoder itself said, where the request cannot even be taken apart (numbers out of all range, say)."""
     if isinstance(error, RecursionError):
         return Fault(_WHOLE, "is nested too deeply")
@@ -139,5 +154,5 @@ def _fault_of(error: Exception, *, msgpack: bool) -> Fault:
         match = _PLACE.fullmatch(str(error))
         place = match["place"] if match else None
         return Fault(place or _WHOLE, _detail(str(error), (), None))
-    form = "msgpack" if msgpack else "JSON"
-    return Fault(_WHOLE, f"is not valid {form} ({_detail(str(error), (), None)})")
+    name = "JSON" if form is JSON else form.name
+    return Fault(_WHOLE, f"is not valid {name} ({_detail(str(error), (), None)})")

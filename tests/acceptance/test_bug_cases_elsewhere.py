@@ -7,13 +7,14 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import aiohttp
 import msgspec
 import pytest
 import pytest_asyncio
 
+from fanout_app.web.protobuf import fanout_pb2 as pb
 from support.clients import Client, Hangup
 from support.eventually import eventually
 from support.kafka import Kafka
@@ -197,6 +198,36 @@ async def test_d06_null_and_empty_can_be_told_apart(
         assert message["headers"] == names
         leases.append(message["lease"])
     assert (await make(pair.spare).ack(*leases)).acked == len(odd)
+
+
+async def test_d06_in_protobuf_too_wherever_it_is_asked_for(
+    pair: Pair, kafka: Kafka, session: aiohttp.ClientSession
+) -> None:
+    odd = [
+        Odd(key=b"k", value=None), Odd(key=None, value=b""),
+        Odd(key=b"", value=b"\xff", headers=[(b"a", None), (b"a", b""), (b"b", b"\xfe")]),
+    ]  # fmt: skip
+    await write_batch(kafka.brokers, pair.topic, odd)
+    form = {"Content-Type": "application/x-protobuf", "Accept": "application/x-protobuf"}
+    settle = pb.SettleRequest()
+    came: list[pb.Message] = []
+    for worker in (pair.spare, pair.owner, pair.spare, pair.owner):
+        body = pb.PullRequest(client="odd", wait_ms=0 if len(came) == len(odd) else 8000, settle=settle)
+        async with session.post(f"{worker.url}/v1/pull", data=body.SerializeToString(), headers=form) as response:
+            answer = pb.PullAnswer.FromString(await response.read())
+        assert answer.settled.acked == len(settle.ack)
+        came += answer.messages
+        settle = pb.SettleRequest(ack=[message.lease for message in answer.messages])
+    assert [(_or_null(message, "key"), _or_null(message, "value")) for message in came] == [
+        (record.key, record.value) for record in odd
+    ]
+    headers = [(header.name.encode(), _or_null(header, "value")) for header in came[-1].headers]
+    assert headers == odd[-1].headers
+
+
+def _or_null(message: pb.Message | pb.Header, name: Literal["key", "value"]) -> bytes | None:
+    value: bytes = getattr(message, name)
+    return value if message.HasField(name) else None
 
 
 @pytest.mark.parametrize("size", [900_000, 20_000_000])

@@ -1,0 +1,1 @@
+"""Pulls and settles in protobuf, as `clients/protobuf/fanout.proto` says."""
