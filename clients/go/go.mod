@@ -1,0 +1,3 @@
+module github.com/nanoservice/fanout/clients/go
+
+go 1.22
