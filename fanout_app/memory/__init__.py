@@ -1,0 +1,1 @@
+"""``fanout --memory``: the same queue and the same HTTP over a topic in this process, for tests and a first look."""
