@@ -62,6 +62,9 @@ class PullBody(Struct, forbid_unknown_fields=True):
     ack_wait_ms: AckWaitMs | UnsetType = UNSET
     encoding: Encoding = "base64"
     settle: SettleBody | UnsetType = UNSET
+    receive_id: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType = UNSET
+    #: It was sent before, and not answered.
+    repeat: bool = False
 
 
 class PullQuery(Struct, forbid_unknown_fields=True):

@@ -76,6 +76,8 @@ def pull_of(
             max_messages=body.max_messages,
             max_bytes=body.max_bytes,
             ack_wait=ack_wait,
+            receive_id="" if isinstance(body.receive_id, UnsetType) else body.receive_id,
+            again=body.repeat and not isinstance(body.receive_id, UnsetType),
         ),
         anonymous,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from typing import Final, NamedTuple
 
 from aiohttp import web
@@ -10,7 +12,8 @@ from aiohttp import web
 from fanout_app.web.access import Access, Gate
 from fanout_app.web.callers import OfRequest
 from fanout_app.web.handlers import Handler, expecting, guarded, refuse_internal, unserved
-from fanout_app.web.known import HEADS, RAW_HEAD, Heads, View
+from fanout_app.web.known import HEADS, RAW_HEAD, Begin, Heads, View
+from fanout_app.web.openapi import Described, OpenApiView
 from fanout_app.web.ports import Runtime
 from fanout_app.web.problems import Kind, Problem
 from fanout_app.web.tokens import TokenCodec
@@ -22,6 +25,8 @@ from fanout_app.web.views_messages import MessageViews
 from fanout_app.web.views_operations import OperationViews
 from fanout_app.web.views_parked import ParkedViews
 
+#: What a part of a path may be, as the router has it.
+_PATTERN: Final = re.compile(r":[^}]*}")
 #: The rest of a path, whatever is in it.
 _REST: Final = r"{rest:[\s\S]*}"
 
@@ -35,6 +40,8 @@ class Row(NamedTuple):
     access: Access
     #: The same view, for requests whose heads are known.
     again: View | None = None
+    #: The same without a task.
+    begin: Begin | None = None
 
 
 def install(
@@ -50,6 +57,7 @@ def install(
     redirect: bool = False,
     broadcast: bool = False,
     link: Handler | None = None,
+    more: Iterable[Row] = (),
 ) -> None:
     """Every route of this version. The last one answers 404 and 405 for all paths that nothing else is served at.
 
@@ -57,7 +65,7 @@ def install(
     instead, if they have a port of their own; ``gate`` says who may ask, none: everybody; ``max_waiting`` is how many
     pulls may wait at this worker, ``ack_wait`` how many seconds a lease lasts if the request does not say;
     ``broadcast`` gives each group every message, so that none has a share; ``redirect`` sends clients to the worker
-    that is to serve their pulls; ``link`` takes the calls of other workers.
+    that is to serve their pulls; ``link`` takes the calls of other workers; ``more`` are routes beside these.
     """
     unbroken = Unbroken()
 
@@ -72,10 +80,13 @@ def install(
     control = ControlViews(runtime, unbroken)
     parked = ParkedViews(runtime, unbroken)
     canary = CanaryViews(runtime, unbroken, shares=not broadcast)
-    for_clients = tuple(_of_clients(messages, leases))
-    for_operators = tuple(_of_operators(operations, leases, control, parked, canary))
+    for_clients = (*_of_clients(messages, leases), *more)
+    openapi = OpenApiView(version("fanout-app"))
+    for_operators = tuple(_of_operators(operations, leases, control, parked, canary, openapi))
     for_workers = tuple(_of_workers(link))
     for_all = (*_of_health(operations), Row("*", rf"/{_REST}", unserved, Access.TOKEN))
+    described = (*_of_clients(messages, leases), *for_operators, *_of_health(operations))
+    openapi.describe([Described(row.method, _PATTERN.sub("}", row.path), row.access) for row in described])
     gate = gate or Gate(None)
     if operators is None:
         _add(app, gate, (*for_clients, *for_operators, *for_workers, *for_all))
@@ -88,11 +99,11 @@ def install(
 
 def _add(app: web.Application, gate: Gate, table: Iterable[Row]) -> None:
     heads = app[HEADS] = Heads()
-    for method, path, view, access, again in table:
+    for method, path, view, access, again, begin in table:
         admit = gate.admit(access)
         app.add_routes([web.route(method, path, guarded(view, admit), expect_handler=expecting(admit))])
         if again is not None:
-            heads.serve(path, again, gate.identify(access))
+            heads.serve(path, again, gate.identify(access), begin)
 
 
 def _elsewhere(table: Iterable[Row], option: str) -> Iterable[Row]:
@@ -122,7 +133,7 @@ def _through(view: View) -> Handler:
 def _of_clients(messages: MessageViews, leases: LeaseViews) -> Iterable[Row]:
     consume = Access.CONSUME
     return (
-        Row("POST", "/v1/pull", _through(messages.pull), consume, again=messages.pull),
+        Row("POST", "/v1/pull", _through(messages.pull), consume, again=messages.pull, begin=messages.begin),
         Row("POST", "/v1/next", _through(messages.next), consume),
         Row("POST", "/v1/settle", _through(messages.settle), consume, again=messages.settle),
         Row("DELETE", "/v1/leases/{lease}", leases.ack, consume),
@@ -134,7 +145,12 @@ def _of_clients(messages: MessageViews, leases: LeaseViews) -> Iterable[Row]:
 
 
 def _of_operators(
-    operations: OperationViews, leases: LeaseViews, control: ControlViews, parked: ParkedViews, canary: CanaryViews
+    operations: OperationViews,
+    leases: LeaseViews,
+    control: ControlViews,
+    parked: ParkedViews,
+    canary: CanaryViews,
+    openapi: OpenApiView,
 ) -> Iterable[Row]:
     """What tells how the work goes is of role metrics; what shows messages or leases, or changes anything, of admin."""
     return (
@@ -156,6 +172,7 @@ def _of_operators(
         Row("GET", "/v1/workers", operations.workers, Access.METRICS),
         Row("GET", "/v1/leader", operations.leader, Access.METRICS),
         Row("GET", "/metrics", operations.metrics, Access.METRICS),
+        Row("GET", "/openapi.json", openapi.show, Access.METRICS),
     )
 
 

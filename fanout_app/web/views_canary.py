@@ -16,7 +16,7 @@ from fanout_app.core.errors import OutdatedError, RefusedError
 from fanout_app.core.shares import STABLE
 from fanout_app.core.windows import Tally
 from fanout_app.guarding import Part, summed
-from fanout_app.web.codecs import Form, asked_in_msgpack, form_of
+from fanout_app.web.codecs import Form, asked_in, form_of
 from fanout_app.web.handlers import read_body, refuse_query
 from fanout_app.web.ports import Runtime
 from fanout_app.web.problems import Fault, Kind, Problem, invalid
@@ -58,7 +58,7 @@ class CanaryViews:
                 'send If-Match with the ETag of GET /v1/canary that this is a change of, or "*" to overrule',
             )
         tags = _tags(request)
-        body: CanaryBody = _PUT.decode(await read_body(request), msgpack=asked_in_msgpack(request))
+        body: CanaryBody = _PUT.decode(await read_body(request), asked_in(request))
         return await self._changed(form, Wish(what="put", wanted=_wanted(body), tags=tags))
 
     async def promote(self, request: web.Request) -> web.StreamResponse:
@@ -72,7 +72,7 @@ class CanaryViews:
         refuse_query(request)
         self._refuse_without_shares()
         tags = _tags(request)
-        body: GroupBody = _GROUP.decode(await read_body(request), msgpack=asked_in_msgpack(request))
+        body: GroupBody = _GROUP.decode(await read_body(request), asked_in(request))
         group = None if body.group is None else name_of(body.group, "group")
         return await self._changed(form, Wish(what=what, group=group, tags=tags))
 

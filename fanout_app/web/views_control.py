@@ -9,7 +9,7 @@ from msgspec import UnsetType
 
 from fanout_app.core.errors import LeasesLiveError
 from fanout_app.core.requests import SeekTo, Timestamp
-from fanout_app.web.codecs import asked_in_msgpack, form_of
+from fanout_app.web.codecs import asked_in, form_of
 from fanout_app.web.handlers import read_body, refuse_all, refuse_query
 from fanout_app.web.ports import Runtime
 from fanout_app.web.problems import Kind, Problem
@@ -43,7 +43,7 @@ class ControlViews:
     async def seek(self, request: web.Request) -> web.StreamResponse:
         form = form_of(request)
         refuse_query(request)
-        body: SeekBody = _SEEK.decode(await read_body(request), msgpack=asked_in_msgpack(request))
+        body: SeekBody = _SEEK.decode(await read_body(request), asked_in(request))
         partition = None if isinstance(body.partition, UnsetType) else body.partition
         work = self._runtime.overall.seek(partition, _target(body), force=body.force)
         try:

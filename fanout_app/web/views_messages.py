@@ -6,7 +6,7 @@ whatever reason. Whatever can be refused is refused before the runtime is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from msgspec import UNSET, UnsetType
@@ -17,9 +17,10 @@ from fanout_app.cluster.relayed import Relayed
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty, Status
 from fanout_app.web.answers import Answers, Settled
-from fanout_app.web.callers import Caller
+from fanout_app.web.callers import Caller, PromptCaller
 from fanout_app.web.codecs import Form
-from fanout_app.web.ports import Runtime
+from fanout_app.web.errands import Errand
+from fanout_app.web.ports import Begun, Runtime
 from fanout_app.web.problems import Fault, Kind, Problem, invalid
 from fanout_app.web.redirects import Redirects
 from fanout_app.web.rendering import Renderer
@@ -61,10 +62,10 @@ class MessageViews:
         self._pulls = 0
 
     async def pull(self, caller: Caller) -> None:
-        form = caller.form
+        _ = caller.form  # refused before anything is done
         place = query(PullQuery, caller.query, list(caller.query)) if caller.query else _NOT_REDIRECTED
         raw = await caller.body()
-        body: PullBody = _PULL.decode(raw, msgpack=caller.msgpack) if raw else PullBody()
+        body: PullBody = _PULL.decode(raw, caller.asked_in) if raw else PullBody()
         asked = self._asked(body, caller)
         if elsewhere := self._elsewhere(caller, place.redirects):
             await caller.write(elsewhere)
@@ -74,20 +75,25 @@ class MessageViews:
             settled: Settled | UnsetType = UNSET
             if not isinstance(body.settle, UnsetType):
                 settled = await self._settled(body.settle)
-            wish = Wish(
-                form="msgpack" if form.msgpack else "json",
-                utf8=body.encoding == "utf8",
-                settled=b"" if isinstance(settled, UnsetType) else form.encoder.encode(settled),
-            )
-            answer = await self._pull(asked, body.wait_ms, wish)
-            if not isinstance(answer, Empty):
-                await self._deliver(caller, answer, wish)
-            elif isinstance(settled, UnsetType):
-                await caller.write(self._nothing(asked, answer))
-            else:
-                await caller.write(self._reply(form, self._answers.nothing(asked.pull.client, answer, settled)))
+            await self.hand_out(caller, asked, body, settled)
         finally:
             self._pulls -= 1
+
+    async def hand_out(self, caller: Caller, asked: Asked, body: PullBody, settled: Settled | UnsetType) -> None:
+        """Wait for messages and answer with them, and with what the settle of this pull has come to."""
+        form = caller.form
+        wish = Wish(
+            form=form.name,
+            utf8=body.encoding == "utf8",
+            settled=b"" if isinstance(settled, UnsetType) else form.encode(settled),
+        )
+        answer = await self._pull(asked, body.wait_ms, wish)
+        if not isinstance(answer, Empty):
+            await self._deliver(caller, answer, wish)
+        elif isinstance(settled, UnsetType):
+            await caller.write(self._nothing(asked, answer))
+        else:
+            await caller.write(self._reply(form, self._answers.nothing(asked.pull.client, answer, settled)))
 
     async def next(self, caller: Caller) -> None:
         options = query(NextQuery, caller.query, list(caller.query))
@@ -113,11 +119,11 @@ class MessageViews:
         if caller.query:
             query(NoQuery, caller.query, list(caller.query))
         raw = await caller.body()
-        body: SettleBody = _SETTLE.decode(raw, msgpack=caller.msgpack) if raw else SettleBody()
+        body: SettleBody = _SETTLE.decode(raw, caller.asked_in) if raw else SettleBody()
         settled = await self._settled(body)
         if nothing_tried(settled):
             raise Problem(Kind.MOVING, RETRY_DETAIL)
-        await caller.write(Reply(200, form.headers, form.encoder.encode(settled)))
+        await caller.write(Reply(200, form.headers, form.encode(settled)))
 
     def _asked(self, body: PullBody | NextQuery, caller: Caller) -> Asked:
         return pull_of(body, caller.client, self._ack_wait, caller.identity, broadcast=self._broadcast)
@@ -140,6 +146,53 @@ class MessageViews:
         to_settle, unread = settle_of(body, self._codec.read, self._ack_wait)
         return self._answers.settled(await self._runtime.settle(to_settle), unread)
 
+    # The same without a task -----------------------------------------------------------------------------------------
+
+    def begin(self, caller: PromptCaller) -> Errand | None:
+        """Settle what a pull brings, up to its row. None: it is for `pull`, and nothing was done.
+
+        Raises:
+            Problem: as `pull` does; nothing was done.
+        """
+        if self._redirects is not None or self._runtime.stopping:
+            return None
+        body: PullBody = _PULL.decode(caller.raw, caller.asked_in)
+        if body.repeat:
+            return None
+        asked = self._asked(body, caller)
+        begun: Begun | None = None
+        unread: list[str] = []
+        if self._pulls >= self._max_waiting:
+            return None
+        if not isinstance(body.settle, UnsetType):
+            to_settle, unread = settle_of(body.settle, self._codec.read, self._ack_wait)
+            begun = self._runtime.begin_settle(to_settle)
+            if begun is None:
+                return None
+        self._pulls += 1
+        return Errand(self, caller, asked, body, begun, unread)
+
+    def hand_out_now(self, asked: Asked) -> Answer | None:
+        return self._runtime.pull_at_once(asked.pull, anonymous=asked.anonymous)
+
+    def settled(self, begun: Begun, unread: list[str]) -> Settled:
+        return self._answers.settled(begun.outcome, unread)
+
+    def put(self, caller: PromptCaller, answer: Answer, body: PullBody, settled: Settled | UnsetType) -> None:
+        form = caller.form
+        pulled = self._answers.pulled(answer, settled, utf8=body.encoding == "utf8" and not form.binary)
+        caller.put(Reply(200, form.headers, form.encode(pulled)))
+
+    def release(self, answer: Answer) -> None:
+        self._runtime.release(answer)
+
+    async def taken(self, caller: PromptCaller, answer: Answer) -> None:
+        deadline = max([run.deadline for run in answer.shown])
+        await self._while_taken(caller, answer, caller.drained(deadline - self._runtime.now()))
+
+    def left(self) -> None:
+        self._pulls -= 1
+
     # Answers ---------------------------------------------------------------------------------------------------------
 
     async def _deliver(self, caller: Caller, answer: Answer | Relayed, wish: Wish) -> None:
@@ -151,14 +204,20 @@ class MessageViews:
         if isinstance(answer, Relayed):
             await self._relay(caller, answer)
             return
-        deadline = max([run.deadline for run in answer.runs])
+        deadline = max([run.deadline for run in answer.shown])
+        await self._while_taken(caller, answer, self._write(caller, lambda: self._render(answer, wish), deadline))
+
+    async def _while_taken(self, caller: Caller, answer: Answer, writing: Awaitable[None]) -> None:
+        shown = answer.shown
         try:
-            await self._write(caller, lambda: self._render(answer, wish), deadline)
+            await writing
         except TimeoutError:
             caller.hang_up()
             raise ConnectionResetError from None
         except BaseException:
-            self._runtime.release(answer)
+            # Unless its client has asked once more meanwhile, and has it by another way.
+            if answer.shown is shown:
+                self._runtime.release(answer)
             raise
 
     async def _relay(self, caller: Caller, answer: Relayed) -> None:
@@ -191,7 +250,7 @@ class MessageViews:
 
     def _reply(self, form: Form, value: object) -> Reply:
         """While the worker stops, clients are to find another one."""
-        return Reply(200, form.headers, form.encoder.encode(value), self._runtime.stopping)
+        return Reply(200, form.headers, form.encode(value), self._runtime.stopping)
 
     def _one_more_pull(self) -> None:
         if self._pulls >= self._max_waiting:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from fanout_app.core.parked import ParkedMessage
 from fanout_app.web.answers import Text, as_text
-from fanout_app.web.codecs import asked_in_msgpack, form_of
+from fanout_app.web.codecs import asked_in, form_of
 from fanout_app.web.handlers import read_body, refuse_query
 from fanout_app.web.ports import Runtime
 from fanout_app.web.problems import Fault, invalid
@@ -52,13 +52,13 @@ class ParkedViews:
         form = form_of(request)
         options = query(ParkedQuery, request.query, list(request.query))
         page = await self._page(options)
-        utf8 = options.encoding == "utf8" and not form.msgpack
+        utf8 = options.encoding == "utf8" and not form.binary
         return form.response({"messages": [_wire(message, utf8=utf8) for message in page]})
 
     async def redrive(self, request: web.Request) -> web.StreamResponse:
         form = form_of(request)
         refuse_query(request)
-        body: RedriveBody = _REDRIVE.decode(await read_body(request), msgpack=asked_in_msgpack(request))
+        body: RedriveBody = _REDRIVE.decode(await read_body(request), asked_in(request))
         names = None if isinstance(body.parked, UnsetType) else body.parked
         if body.all == (names is not None):
             raise invalid([Fault("parked", 'send either the names of messages or "all":true, to redrive every one')])

@@ -145,6 +145,9 @@ async def test_accept_is_looked_at(there: Served, accept: str | None, status: in
         ("application/msgpack; q=0.5, application/json; q=0.4", "msgpack"),
         ("application/msgpack, application/json", "json"),
         ("APPLICATION/*", "json"),
+        ("application/x-protobuf", "x-protobuf"),
+        ("application/protobuf, application/json;q=0.9", "x-protobuf"),
+        ("application/x-protobuf;q=0.5, */*;q=0.1", "x-protobuf"),
     ],
 )
 async def test_the_form_liked_best_is_served(there: Served, accept: str, form: str) -> None:
