@@ -1,7 +1,4 @@
-"""Hands the messages of a Kafka topic to HTTP clients, one lease a message, at least once.
-
-Example: fanout --id service_x --topic user_need --brokers 127.0.0.1:9092
-"""
+"""Entry point of the ``fanout`` command."""
 
 from __future__ import annotations
 
@@ -9,16 +6,19 @@ import logging.config
 import os
 import signal
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from fanout_app import help
 from fanout_app.build import build
 from fanout_app.core.errors import FanoutError, OptionError
 from fanout_app.discovery import complete
 from fanout_app.environment import unknown_variables
 from fanout_app.logs import describe, logging_config
+from fanout_app.memory_options import MEMORY_OPTIONS
 from fanout_app.options import TABLE, Options, from_environment
 from fanout_app.worker import EXIT_FAULT, EXIT_START, EXIT_STOPPED
 
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fanout.main")
 
+#: What is no worker, by its first word; imported only then.
+_COMMANDS = {
+    "completion": "fanout_app.commands.completion:completion",
+    "doctor": "fanout_app.commands.doctor:doctor",
+    "token": "fanout_app.commands.token:token",
+}
+_MEMORY = "--memory"
+_MEMORY_DEFAULTS = {"id": "memory", "topic": "memory"}
 _EPILOG = (
     f"Exit codes: {EXIT_STOPPED} stopped as asked, {EXIT_FAULT} a fault while running (start it again), "
     f"{EXIT_START} cannot start as it is configured (starting it again does not help). "
@@ -35,8 +43,16 @@ _EPILOG = (
 
 
 def main() -> None:
-    """Entry point of the ``fanout`` command."""
-    command = click.Command("fanout", params=list(TABLE), callback=_run, help=__doc__, epilog=_EPILOG)
+    """Run what the command line asks for; exit with a code that says how it went."""
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    if word in _COMMANDS:
+        module, name = _COMMANDS[word].split(":")
+        getattr(import_module(module), name).main(args=sys.argv[2:], prog_name=f"fanout {word}")
+    command: click.Command = help.Command(
+        "fanout", params=[*TABLE, *MEMORY_OPTIONS], callback=_run, help=help.TEXT, epilog=_EPILOG,
+        # Where there is no Kafka there is nothing to tell apart.
+        context_settings={"default_map": _MEMORY_DEFAULTS if _MEMORY in sys.argv else {}},
+    )  # fmt: skip
     command = click.version_option(version("fanout-app"), message=f"fanout %(version)s, {build()}")(command)
     try:
         sys.exit(command.main(standalone_mode=False))
@@ -46,13 +62,30 @@ def main() -> None:
         sys.exit(EXIT_STOPPED)
 
 
-def _run(**params: Any) -> None:
+def _run(*, memory: bool, memory_partitions: int, **params: Any) -> None:
     try:
         options = Options(**params)
     except OptionError as error:
         _stop(error, EXIT_START)
+    if memory:
+        _run_in_memory(options, memory_partitions)
+        return
     app = _build(options)
     app.Worker(quiet=True, loglevel="WARNING").execute_from_commandline()
+
+
+def _run_in_memory(options: Options, partitions: int) -> None:
+    for given, name in ((options.brokers, "--brokers"), (options.zookeepers, "--zookeepers")):
+        if given:
+            _stop(f"{name} names servers, and with {_MEMORY} there are none: leave one of the two out", EXIT_START)
+    logging.config.dictConfig(logging_config(verbose=options.verbose))
+    from fanout_app.memory.worker import run
+
+    _use_uvloop()
+    try:
+        run(options, partitions)
+    except FanoutError as error:
+        _stop(error, EXIT_START)
 
 
 def app_of_environment() -> Fanout:

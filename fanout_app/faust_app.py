@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import socket
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -16,8 +13,6 @@ from faust.types import TP
 
 from fanout_app import canary
 from fanout_app.canary import Canary
-from fanout_app.core.dispatcher import Limits
-from fanout_app.core.redelivery import Backoff
 from fanout_app.departure import Departure
 from fanout_app.group_election import GroupElection
 from fanout_app.kafka import switch
@@ -42,6 +37,7 @@ from fanout_app.kafka.writer import Writer
 from fanout_app.key_file import KeyFile
 from fanout_app.leading import KEY, Leading
 from fanout_app.lease_keys import LeaseKeys, Seal
+from fanout_app.limits import limits_of
 from fanout_app.metrics import Metrics
 from fanout_app.mirroring import Mirroring
 from fanout_app.options import Options
@@ -59,6 +55,7 @@ from fanout_app.web.rendering import Renderer
 from fanout_app.web.server import FanoutWeb
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.worker import end_at_once
+from fanout_app.worker_name import worker_name
 from fanout_app.zookeeper.lock import LockElection
 from fanout_app.zookeeper.mirror import Mirror
 from fanout_app.zookeeper.session import Session
@@ -85,7 +82,7 @@ class Fanout(faust.App):
         self.options = options
         self.source = prepared.source
         self.isolation_level = options.isolation_level
-        self.runtime = Runtime(options, worker=_worker_name(), limits=limits_of(options))
+        self.runtime = Runtime(options, worker=worker_name(), limits=limits_of(options))
         self.runtime.partitions_of_topic = prepared.source.partitions
         #: What the transport asks and tells, see `fanout_app.kafka.transport.Intake`.
         self.intake = self.runtime
@@ -282,10 +279,9 @@ class Fanout(faust.App):
         """Faust would make a data folder where it was started; nothing of ours is kept on disk."""
 
     def on_rebalance_start(self) -> None:
-        # In the consumer's thread: ownership ends here and now, the rest follows in the main loop.
         self.membership.rebalance_began()
         super().on_rebalance_start()
-        self.loop.call_soon_threadsafe(self.runtime.suspend)
+        self.runtime.suspend()
 
     async def _on_revoked(self, sender: Any, revoked: set[TP], **_: Any) -> None:
         await self.runtime.give_up()
@@ -300,7 +296,7 @@ class Fanout(faust.App):
             await self.runtime.start(set())
 
     def _on_rebalance_when_stopped(self) -> None:
-        """Faust would close the consumer here, from the wrong thread and in the middle of a commit."""
+        """Faust would close the consumer here, in the middle of a commit."""
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         # Faust would start the agent again with the next fetch: a fault must end the worker instead of being hidden.
@@ -349,24 +345,3 @@ class Fanout(faust.App):
         assert self._mirroring is not None
         async for _ in self.itertimer(_MIRROR_EVERY, name="mirror"):
             await self._mirroring.write()
-
-
-def _worker_name() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-
-
-def limits_of(options: Options) -> Limits:
-    return Limits(
-        max_ack_pending=options.max_ack_pending,
-        buffer_bytes=int(options.buffer_bytes),
-        client_limit=options.client_limit,
-        client_ttl=options.client_ttl,
-        other_client_wait=options.other_client_wait,
-        backoff=Backoff(
-            first=options.backoff_first, longest=options.backoff_longest, jitter_share=options.backoff_jitter
-        ),
-        long_delay=options.long_delay,
-        max_deliver=options.max_deliver,
-        max_row_bytes=int(options.max_row_bytes),
-        order_by_key=options.order == "key",
-    )

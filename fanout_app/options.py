@@ -339,7 +339,8 @@ TABLE: tuple[click.Option, ...] = (
     ),
     option(
         "other-client-wait",
-        "How long a failed message waits for another client before the one that failed it may have it again.",
+        "How long a failed message waits for another client before the one that failed it may have it again, "
+        "or one that let a lease end and has not acked since.",
         default="1s",
         show_default=True,
         type=time(0, 3600, "1s"),

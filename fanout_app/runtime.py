@@ -42,7 +42,7 @@ from fanout_app.ledger_group import Around
 from fanout_app.options import Options
 from fanout_app.overview_of_groups import Overview
 from fanout_app.ports import Bodies, DeadLetterSink, Fetch, SlotStore, Source, Starts, Switch, Terms
-from fanout_app.settles import MOVING
+from fanout_app.settles import MOVING, Begun
 from fanout_app.tasks import Tasks
 
 logger = logging.getLogger("fanout.runtime")
@@ -249,6 +249,12 @@ class Runtime:
         wait = 0.0 if self.stopping else wait
         return await self.exchange.asking.pull(pull, wait=wait, anonymous=anonymous, wish=wish)
 
+    def pull_at_once(self, pull: Pull, *, anonymous: bool) -> Answer | None:
+        """See `Asking.at_once`. Groups that may have to join first, and what follows, is for `pull`."""
+        if self.stopping or self.options.delivery == "broadcast":
+            return None
+        return self.exchange.asking.at_once(pull, anonymous=anonymous)
+
     async def groups_there(self) -> Set[str] | None:
         """See `Joining.everywhere`."""
         return await self._joining.everywhere()
@@ -262,6 +268,10 @@ class Runtime:
     async def settle(self, settle: Settle) -> SettleOutcome:
         """See `SettleRouting.settle`."""
         return await self.exchange.settling.settle(settle)
+
+    def begin_settle(self, settle: Settle) -> Begun | None:
+        """See `SettleRouting.begin`."""
+        return self.exchange.settling.begin(settle)
 
     def lease_state(self, ref: LeaseRef) -> tuple[Case, LeaseRun | None]:
         """Where the message of a lease stands, and the lease it is under now."""

@@ -1,8 +1,9 @@
 """Ends a worker whose event loop stands still.
 
-Nobody else would: Kafka's heartbeats and ZooKeeper's pings come from threads of their own and go on, so the worker
-keeps its partitions and its lock while it answers nobody. What holds the interpreter itself up (C code that does not
-let other threads run) holds this thread up too and is not seen.
+Nobody else would: ZooKeeper's pings come from a thread of their own and go on, so the worker keeps its lock while it
+answers nobody. Kafka's heartbeats stop with the loop, and its partitions go to others after the session timeout, but a
+worker without them still stands there. What holds the interpreter itself up (C code that does not let other threads
+run) holds this thread up too and is not seen.
 """
 
 from __future__ import annotations

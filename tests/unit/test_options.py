@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from fanout_app.core.errors import OptionError
 from fanout_app.core.limits import Limits
 from fanout_app.core.redelivery import Backoff
-from fanout_app.faust_app import limits_of
+from fanout_app.limits import limits_of
 from fanout_app.options import TABLE, Options, from_environment
 
 

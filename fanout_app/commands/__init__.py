@@ -1,0 +1,1 @@
+"""What ``fanout`` does beside running a worker: ``fanout WORD ...``."""
