@@ -29,7 +29,7 @@ from fanout_app import faust_app
 from fanout_app.__main__ import main as run
 from fanout_app.core.ledger import PartitionLedger
 from fanout_app.core.ledger_row import encode_row
-from fanout_app.kafka.consumer_thread import BatchConsumerThread
+from fanout_app.kafka.consumer_driver import ConsumerDriver
 from fanout_app.kafka.ledger_table import row_key
 
 PORT = 6300
@@ -124,7 +124,7 @@ def worker(standbys: int, options: list[str]) -> None:
     if standbys:
         settings = vars(faust_app)["settings"]
         vars(faust_app)["settings"] = lambda *args: {**settings(*args), "table_standby_replicas": standbys}
-        setattr(BatchConsumerThread, "_leave_alone", staticmethod(lambda *_: None))  # noqa: B010
+        setattr(ConsumerDriver, "_leave_alone", staticmethod(lambda *_: None))  # noqa: B010
     sys.argv = ["fanout", *options]
     run()
 

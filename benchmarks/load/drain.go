@@ -39,6 +39,7 @@ type options struct {
 	apart     bool
 	msgpack   bool
 	stamped   bool
+	durable   bool
 	wait      time.Duration
 	spread    bool
 	ramp      time.Duration
@@ -109,6 +110,7 @@ func drainOptions(arguments []string) (*options, *meter, error) {
 	flags.IntVar(&o.messages, "messages", 0, "how many there are, numbered from 0 in their first 8 bytes")
 	flags.IntVar(&o.clients, "clients", 1, "clients, each with a connection of its own")
 	flags.IntVar(&o.batch, "batch", 500, "messages asked for, and acked, at once")
+	flags.BoolVar(&o.durable, "durable", true, "acks are answered when they are in Kafka")
 	flags.BoolVar(&o.apart, "apart", false, "settle by a request of its own instead of with the next pull")
 	encoding := flags.String("encoding", "json", "json or msgpack")
 	flags.BoolVar(&o.stamped, "stamped", false, "messages say when they were produced, while clients wait for them")

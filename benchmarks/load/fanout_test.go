@@ -25,6 +25,8 @@ type fakeWorker struct {
 	settles int
 	// Acks one message less than there are.
 	forgets bool
+	// Settles that ask to be answered before they are written.
+	undurable int
 	// Of so many settles the answer is that nobody knows, though they count.
 	unknown int
 }
@@ -32,8 +34,13 @@ type fakeWorker struct {
 type asked struct {
 	MaxMessages int `json:"max_messages"`
 	WaitMs      int `json:"wait_ms"`
-	Ack         []string
-	Settle      struct{ Ack []string }
+	settled
+	Settle settled
+}
+
+type settled struct {
+	Ack     []string
+	Durable *bool
 }
 
 func (f *fakeWorker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -42,6 +49,11 @@ func (f *fakeWorker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var given asked
 	if err := json.NewDecoder(r.Body).Decode(&given); err != nil {
 		panic(err)
+	}
+	for _, settle := range []settled{given.settled, given.Settle} {
+		if settle.Durable != nil && !*settle.Durable {
+			f.undurable++
+		}
 	}
 	if r.URL.Path == "/v1/settle" {
 		f.settles++
@@ -55,7 +67,7 @@ func (f *fakeWorker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.waits = append(f.waits, given.WaitMs)
-	settled := f.acked(given.Settle.Ack)
+	acked := f.acked(given.Settle.Ack)
 	var values []string
 	for ; f.next < f.messages && len(values) < given.MaxMessages; f.next++ {
 		bytes := value(uint64(f.next), 100)
@@ -64,7 +76,7 @@ func (f *fakeWorker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.batches = append(f.batches, len(values))
 	fmt.Fprintf(w, `{"batch":"%d","messages":[%s],"settled":{"acked":%d}}`,
-		len(f.batches)-1, strings.Join(values, ","), settled)
+		len(f.batches)-1, strings.Join(values, ","), acked)
 }
 
 func (f *fakeWorker) acked(batches []string) int {
@@ -98,6 +110,20 @@ func TestStampedMessagesAreTimedFromTheirStamp(t *testing.T) {
 	}
 	if served.settles != 5 || result.Ack == nil {
 		t.Errorf("%d settles, timed as %+v", served.settles, result.Ack)
+	}
+}
+
+func TestEveryAckSaysWhetherItIsToBeDurable(t *testing.T) {
+	for _, apart := range []string{"-apart", "-apart=false"} {
+		for durable, want := range map[string]int{"-durable": 0, "-durable=false": 5} {
+			served := &fakeWorker{messages: 50}
+			if _, err := drainOf(t, served, "", apart, durable, "-batch", "10", "-clients", "1"); err != nil {
+				t.Fatal(err)
+			}
+			if served.undurable != want {
+				t.Errorf("%s %s: %d not durable, not %d", apart, durable, served.undurable, want)
+			}
+		}
 	}
 }
 

@@ -79,7 +79,7 @@ func (t *taker) pull(settle string) error {
 func (t *taker) pullBody(settle string, wait int) string {
 	riding := ""
 	if settle != "" {
-		riding = `,"settle":{"ack":["` + settle + `"]}`
+		riding = `,"settle":` + t.settleBody(settle)
 	}
 	return fmt.Sprintf(`{"client":"%s","max_messages":%d,"wait_ms":%d%s}`, t.name, t.course.batch, wait, riding)
 }
@@ -126,17 +126,24 @@ func (t *taker) wait() int {
 	return int(c.wait.Milliseconds())
 }
 
+func (t *taker) settleBody(batch string) string {
+	if t.course.durable {
+		return `{"ack":["` + batch + `"]}`
+	}
+	return `{"ack":["` + batch + `"],"durable":false}`
+}
+
 // settle acks a batch of so many messages. Whether it counts may be unknown, as where Kafka is slow to take the write:
 // then it is sent again, as any client has to, until it is known. What was acked the first time does not count again.
 func (t *taker) settle(batch string, size int) error {
 	asked := time.Now()
-	err := t.post("/v1/settle", `{"ack":["`+batch+`"]}`)
+	err := t.post("/v1/settle", t.settleBody(batch))
 	again := false
 	for errors.Is(err, errUnknown) {
 		t.retries++
 		again = true
 		pause(t.course.context, 100*time.Millisecond)
-		err = t.post("/v1/settle", `{"ack":["`+batch+`"]}`)
+		err = t.post("/v1/settle", t.settleBody(batch))
 	}
 	if err != nil {
 		return err

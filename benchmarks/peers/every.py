@@ -21,6 +21,7 @@ _MAKES: Sequence[Make] = (
     Fanout,
     lambda: Fanout(encoding="msgpack"),
     lambda: Fanout(workers=2),
+    lambda: Fanout(durable=False),
     AiokafkaGroup,
     Nats,
     lambda: Nats(sync_always=True),

@@ -1,4 +1,4 @@
-"""fanout itself: real workers, every ack durable, driven by the load generator over HTTP."""
+"""fanout itself: real workers, driven by the load generator over HTTP."""
 
 from __future__ import annotations
 
@@ -16,25 +16,35 @@ from benchmarks.peers.processes import Pids, load_generator, output_of, pids_arg
 from benchmarks.peers.system import Drain, Paced, Run
 from benchmarks.peers.worker import Worker, workers
 
+_DURABLE = (
+    f"an ack is answered when Kafka has the ledger's row, acks=all ({KafkaStack.durability}); "
+    "also a killed worker forgets none"
+)
+_NOT_DURABLE = "none when an ack is answered (durable=false); its row is written all the same, a moment later"
+
 
 class Fanout:
     """Some workers of one id, anew for each run: a new id has everything before it."""
 
     keeps_messages = True
-    durability = (
-        f"an ack is answered when Kafka has the ledger's row, acks=all ({KafkaStack.durability}); "
-        "also a killed worker forgets none"
-    )
     batch_means = "max_messages of a pull, acked by its batch token; clients are HTTP connections, one pull at a time"
 
-    def __init__(self, *, encoding: Literal["json", "msgpack"] = "json", workers: int = 1) -> None:
+    def __init__(
+        self, *, encoding: Literal["json", "msgpack"] = "json", workers: int = 1, durable: bool = True
+    ) -> None:
+        self.durability = _DURABLE if durable else _NOT_DURABLE
+        self._durable = durable
         self._encoding = encoding
         self._workers = workers
         self._kafka = KafkaStack()
         self._where = Path()
         self._load = Path()
-        parts = ["fanout", *(["msgpack"] if encoding == "msgpack" else []), *([f"{workers}"] if workers > 1 else [])]
-        self.name = "-".join(parts) + ("-workers" if workers > 1 else "")
+        variants = {
+            "msgpack": encoding == "msgpack",
+            f"{workers}-workers": workers > 1,
+            "not-durable": not durable,
+        }
+        self.name = "-".join(["fanout", *(name for name, chosen in variants.items() if chosen)])
 
     def versions(self) -> Mapping[str, str]:
         return {
@@ -77,7 +87,8 @@ class Fanout:
         command = [
             str(self._load), "drain", "-urls", ",".join(worker.url for worker in ready),
             "-messages", str(messages), "-clients", str(clients), "-batch", str(batch),
-            "-encoding", self._encoding, "-pids", pids_argument(pids), *options,
+            "-encoding", self._encoding, f"-durable={str(self._durable).lower()}", "-pids", pids_argument(pids),
+            *options,
         ]  # fmt: skip
         return run_of(json.loads(await output_of(command)))
 

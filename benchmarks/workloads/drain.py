@@ -44,6 +44,7 @@ BULK = Case(
     {
         "fanout": 500_000,
         "fanout-msgpack": 500_000,
+        "fanout-not-durable": 500_000,
         "aiokafka": 500_000,
         "nats": 300_000,
         "nats-sync": 50_000,
@@ -56,12 +57,18 @@ BULK = Case(
     },
 )  # fmt: skip
 HUNDREDS = Case(100, 100, 4, {"fanout": 300_000, "nats": 300_000, "nats-confirmed": 200_000})
-TENS = Case(100, 10, 4, {"fanout": 100_000, "elasticmq": 40_000})
+TENS = Case(100, 10, 4, {"fanout": 100_000, "fanout-not-durable": 100_000, "elasticmq": 40_000})
 SINGLES = Case(
     100, 1, 32,
     {"fanout": 20_000, "fanout-2-workers": 20_000, "kafka-pixy": 100_000, "empty-aiohttp": 100_000, "nats": 40_000},
 )  # fmt: skip
 KIBIBYTES = Case(1024, 500, 4, {"fanout": 200_000, "fanout-msgpack": 200_000})
+#: fanout alone, for the shape of it: how far batches carry, and how many clients it takes.
+SHAPE = tuple(
+    Case(100, batch, clients, {"fanout": messages})
+    for batch, messages in ((500, 300_000), (100, 200_000), (10, 50_000))
+    for clients in (1, 8, 64)
+)
 CASES = (
     BULK,
     HUNDREDS,
@@ -71,6 +78,11 @@ CASES = (
     Case(100, 1, 8, {"fanout": 10_000, "kafka-pixy": 100_000, "empty-aiohttp": 100_000}),
     Case(100, 1, 64, {"fanout": 15_000, "kafka-pixy": 100_000, "empty-aiohttp": 100_000}),
     KIBIBYTES,
+    *SHAPE,
+    *(Case(1024, 500, clients, {"fanout": 200_000}) for clients in (1, 8, 64)),
+    Case(1024, 100, 4, {"fanout": 100_000}),
+    Case(1024, 10, 4, {"fanout": 50_000}),
+    Case(1024, 1, 32, {"fanout": 20_000}),
 )
 
 RATE = "msg/s"

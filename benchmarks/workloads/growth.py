@@ -21,8 +21,9 @@ from benchmarks.workloads.workload import CannotBeRun, Ratio, Round, Row, Worklo
 SYSTEM = "fanout"
 COST = "CPU us/msg"
 LARGEST = "largest over smallest"
-#: How often each point of a curve is measured in a round: of the queue, and of a worker, which takes longer.
-TURNS, TURNS_OF_WORKER = 5, 3
+#: How often each point of a curve is measured in a round: of the queue, and of a worker, which takes longer. Five
+#: rounds make fifteen and ten.
+TURNS, TURNS_OF_WORKER = 3, 2
 FLAT = 1.3
 
 #: Measures a point once, in us of CPU a message.
