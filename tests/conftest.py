@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
@@ -25,6 +26,8 @@ _FRESH_PARTITIONS = 3
 
 
 def pytest_configure() -> None:
+    # Asked to end, it ends what it has started, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A worker started by a test must not read what a shell happens to export.
     for variable in [name for name in os.environ if name.startswith(("FANOUT_", "KAFKA_", "ZK_"))]:
         del os.environ[variable]
@@ -67,6 +70,17 @@ def workers(
 ) -> Iterator[Workers]:
     """Starts workers, and ends them with the test."""
     workers = Workers(stack.brokers, tmp_path, session)
+    request.node.stash[_WORKERS] = workers.all
+    yield workers
+    workers.close()
+
+
+@pytest.fixture
+def workers_without_kafka(
+    session: aiohttp.ClientSession, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Workers]:
+    """The same for workers with a topic in memory."""
+    workers = Workers("", tmp_path, session)
     request.node.stash[_WORKERS] = workers.all
     yield workers
     workers.close()

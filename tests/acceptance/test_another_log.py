@@ -94,7 +94,9 @@ async def test_a_topic_made_anew_under_a_worker_is_read_from_its_beginning(
     assert "the topic was made anew" in worker.text()
 
 
-@pytest.mark.parametrize("grown_again", [0, 40], ids=["cut off", "cut off and grown past the floor"])
+@pytest.mark.parametrize(
+    "grown_again", [pytest.param(0, marks=pytest.mark.long), 40], ids=["cut off", "cut off and grown past the floor"]
+)
 async def test_a_truncated_log_is_read_on_from_where_it_is_certainly_the_old_one(
     grown_again: int, tmp_path: Path, session: aiohttp.ClientSession, client: MakeClient
 ) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from time import monotonic
 
 import aiohttp
+import pytest
 
 from support.clients import MakeClient
 from support.eventually import eventually
@@ -27,6 +28,7 @@ LINES = 12
 GIVES_UP_AFTER = 2.0
 
 
+@pytest.mark.long
 async def test_all_brokers_down_for_half_a_minute_and_back(
     own_stack: Stack, kafkas: Kafka, workers: Workers, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:

@@ -78,6 +78,8 @@ async def calm(session: aiohttp.ClientSession, worker: Worker, kafka: Kafka) -> 
 
     async def as_before() -> bool:
         nonlocal now
+        if not await _nothing_ends_soon(session, worker):
+            return False
         before, now = now, await everything(session, worker, kafka)
         (row,) = now["partitions"]["partitions"]
         (end,) = (await kafka.ends(worker.topic, [0])).values()
@@ -90,6 +92,15 @@ async def calm(session: aiohttp.ClientSession, worker: Worker, kafka: Kafka) -> 
 
     await eventually(as_before, 20.0, every=0.5)
     return now
+
+
+async def _nothing_ends_soon(session: aiohttp.ClientSession, worker: Worker) -> bool:
+    """No lease ends by itself before all is compared, and no client is forgotten: not those that hold one."""
+    async with session.get(f"{worker.url}/v1/leases?limit=1000") as response:
+        leases = (await response.json())["leases"]
+    async with session.get(f"{worker.url}/v1/clients") as response:
+        clients = (await response.json())["clients"]
+    return all(lease["time_left_ms"] > 60_000 for lease in leases) and all(client["in_flight"] for client in clients)
 
 
 async def everything(session: aiohttp.ClientSession, worker: Worker, kafka: Kafka) -> dict[str, Any]:

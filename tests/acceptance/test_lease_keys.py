@@ -83,6 +83,6 @@ async def test_a_file_that_cannot_be_used_any_more_changes_nothing_and_is_told_o
 
     for message in (first, second, third):
         assert (await one.ack(message.lease)).acked == 1
-    errors = [line for line in worker.text().splitlines() if " ERROR " in line]
+    errors = [line for line in worker.text().splitlines() if " ERROR fanout." in line]
     assert len(errors) == 3, errors
     assert all("the lease keys read before stay in use" in line for line in errors)

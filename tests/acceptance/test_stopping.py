@@ -157,7 +157,11 @@ def troubled() -> Iterator[Stack]:
         yield stack
 
 
-@pytest.mark.parametrize(("fault", "repair"), [("kill", "start"), ("pause", "resume")], ids=["killed", "hung"])
+@pytest.mark.parametrize(
+    ("fault", "repair"),
+    [("kill", "start"), pytest.param("pause", "resume", marks=pytest.mark.long)],
+    ids=["killed", "hung"],
+)
 async def test_sigterm_with_the_broker_gone_ends_in_time_and_says_why(
     fault: str, repair: str, troubled: Stack, workers: Workers, client: MakeClient
 ) -> None:
@@ -234,7 +238,9 @@ async def test_a_fault_of_a_background_task_ends_the_worker_with_one_line(kafka:
     assert "ending at once" not in line, "the stop hung"
 
 
-@pytest.mark.parametrize("suffix", ["", "-ledgers-changelog"], ids=["source", "changelog"])
+@pytest.mark.parametrize(
+    "suffix", ["", pytest.param("-ledgers-changelog", marks=pytest.mark.long)], ids=["source", "changelog"]
+)
 async def test_a_topic_deleted_under_a_worker_ends_it_with_a_line_that_names_it(
     suffix: str, kafka: Kafka, workers: Workers
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 import aiohttp
+import pytest
 import pytest_asyncio
 
 from support.clients import MakeClient
@@ -54,6 +55,7 @@ async def service(own_stack: Stack, kafkas: Kafka, workers: Workers) -> Service:
     return service
 
 
+@pytest.mark.long
 async def test_all_of_them_killed_for_twenty_seconds_and_back(
     own_stack: Stack, service: Service, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:

@@ -26,11 +26,15 @@ from support.histories.runner import DRAINED_WITHIN
 from support.histories.verdict import Verdict, judged
 from support.stack import ROOT, Stack, running_stack
 
-FORERUNNER = "tests/acceptance/test_forerunner.py"
+FORERUNNER = ("tests/acceptance/test_forerunner.py",)
 #: One run of it takes 15 s, most of which is the start of servers.
 FORERUNNER_WITHIN = 180.0
+#: Services that do a real task, each fed a hundred messages.
+EXAMPLES = ("tests/acceptance/test_examples.py", "tests/acceptance/test_example_canary.py")
 #: Two versions in one cluster for a minute, a rolling restart of four workers with a thousand leases, long outages.
-LONG = "tests/long"
+#: And what takes longest of the tests with real servers.
+LONG = ("tests/long",)
+LONGEST = ("-m", "long", "tests/histories", "tests/acceptance")
 LONG_WITHIN = 1800.0
 #: Requests of all kinds, other ones each time: so many at two workers, and so many runs of some twenty in process.
 FUZZED = {
@@ -98,8 +102,10 @@ def main(
                 summary.repeats += 1
         if long:
             _tests_pass("long tests", LONG, LONG_WITHIN, folder, summary)
+            _tests_pass("examples", EXAMPLES, LONG_WITHIN, folder, summary)
+            _tests_pass("longest of the others", LONGEST, LONG_WITHIN, folder, summary)
             for number, (path, many) in enumerate(FUZZED.items(), 1):
-                _tests_pass(f"fuzzer {number}", path, LONG_WITHIN, folder, summary, **many)
+                _tests_pass(f"fuzzer {number}", (path,), LONG_WITHIN, folder, summary, **many)
     plans = [large_plan(first)] if large else _plans(range(first, first + histories), workers, brokers, zookeepers)
     if plans:
         with running_stack(kafka=plans[0].brokers, zookeeper=plans[0].zookeepers) as stack:
@@ -115,14 +121,16 @@ def _plans(seeds: range, workers: int, brokers: int, zookeepers: int) -> list[Pl
     return [cluster_plan_of(seed, workers=workers, brokers=brokers, zookeepers=zookeepers) for seed in seeds]
 
 
-def _tests_pass(name: str, path: str, within: float, folder: Path, summary: Summary, **variables: str) -> bool:
+def _tests_pass(
+    name: str, chosen: Sequence[str], within: float, folder: Path, summary: Summary, **variables: str
+) -> bool:
     """In a process of its own, as anybody would run them: fresh servers, fresh workers."""
     began = time.monotonic()
     log = folder / f"{re.sub('[^a-z0-9]+', '-', name)}.log"
     with log.open("wb") as file:
         try:
             code = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", path],
+                [sys.executable, "-m", "pytest", "-q", *chosen],
                 cwd=ROOT,
                 env={**os.environ, **variables},
                 stdout=file,

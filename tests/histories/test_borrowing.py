@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from support.histories.events import read
 from support.histories.plan import Hand, Plan, Strike, Write
 from support.histories.verdict import RunPlan
@@ -12,6 +14,7 @@ from support.histories.view import History
 TEMPERS = ("fast", "slow", "silent", "borrowing", "borrowing", "elsewhere", "elsewhere")
 
 
+@pytest.mark.long
 async def test_tokens_count_whoever_brings_them_and_wherever_and_none_that_nobody_was_given(run_plan: RunPlan) -> None:
     verdict = await run_plan(
         Plan(

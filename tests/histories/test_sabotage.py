@@ -71,7 +71,14 @@ SABOTAGES = [
 ]
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.fault)
+#: Two of each kind in bin/test, the others in bin/integration.
+LONG = {"late-shares-count", "never-released", "answers-before-the-write"}
+
+
+@pytest.mark.parametrize(
+    "sabotage",
+    [pytest.param(each, id=each.fault, marks=[pytest.mark.long] * (each.fault in LONG)) for each in SABOTAGES],
+)
 async def test_a_broken_worker_is_caught_and_a_whole_one_passes_the_same_plan(
     sabotage: Sabotage, run_plan: RunPlan
 ) -> None:
@@ -105,9 +112,15 @@ BROADCAST = broadcast_plan(1, Strike(after=3.0, trouble="worker removed"), quiet
     ("plan", "caught_by"),
     [
         (REMOVED, {"leases-are-not-handed-over": {"cut by a move"}}),
-        (replace(REMOVED, order="key"), {"keys-are-not-handed-over": {"order by key"}}),
+        pytest.param(
+            replace(REMOVED, order="key"), {"keys-are-not-handed-over": {"order by key"}}, marks=pytest.mark.long
+        ),
         (BROADCAST, {"a-row-of-a-group-is-lost": {"acked and again", "lost"}}),
-        (STOPPED, {"a-stale-row-wins": {"acked and again"}, "forwarded-acks-are-believed": {"acked and again"}}),
+        pytest.param(
+            STOPPED,
+            {"a-stale-row-wins": {"acked and again"}, "forwarded-acks-are-believed": {"acked and again"}},
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["removed", "removed, in order", "removed, broadcast", "stopped"],
 )

@@ -139,9 +139,17 @@ class Kafka:
         return next(str(entry[1]) for entry in entries if entry[0] == name)
 
     async def change_setting(self, topic: str, name: str, value: str) -> None:
-        """Give a setting of this topic another value: all others are what a broker has by itself from then on."""
+        """Give a setting of this topic another value: all others are what a broker has by itself from then on.
+
+        The broker knows of it then, and goes by it a moment later.
+        """
         (answer,) = await self._admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: value})])
         assert answer.resources[0][0] == 0, answer
+
+        async def is_known() -> bool:
+            return await self.setting(topic, name) == value
+
+        await eventually(is_known)
 
     async def delete_below(self, topic: str, offsets: dict[int, int]) -> None:
         """Do at once what retention would do some day: these logs begin at these offsets from now on."""

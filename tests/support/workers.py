@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -56,6 +56,8 @@ class Start:
     command: Command = "fanout"
     #: Where the commands are.
     bin: Path = BIN
+    #: A topic in the process, without Kafka.
+    memory: bool = False
     #: Faults for `support.launcher`; none: the plain command.
     faults: Sequence[str] = ()
     environment: Mapping[str, str]
@@ -76,6 +78,8 @@ class Start:
         if self.command == "faust":
             return [str(self.bin / "faust"), "-A", "fanout_app", "worker"]
         program = [str(self.bin / "fanout")]
+        if self.memory:
+            program.append("--memory")
         if self.faults:
             program = [sys.executable, str(LAUNCHER), *self.faults, "--"]
         given = [f"--{name.replace('_', '-')}={value}" for name, value in self._given().items()]
@@ -88,7 +92,8 @@ class Start:
         return variables
 
     def _given(self) -> dict[str, str]:
-        given = {"id": self.id, "topic": self.topic, "brokers": self.brokers, "bind": self.address, **self.options}
+        servers = {} if self.memory else {"brokers": self.brokers}
+        given = {"id": self.id, "topic": self.topic, **servers, "bind": self.address, **self.options}
         # "from" is a word of Python, so tests write it longer.
         return {name.removeprefix("start_"): value for name, value in given.items()}
 
@@ -97,6 +102,7 @@ class Worker:
     """One process."""
 
     def __init__(self, start: Start, session: aiohttp.ClientSession) -> None:
+        self.start = start
         self.id = start.id
         self.topic = start.topic
         self.log = start.log
@@ -119,7 +125,7 @@ class Worker:
 
     async def ready(self, deadline: float = READY) -> Worker:
         """Wait until it can answer a pull."""
-        await eventually(self._is_ready, deadline, every=0.02)
+        await eventually(self._is_ready, deadline)
         return self
 
     async def _is_ready(self) -> bool:
@@ -224,6 +230,7 @@ class Workers:
         id: str = "service",
         command: Command = "fanout",
         bin: Path = BIN,
+        memory: bool = False,
         faults: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         **options: str,
@@ -238,6 +245,7 @@ class Workers:
             options={"commit_interval": "100ms", "session_timeout": "3s", **options},
             command=command,
             bin=bin,
+            memory=memory,
             faults=faults,
             environment={
                 "FANOUT_VERBOSE": os.environ.get("TESTS_VERBOSE", "0"),
@@ -253,6 +261,12 @@ class Workers:
         worker = Worker(start, self._session)
         self.all.append(worker)
         return worker
+
+    def again(self, worker: Worker) -> Worker:
+        """Start one that has ended once more, at its address."""
+        again = Worker(replace(worker.start, log=self._folder / f"worker-{len(self.all) + 1}.log"), self._session)
+        self.all.append(again)
+        return again
 
     async def start(self, topic: str, **how: object) -> Worker:
         """Start a worker and wait until it is ready. Takes what `launch` takes."""

@@ -22,6 +22,8 @@ from unit.fake_ports import LONG, FakeKafka, until
 from unit.scene import Scene, entries, offsets
 
 TTL = 0.5
+#: For a test in which groups go.
+groups_go = pytest.mark.parametrize("ttl", [TTL])
 
 
 class Broadcasting(Scene):
@@ -61,13 +63,18 @@ class Broadcasting(Scene):
 
 
 @pytest.fixture
-async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Broadcasting]:
+def ttl() -> float:
+    return 30.0  # longer than a busy machine stalls between two pulls of a group that is to be there still
+
+
+@pytest.fixture
+async def scene(monkeypatch: pytest.MonkeyPatch, ttl: float) -> AsyncIterator[Broadcasting]:
     monkeypatch.setenv("FANOUT_ID", "a")
     monkeypatch.setenv("FANOUT_TOPIC", "t")
     monkeypatch.setenv("FANOUT_DELIVERY", "broadcast")
-    monkeypatch.setenv("FANOUT_CLIENT_TTL", f"{TTL}s")
+    monkeypatch.setenv("FANOUT_CLIENT_TTL", f"{ttl}s")
     monkeypatch.setattr("fanout_app.group_commit.QUIET", 0.01)
-    scene = Broadcasting(replace(Limits(), client_ttl=TTL, max_ack_pending=50))
+    scene = Broadcasting(replace(Limits(), client_ttl=ttl, max_ack_pending=50))
     await scene.own(0, 1)
     yield scene
     await scene.stop()
@@ -84,6 +91,19 @@ async def test_each_group_gets_every_message_and_clients_of_one_share(scene: Bro
     assert await scene.get("x") == [0, 1, 2, 3]
     first, second = await scene.of("y", 2, client="y1"), await scene.of("y", 2, client="y2")
     assert sorted([*offsets(first), *offsets(second)]) == [0, 1, 2, 3]
+
+
+async def test_nothing_is_handed_out_or_settled_before_it_is_known_whether_the_group_is_there(
+    scene: Broadcasting,
+) -> None:
+    """What is done without waiting cannot wait for that."""
+    await scene.joined("x")
+    await scene.arrive(0, 1)
+    first = await scene.of("x", 1)
+    assert scene.runtime.pull_at_once(Pull(client="x", group="x"), anonymous=False) is None
+    assert scene.runtime.begin_settle(Settle(ack=entries(first))) is None
+    assert (await scene.ack(first)).acked == 1
+    assert await scene.get("x") == [1]
 
 
 async def test_a_group_has_its_rows_before_it_is_answered_with_nothing(scene: Broadcasting) -> None:
@@ -129,6 +149,7 @@ async def test_the_floor_is_the_lowest_that_the_changelog_has(scene: Broadcastin
     await until(lambda: scene.runtime.committable()[0] == 3)
 
 
+@groups_go
 async def test_a_group_that_has_gone_holds_nothing_up(scene: Broadcasting) -> None:
     await scene.joined("dead", "x")
     await scene.arrive(*range(50))
@@ -145,6 +166,7 @@ async def test_a_group_that_has_gone_holds_nothing_up(scene: Broadcasting) -> No
     assert await waiting == [50]
 
 
+@groups_go
 async def test_when_the_last_one_has_gone_the_next_begins_at_the_newest_message_offered(scene: Broadcasting) -> None:
     await scene.joined("x")
     await scene.arrive(*range(5))
@@ -156,6 +178,7 @@ async def test_when_the_last_one_has_gone_the_next_begins_at_the_newest_message_
     assert await scene.get("y") == [5]
 
 
+@groups_go
 async def test_a_group_that_comes_back_does_not_find_what_it_had(scene: Broadcasting) -> None:
     await scene.joined("x")
     await scene.arrive(0, 1)
@@ -238,6 +261,7 @@ async def test_tokens_find_the_group_that_they_are_of(scene: Broadcasting) -> No
     assert (outcome.acked, outcome.nacked, outcome.results) == (2, 2, [("forged", Status.LEASE_UNKNOWN)])
 
 
+@groups_go
 async def test_a_token_of_a_group_that_has_gone_is_lost(scene: Broadcasting) -> None:
     await scene.joined("x")
     await scene.arrive(0)
@@ -308,6 +332,7 @@ async def test_what_a_late_owner_says_of_the_partition_passes_nothing_over(scene
     assert await scene.get("x") == [0, 1]
 
 
+@groups_go
 async def test_a_group_that_is_alive_at_another_worker_stays(
     scene: Broadcasting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,6 +392,7 @@ class TestLookedAt:
         case, run = scene.runtime.lease_state(leases[1].ref)
         assert (case, run and run.client) == (Case.LIVE, "y")
 
+    @groups_go
     async def test_a_group_that_has_gone_is_counted_still(self, scene: Broadcasting) -> None:
         await scene.joined("x")
         await scene.arrive(0, 1)

@@ -62,6 +62,8 @@ _FIELDS: dict[str, SearchStrategy[Any]] = {
     "reject": _entries(reason=_REASONS),
     "durable": st.booleans(),
     "client": _WORDS,
+    "receive_id": st.sampled_from(["once", "twice", "x" * 64, "x" * 65, ""]),
+    "repeat": st.booleans(),
     "group": _WORDS,
     "wait_ms": _WAITS,
     "max_messages": st.sampled_from([1, 2, 3]),
@@ -88,7 +90,17 @@ _FIELDS["settle"] = st.fixed_dictionaries(
 )
 #: The fields of each address; elsewhere any of them.
 _OF_BODY = {
-    "/v1/pull": ("client", "group", "max_messages", "max_bytes", "ack_wait_ms", "encoding", "settle"),
+    "/v1/pull": (
+        "client",
+        "group",
+        "max_messages",
+        "max_bytes",
+        "ack_wait_ms",
+        "encoding",
+        "settle",
+        "receive_id",
+        "repeat",
+    ),
     "/v1/settle": ("ack", "nack", "extend", "reject", "durable"),
     "/v1/seek": ("partition", "force"),
     "/v1/parked/redrive": ("parked", "all"),
