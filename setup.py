@@ -23,13 +23,21 @@ _DECODED = "_row.py"
 _ON_THE_WAY = [
     "alarm",
     "cluster/asking",
+    "cluster/settling",
+    "dead_lettering",
     "group_commit",
+    "names",
+    "numbers",
     "pulls",
     "settles",
     "waking",
     "web/answers",
+    "web/errands",
+    "web/known",
     "web/rendering",
     "web/tokens",
+    "web/translation",
+    "web/views_messages",
 ]
 
 
