@@ -52,7 +52,7 @@ def _were_felt(verdict: Verdict) -> None:
     """The guard has taken the canary out, stable had what it failed, and of much the judge knew what held then."""
     events = read(verdict.path)
     history = History(events)
-    assert any(event.shares.weights["canary"] == 0 for event in events if isinstance(event, SharesRead))
+    assert any(event.shares.weights.get("canary") == 0 for event in events if isinstance(event, SharesRead))
     next_to = [
         second.group
         for deliveries in history.deliveries.values()

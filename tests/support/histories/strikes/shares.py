@@ -49,7 +49,7 @@ def _fail(scene: Scene, strike: Strike) -> Harm:
 
         async def is_taken_out() -> bool:
             now = await operator.read(operator.target(strike.which))
-            return now is not None and not now.weights[CANARY]
+            return now is not None and now.weights.get(CANARY) == 0
 
         # Where nobody leads, or the canary is given nothing, it is not.
         with suppress(AssertionError):
