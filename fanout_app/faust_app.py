@@ -83,7 +83,7 @@ class Fanout(faust.App):
         self.source = prepared.source
         self.isolation_level = options.isolation_level
         self.runtime = Runtime(options, worker=worker_name(), limits=limits_of(options))
-        self.runtime.partitions_of_topic = prepared.source.partitions
+        self.runtime.topic_has(prepared.source.partitions)
         #: What the transport asks and tells, see `fanout_app.kafka.transport.Intake`.
         self.intake = self.runtime
         lease_keys = LeaseKeys(prepared.lease_keys)
@@ -316,6 +316,7 @@ class Fanout(faust.App):
             counts=lambda topics: partition_counts(self.producer._producer.client, topics),
             raise_to=partial(raise_by_itself, options.brokers_list, options.changelog),
             take_notice=self.consumer.look_anew,
+            noticed=self.runtime.topic_has,
         )
         async for _ in self.itertimer(_WATCH_TOPICS_EVERY, name="watch-topics"):
             await watch.look()

@@ -84,7 +84,7 @@ class Runtime:
         self.overview = Overview(self.dispatcher, self.groups)
         self.ready = False
         self.stopping = False
-        #: How many there were at the start: their owners are to be known before a group can have joined.
+        #: How many are known of: their owners are to be known before a group can have joined.
         self.partitions_of_topic = 0
         #: Whether others than this machine reach it, and nobody is asked who they are.
         self.insecure = False
@@ -169,7 +169,9 @@ class Runtime:
             self._tasks,
             share=lambda weights: self._reshare(weights, self.canary.state.by),
         )
-        self.overall = Overall(self, self.exchange.gathering, self.exchange.routes)
+        self.overall = Overall(
+            self, self.exchange.gathering, self.exchange.routes, partitions=lambda: self.partitions_of_topic
+        )
         self._tasks.start(self.exchange.keep_telling(), "telling")
 
     @property
@@ -202,7 +204,12 @@ class Runtime:
         await self.exchange.answering.arrivals(_ARRIVED_IN)
         await self._assignment.give_up()
 
+    def topic_has(self, partitions: int) -> None:
+        """The topic has so many partitions, or more: they are added, and never taken away."""
+        self.partitions_of_topic = max(self.partitions_of_topic, partitions)
+
     def assigned(self, numbers: set[int], generation: int) -> None:
+        self.topic_has(max(numbers, default=-1) + 1)
         self._assignment.assigned(numbers, generation)
 
     async def start(self, numbers: set[int]) -> dict[int, int]:

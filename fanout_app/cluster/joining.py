@@ -44,7 +44,7 @@ class Joining:
         standing: Callable[[], Standing],
         ttl: float,
     ) -> None:
-        """``partitions`` is how many the topic had at the start, ``standing`` is this worker's, ``ttl`` is clients'."""
+        """``partitions`` is how many are known of, ``standing`` is this worker's, ``ttl`` is clients'."""
         self._groups = groups
         self._gathering = gathering
         self._routes = routes
@@ -74,7 +74,7 @@ class Joining:
             await self._routes.change(min(_LOOK_EVERY, until - monotonic()))
 
     def _all_are_known(self) -> bool:
-        """Whether each partition has an owner; of those added since the start, each up to the last one told of."""
+        """Whether each partition has an owner; of those that others noticed first, each up to the last one told of."""
         known = self._routes.known()
         return len(known) >= max(self._partitions(), max(known, default=-1) + 1)
 

@@ -7,13 +7,14 @@ why the whole is degraded, and its part is missing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
 from fanout_app.cluster.gathering import Answerer, Gathering
 from fanout_app.cluster.routes import Routes
 from fanout_app.cluster.wire import fields_of, ref_of
+from fanout_app.core.errors import RefusedError
 from fanout_app.core.lease import LeaseRun
 from fanout_app.core.requests import LeaseRef, LiveLease, SeekTo, Timestamp
 from fanout_app.core.settling import Case
@@ -45,10 +46,12 @@ class Here(Protocol):
 class Overall:
     """The cluster as one."""
 
-    def __init__(self, here: Here, gathering: Gathering, routes: Routes) -> None:
+    def __init__(self, here: Here, gathering: Gathering, routes: Routes, *, partitions: Callable[[], int]) -> None:
+        """``partitions`` is how many of the topic are known of."""
         self._here = here
         self._gathering = gathering
         self._routes = routes
+        self._partitions = partitions
 
     async def status(self) -> dict[str, Any]:
         """The body of /v1/status."""
@@ -126,6 +129,7 @@ class Overall:
         All owners are asked first whether they may, so that a seek of all partitions is not refused half done.
 
         Raises:
+            RefusedError: the topic has no such partition.
             LeasesLiveError, NotOwnedError, UnavailableError: as the owners say.
         """
         if partition is None:
@@ -133,6 +137,10 @@ class Overall:
             here = bool(self._here.partitions_status()) or not owners
         else:
             owner = self._routes.owner(partition)
+            if owner is None and partition >= (there := self._partitions()):
+                raise RefusedError(
+                    f"partition: the topic has {there}, numbered from 0; one that was added is known within 10 s"
+                )
             owners, here = ([], True) if owner is None else ([owner], False)
         if here:
             self._here.may_seek(partition, force=force)

@@ -36,16 +36,19 @@ class Growth:
         counts: Counts,
         raise_to: Callable[[int], Awaitable[None]],
         take_notice: Counts,
+        noticed: Callable[[int], None],
     ) -> None:
         """``counts`` says how many partitions topics have. ``raise_to`` gives the changelog so many. ``take_notice``
-        makes the group look at the topics anew, and says how many partitions it has seen. All of them may raise
-        KafkaError, and ``raise_to`` StartError: who is asked has no right to.
+        makes the group look at the topics anew, and says how many partitions it has seen. All of these may raise
+        KafkaError, and ``raise_to`` StartError: who is asked has no right to. ``noticed`` is told how many the group
+        serves, whenever they are more.
         """
         self._topics = [source, changelog]
         self._noticed = 0
         self._counts = counts
         self._raise_to = raise_to
         self._take_notice = take_notice
+        self._tell = noticed
         self._refused = 0
 
     async def look(self) -> None:
@@ -60,6 +63,7 @@ class Growth:
                 seen = await self._take_notice(self._topics)
                 if min(seen[topic] for topic in self._topics) >= min(wanted, there):
                     self._noticed = min(wanted, there)
+                    self._tell(self._noticed)
         except (KafkaError, TimeoutError) as error:
             logger.debug("partitions were not looked at: %r", error)
 

@@ -56,7 +56,7 @@ class MemoryWorker:
         self._topic = MemoryTopic(partitions)
         self._parked = MemoryParked(self._topic, options.id, options.topic)
         self._runtime = Runtime(options, worker=worker_name(), limits=limits_of(options))
-        self._runtime.partitions_of_topic = partitions
+        self._runtime.topic_has(partitions)
         self._metrics = Metrics(self._runtime)
         keys = KeyFile(options.lease_key_file).read() if options.lease_key_file else [secrets.token_bytes(32)]
         self._codec = TokenCodec(LeaseKeys(keys), options.id, options.topic)

@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 import msgspec
 from aiohttp import web
 
+from fanout_app.core.errors import RefusedError
+
 RETRY_AFTER_SECONDS: Final = 1
 _PREFIX: Final = "urn:fanout:problem:"
 _CONTENT_TYPE: Final = "application/problem+json"
@@ -79,6 +81,12 @@ def invalid(faults: list[Fault]) -> Problem:
     if len(faults) > 3:
         detail += f"; and {len(faults) - 3} more, see errors"
     return Problem(Kind.INVALID_FIELD, detail, faults=faults)
+
+
+def refused(error: RefusedError) -> Problem:
+    """The 400 for a wish that makes no sense as things are."""
+    field, _, detail = str(error).partition(": ")
+    return invalid([Fault(field, detail)])
 
 
 def plain(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:

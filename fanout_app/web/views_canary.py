@@ -19,7 +19,7 @@ from fanout_app.guarding import Part, summed
 from fanout_app.web.codecs import Form, asked_in, form_of
 from fanout_app.web.handlers import read_body, refuse_query
 from fanout_app.web.ports import Runtime
-from fanout_app.web.problems import Fault, Kind, Problem, invalid
+from fanout_app.web.problems import Fault, Kind, Problem, invalid, refused
 from fanout_app.web.schemas import CanaryBody, GroupBody, GuardBody
 from fanout_app.web.translation import name_of
 from fanout_app.web.unbroken import Unbroken
@@ -88,8 +88,7 @@ class CanaryViews:
         except OutdatedError as error:
             raise Problem(Kind.PRECONDITION_FAILED, str(error)) from None
         except RefusedError as error:
-            name, _, detail = str(error).partition(": ")
-            raise invalid([Fault(name, detail)]) from None
+            raise refused(error) from None
         return await self._shown(form)
 
     async def _shown(self, form: Form) -> web.StreamResponse:

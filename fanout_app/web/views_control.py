@@ -7,12 +7,12 @@ from typing import Final
 from aiohttp import web
 from msgspec import UnsetType
 
-from fanout_app.core.errors import LeasesLiveError
+from fanout_app.core.errors import LeasesLiveError, RefusedError
 from fanout_app.core.requests import SeekTo, Timestamp
 from fanout_app.web.codecs import asked_in, form_of
 from fanout_app.web.handlers import read_body, refuse_all, refuse_query
 from fanout_app.web.ports import Runtime
-from fanout_app.web.problems import Kind, Problem
+from fanout_app.web.problems import Kind, Problem, refused
 from fanout_app.web.schemas import SeekBody, SeekTime
 from fanout_app.web.translation import name_of
 from fanout_app.web.unbroken import Unbroken
@@ -50,6 +50,8 @@ class ControlViews:
             offsets = await self._unbroken.run("seek", work)
         except LeasesLiveError as error:
             raise Problem(Kind.LEASES_LIVE, f'{error} ("force":true; /v1/leases lists them)') from None
+        except RefusedError as error:
+            raise refused(error) from None
         rows = [{"partition": partition, "offset": offset} for partition, offset in sorted(offsets.items())]
         return form.response({"partitions": rows})
 

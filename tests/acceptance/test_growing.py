@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+import aiohttp
+
 from support.book import Book, watched_commits
 from support.clients import MakeClient
 from support.crew import Crew
@@ -19,7 +21,7 @@ IN_TIME = 30.0
 
 
 async def test_two_workers_under_load_serve_partitions_that_are_added(
-    kafka: Kafka, workers: Workers, client: MakeClient
+    kafka: Kafka, workers: Workers, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:
     topic = await kafka.new_topic(BEFORE)
     changelog = f"fanout_{ID}_{topic}-ledgers-changelog"
@@ -59,6 +61,8 @@ async def test_two_workers_under_load_serve_partitions_that_are_added(
         records.extend(first)
         served = AFTER
         await eventually(partial(serve, pair, AFTER), IN_TIME)
+        for worker in pair:  # whoever has the last of them, both know how many there are
+            await eventually(partial(refuses_a_seek_past, AFTER, worker, session), IN_TIME)
         assert await kafka.partitions(changelog) == AFTER
         await eventually(lambda: {number for number, _ in crew.acked} == set(range(AFTER)), IN_TIME)
         enough.set()
@@ -88,6 +92,13 @@ async def test_a_start_gives_a_changelog_with_too_few_partitions_as_many_as_the_
     await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in pair))
     assert await kafka.partitions(changelog) == 3
     await eventually(partial(serve, pair, 3))
+
+
+async def refuses_a_seek_past(partitions: int, worker: Worker, session: aiohttp.ClientSession) -> bool:
+    """Of the first partition that is not there."""
+    async with session.post(f"{worker.url}/v1/seek", json={"to": "latest", "partition": partitions}) as response:
+        assert response.status == 400
+        return f"the topic has {partitions}, " in (await response.json())["detail"]
 
 
 async def serve(workers: list[Worker], partitions: int) -> bool:

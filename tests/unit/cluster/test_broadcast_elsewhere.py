@@ -262,6 +262,17 @@ class TestAPartitionIsAdded:
         await trio.a.own(0, generation=2)
         await until(lambda: trio.c.runtime.wants(2))
 
+    async def test_nor_before_others_that_were_added_with_it_have_owners(
+        self, trio: Trio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await of(trio.a, "x", wait=0.0)
+        answers = self.answers(trio.c, monkeypatch)
+        await asyncio.gather(trio.a.own(0, 1, generation=2), trio.c.own(3, generation=2))
+        await until(lambda: answers[:2] == [None, None])
+        assert not trio.c.runtime.wants(3)
+        await trio.b.own(2, generation=2)
+        await until(lambda: trio.c.runtime.wants(3))
+
     async def test_it_is_found_out_once(self, trio: Trio) -> None:
         await of(trio.a, "x", wait=0.0)
         await self.added(trio)

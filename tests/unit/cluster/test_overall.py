@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fanout_app.cluster.gathering import Gathering
-from fanout_app.core.errors import LeasesLiveError, NotOwnedError, UnavailableError
+from fanout_app.core.errors import LeasesLiveError, NotOwnedError, RefusedError, UnavailableError
 from fanout_app.core.requests import Empty, LeaseRef
 from fanout_app.core.settling import Case
 from unit.cluster.conftest import Trio
@@ -128,8 +128,22 @@ class TestSeek:
         assert await self.seek(trio, None, force=True) == {0: 0, 1: 0}
 
     async def test_one_that_nobody_owns_is_moving(self, trio: Trio) -> None:
+        trio.c.runtime.topic_has(6)
         with pytest.raises(NotOwnedError):
             await self.seek(trio, 5)
+
+    @pytest.mark.parametrize("asked", ["a", "c"])
+    async def test_one_that_the_topic_does_not_have_is_refused(self, trio: Trio, asked: str) -> None:
+        here = getattr(trio, asked).runtime
+        here.topic_has(5)
+        with pytest.raises(RefusedError, match="partition: the topic has 5, numbered from 0"):
+            await here.overall.seek(5, "earliest", force=False)
+
+    async def test_one_that_another_noticed_first_is_sought_at_its_owner(self, trio: Trio) -> None:
+        await trio.b.own(1, 7)
+        await until(lambda: 7 in trio.c.runtime.exchange.routes.known())
+        assert trio.c.runtime.partitions_of_topic < 7
+        assert await self.seek(trio, 7) == {7: 0}
 
     async def test_an_owner_that_is_lost_meanwhile_may_have_begun(self, trio: Trio) -> None:
         looking = trio.a.kafka.hold("offsets_at")

@@ -22,6 +22,8 @@ class Kafka:
         self.topics = {"source": 2, "changelog": 2}
         self.noticed: list[Mapping[str, int]] = []
         self.raised: list[int] = []
+        #: What the worker was told that its topic has.
+        self.served: list[int] = []
         self.refuses = False
         self.answers = True
         #: What the broker that the group asks knows; None: all.
@@ -52,8 +54,16 @@ def kafka() -> Kafka:
 @pytest.fixture
 async def growth(kafka: Kafka) -> Growth:
     """One whose group has seen the two partitions that there are."""
-    growth = Growth("source", "changelog", counts=kafka.counts, raise_to=kafka.raise_to, take_notice=kafka.take_notice)
+    growth = Growth(
+        "source",
+        "changelog",
+        counts=kafka.counts,
+        raise_to=kafka.raise_to,
+        take_notice=kafka.take_notice,
+        noticed=kafka.served.append,
+    )
     await growth.look()
+    assert kafka.served == [2]
     kafka.noticed.clear()
     return growth
 
@@ -63,10 +73,12 @@ async def test_the_changelog_gets_as_many_and_then_the_group_takes_notice(kafka:
     await growth.look()
     assert kafka.raised == [4]
     assert kafka.noticed == []
+    assert kafka.served == [2]
     for _ in range(3):
         await growth.look()
     assert kafka.raised == [4]
     assert kafka.noticed == [{"source": 4, "changelog": 4}]
+    assert kafka.served == [2, 4]
 
 
 async def test_a_changelog_that_another_worker_has_raised_is_only_taken_notice_of(kafka: Kafka, growth: Growth) -> None:
@@ -82,6 +94,7 @@ async def test_the_group_is_made_to_look_until_it_has_seen_them(kafka: Kafka, gr
     kafka.known_to_group = {"source": 4, "changelog": 2}
     await growth.look()
     await growth.look()
+    assert kafka.served == [2]
     kafka.known_to_group = None
     await growth.look()
     await growth.look()

@@ -129,7 +129,7 @@ class FakeRuntime:
         self.dispatcher.assign(0, LedgerSnapshot())
         alone = Gathering(lambda: [], {}, Tasks(_raise))
         self.exchange: Any = SimpleNamespace(peers=[], asking=SimpleNamespace(relayed=0, returned=0))
-        self.overall = Overall(self, alone, Routes(self.dispatcher, lambda: 1))
+        self.overall = Overall(self, alone, Routes(self.dispatcher, lambda: 1), partitions=lambda: 2)
         self.canary = Canary(self.id, self.topic, self.leading, self._write, apply=self.share, on_fault=_raise)
         self.guarding = SimpleNamespace(parts=self._parts, held={}, decided=Counter[str]())
         self.leader_only = LeaderOnly(

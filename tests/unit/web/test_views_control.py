@@ -182,6 +182,15 @@ async def test_every_fault_of_a_seek_is_named_and_nothing_moves(there: Served, b
     assert there.runtime.seeks == []
 
 
+async def test_a_seek_of_a_partition_that_the_topic_does_not_have_is_a_fault(there: Served) -> None:
+    status, _, problem = await there.ask("POST", "/v1/seek", json={"to": "earliest", "partition": 2})
+    assert status == 400
+    [fault] = problem["errors"]
+    assert fault["field"] == "partition"
+    assert fault["detail"].startswith("the topic has 2, numbered from 0")
+    assert there.runtime.seeks == []
+
+
 async def test_the_detail_lists_all_that_one_can_seek_to(there: Served) -> None:
     _, _, problem = await there.ask("POST", "/v1/seek", json={"to": "end"})
     assert problem["errors"][0]["detail"] == (
@@ -200,7 +209,7 @@ async def test_a_seek_past_live_leases_is_refused_with_the_remedy(there: Served)
 
 
 async def test_a_seek_of_somebody_elses_partition_is_503(there: Served) -> None:
-    status, headers, problem = await there.ask("POST", "/v1/seek", json={"to": 5, "partition": 9})
+    status, headers, problem = await there.ask("POST", "/v1/seek", json={"to": 5, "partition": 1})
     assert (status, problem["type"]) == (503, "urn:fanout:problem:moving")
     assert problem["detail"] == "not this worker's partition: ask its owner"
     assert "Retry-After" in headers
