@@ -84,7 +84,7 @@ def main() -> None:
     waits(places[1][1], read("scale_links")["peers"])
     for axes in places.flat:
         axes.grid(alpha=0.3)
-    figure.savefig(RESULTS / "scale.png", dpi=90)
+    figure.savefig(RESULTS / "what_grows.png", dpi=90)
 
 
 if __name__ == "__main__":
