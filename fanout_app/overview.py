@@ -38,7 +38,7 @@ def totals(dispatcher: Dispatcher) -> dict[str, Any]:
     """Over all partitions of this worker."""
     partitions = dispatcher.partitions.values()
     return {
-        "lag": sum(max(0, partition.log_end - partition.ledger.floor) for partition in partitions),
+        "lag": sum(partition.lag for partition in partitions),
         "waiting_messages": waiting(dispatcher),
         "buffered": sum(map(_buffered, partitions)),
         "delayed": sum(len(partition.delayed) + len(partition.sleepers) for partition in partitions),

@@ -84,6 +84,11 @@ class PartitionQueue:
         self._log_end = offset
 
     @property
+    def lag(self) -> int:
+        """Messages of the log that are not settled, here or not fetched yet. An offset ahead counts as a message."""
+        return self.ledger.unsettled_in(self.ledger.floor, max(self.log_end, self.next_offset))
+
+    @property
     def held(self) -> int:
         """Unsettled messages in memory."""
         out = len(self.fresh) + len(self.in_flight) + len(self.returned) + len(self.delayed) + len(self.spent)

@@ -7,7 +7,7 @@ import pytest
 from fanout_app import overview
 from fanout_app.core.dispatcher import Limits
 from support.messages import FakeMessage
-from unit.core.desk import Desk, lease
+from unit.core.desk import Desk, lease, leases
 
 
 def ordered(keys: str, *, more: int = 1, room: int = 4) -> Desk:
@@ -66,3 +66,23 @@ def test_without_the_order_nothing_is_blocked() -> None:
     desk.pull("A", 10)
     assert overview.full_of_blocked(desk.queue) == []
     assert overview.partitions(desk.queue, "w")[0]["blocked"] == 0
+
+
+def test_lag_is_what_is_not_settled_and_not_how_far_it_is_to_the_end() -> None:
+    desk = Desk()
+    desk.fetch(0, 1, 2, 3)
+    desk[0].log_end = 6
+    taken = leases(desk.pull("A", 10))
+    assert overview.totals(desk.queue)["lag"] == 6
+    desk.ack(taken[1], taken[3])
+    assert overview.totals(desk.queue)["lag"] == 4
+    assert desk[0].ledger.floor == 0
+    desk.ack(taken[0])
+    assert (overview.totals(desk.queue)["lag"], desk[0].ledger.floor) == (3, 2)
+
+
+def test_lag_counts_what_was_fetched_since_the_end_of_the_log_was_looked_up() -> None:
+    desk = Desk()
+    desk[0].log_end = 1
+    desk.fetch(0, 1, 2, 3)
+    assert overview.totals(desk.queue)["lag"] == 4
