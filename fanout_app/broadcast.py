@@ -142,6 +142,7 @@ class Broadcast(Groups):
             group.connect(_Store(self, name), replace(self._around, dead_letters=dead_letters))
             group.on_written = self._follow
             group.commit.on_commit_seconds = self._base.commit.on_commit_seconds
+            group.commit.on_commit_failed = self._base.commit.on_commit_failed
         group.due = monotonic() + self._limits.client_ttl
         return group
 

@@ -220,6 +220,7 @@ class Fanout(faust.App):
         )
         self._tasks.start(self.mesh.keep(), "mesh")
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
+        self.runtime.commit.on_commit_failed = self.metrics.commit_failed
         if self._shares is not None:
             self.canary.was(self._shares)
         self.cluster.start()

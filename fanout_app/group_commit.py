@@ -88,6 +88,8 @@ class GroupCommit:
         self._largest = 0
         #: Told how long each acknowledged write took, in seconds.
         self.on_commit_seconds: Callable[[float], None] = lambda seconds: None
+        #: Told of each write that was not acknowledged.
+        self.on_commit_failed: Callable[[], None] = lambda: None
         #: Told of the partition and the size in bytes of each acknowledged row.
         self.on_row: Callable[[int, int], None] = lambda partition, size: None
 
@@ -204,6 +206,7 @@ class GroupCommit:
             line.size = await self._store.write_row(number, partition.snapshot())
             self._largest = max([one.size for one in self._lines.values()], default=0)
         except WriteError as error:
+            self.on_commit_failed()
             self._not_taken(number, error)
             proven = False
         else:

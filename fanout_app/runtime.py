@@ -377,8 +377,12 @@ class Runtime:
             **self.overview.totals(),
             "waiting_pulls": self.exchange.asking.waiting().total(),
             "client_names": self.overview.client_names(),
-            "degraded": [*self._not_ours(), *self.overview.degraded(), *self.guarding.reasons()],
+            "degraded": self.degraded(),
         }
+
+    def degraded(self) -> list[str]:
+        """Why this worker does not do all that it could, in words for an operator."""
+        return [*self._not_ours(), *self.overview.degraded(), *self.guarding.reasons()]
 
     def _not_ours(self) -> list[str]:
         if self._assignment.left:

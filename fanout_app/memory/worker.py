@@ -160,6 +160,7 @@ class MemoryWorker:
             on_fault=self._on_fault,
         )
         self._runtime.commit.on_commit_seconds = self._metrics.commit_seconds
+        self._runtime.commit.on_commit_failed = self._metrics.commit_failed
 
     async def _start(self) -> None:
         numbers = set(range(len(self._topic.logs)))

@@ -120,6 +120,7 @@ class FakeRuntime:
         self.before_answer: Callable[[], Awaitable[None]] | None = None
         self.before_settled: Callable[[], Awaitable[None]] | None = None
         self.paused = False
+        self.partitions_of_topic = 1
         self.parked = FakeParked()
         self.seeks: list[tuple[int | None, SeekTo, bool]] = []
         #: What Kafka answers to whoever wants to change something.
@@ -249,7 +250,13 @@ class FakeRuntime:
         return self.sick
 
     def status(self) -> dict[str, Any]:
-        return {"id": self.id, "degraded": [], "client_names": []}
+        return {"id": self.id, "degraded": self.degraded(), "client_names": []}
+
+    def degraded(self) -> list[str]:
+        return []
+
+    def owned(self) -> list[int]:
+        return list(self.dispatcher.partitions)
 
     def partitions_status(self) -> list[dict[str, Any]]:
         return [{"partition": number} for number in self.dispatcher.partitions]
