@@ -17,6 +17,7 @@ from fanout_app.cluster.exchange import Exchange
 from fanout_app.cluster.frames import Wish
 from fanout_app.cluster.ports import Rendered
 from fanout_app.cluster.relayed import Relayed
+from fanout_app.core.ages import Ages
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot
@@ -24,6 +25,7 @@ from fanout_app.core.requests import BatchRef, Empty, Entry, Pull, Settle, Settl
 from fanout_app.core.settling import Settling
 from fanout_app.groups import Alone
 from fanout_app.ledger_group import LedgerGroup
+from fanout_app.metric_names import DELIVERY_AGE
 from fanout_app.pulls import Pulls
 from fanout_app.settles import Settles
 from fanout_app.tasks import Tasks
@@ -87,7 +89,14 @@ class CoreWorker:
         self._moved = asyncio.Event()
         self._moved.set()
         self.tasks = Tasks(_raise)
-        self.pulls = Pulls(self.dispatcher, _Always(), moved=self._moved, take_more=lambda: None, on_time=self._on_time)
+        self.pulls = Pulls(
+            self.dispatcher,
+            _Always(),
+            moved=self._moved,
+            take_more=lambda: None,
+            on_time=self._on_time,
+            ages=Ages(DELIVERY_AGE.bounds),
+        )
         queue = LedgerGroup(self.dispatcher)
         queue.pulls = self.pulls
         queue.settles = cast(Settles, _InMemory(self.dispatcher))

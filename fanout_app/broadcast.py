@@ -25,6 +25,7 @@ from fanout_app.core.parked import address
 from fanout_app.core.passing import Passing
 from fanout_app.core.requests import Settle, SettleOutcome
 from fanout_app.core.slots import Seat, Slots
+from fanout_app.core.windows import Windows
 from fanout_app.groups import Groups
 from fanout_app.ledger_group import Around, LedgerGroup
 from fanout_app.numbers import numbers
@@ -83,7 +84,7 @@ class Broadcast(Groups):
         self._limits = intake.limits
         self._groups: dict[str, _Group] = {}
         #: See `_REMEMBERED`; the latest last.
-        self._gone_totals: dict[str, dict[str, list[int]]] = {}
+        self._gone_windows: dict[str, Windows] = {}
         self._by_hash: dict[int, _Group] = {}
         self._slots: dict[int, Slots] = {}
         self._elsewhere: Set[str] = frozenset()
@@ -134,7 +135,7 @@ class Broadcast(Groups):
         group = self._groups.get(name)
         if group is None:
             group = self._groups[name] = self._by_hash[hash_of(name)] = _Group(name, self._limits)
-            group.dispatcher.leases.windows.totals.update(self._gone_totals.pop(name, {}))
+            group.dispatcher.leases.windows.go_on_from(self._gone_windows.pop(name, Windows()))
             group.dispatcher.paused = self._intake.paused
             group.dispatcher.leases.on_overdue = self._overdue
             self._intake.groups[name] = group.dispatcher
@@ -343,9 +344,10 @@ class Broadcast(Groups):
         logger.info("group %s has gone, and what it has not settled with it", group.name)
         del self._groups[group.name], self._by_hash[hash_of(group.name)], self._intake.groups[group.name]
         self.gone = summed((self.gone, group.dispatcher.counters))
-        self._gone_totals[group.name] = group.dispatcher.leases.windows.totals
-        if len(self._gone_totals) > _REMEMBERED:
-            del self._gone_totals[next(iter(self._gone_totals))]
+        gone = self._gone_windows[group.name] = Windows()
+        gone.go_on_from(group.dispatcher.leases.windows)
+        if len(self._gone_windows) > _REMEMBERED:
+            del self._gone_windows[next(iter(self._gone_windows))]
         now, term = monotonic(), self._terms.term()
         for number in list(group.joining):
             self._abandon(group, number)

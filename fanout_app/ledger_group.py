@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
+from fanout_app.core.ages import Ages
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.requests import Empty, SettleOutcome
 from fanout_app.dead_lettering import DeadLettering
@@ -33,6 +34,7 @@ class Around:
     bodies: Bodies
     dead_letters: DeadLetterSink
     tasks: Tasks
+    ages: Ages
     #: Set while no rebalance is under way.
     moved: asyncio.Event
     #: Called when there may be room for more than before, or somebody to take it.
@@ -64,7 +66,9 @@ class LedgerGroup:
         self._terms = terms
         self.commit = commit = GroupCommit(dispatcher, store, terms, around.on_fault)
         commit.on_row = self._row_written
-        self.pulls = Pulls(dispatcher, terms, moved=moved, take_more=self.take_more, on_time=self._on_time)
+        self.pulls = Pulls(
+            dispatcher, terms, moved=moved, take_more=self.take_more, on_time=self._on_time, ages=around.ages
+        )
         self.waking = Waking(dispatcher, commit, bodies, tasks, self._woken)
         self.settles = Settles(dispatcher, commit, dead_letters, bodies, moved=moved, worked_off=self._settled)
         self.dead_lettering = DeadLettering(dispatcher, commit, dead_letters, tasks, self._put_away)

@@ -76,6 +76,14 @@ DELAYED: Final = gauge(
     "Messages that wait for their time after a nack, in memory or not.",
     "Clients fail many messages: their reasons are in what they nack, and in their logs.",
 )
+DELIVERY_AGE: Final = histogram(
+    "fanout_delivery_age_seconds",
+    "seconds",
+    "Age of messages, by their own timestamps, when they were first handed out; those of one answer as the oldest.",
+    "What clients see late: they are too few, or the worker could not hand out for a while. After a time without "
+    "clients, or a seek back, it is high until the old messages are done.",
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600),
+)
 DELIVERIES: Final = counter(
     "fanout_deliveries_total",
     "messages",
@@ -188,6 +196,14 @@ GROUP_ENDED: Final = counter(
     "Deliveries to a group that ended, by how: acked, nacked (or rejected), expired.",
     "`nacked` and `expired` of one group alone: the version that its clients run fails.",
     (GROUP, ENDED_HOW),
+)
+GROUP_ACK: Final = histogram(
+    "fanout_group_ack_seconds",
+    "seconds",
+    "Time from the hand-out of a message to its ack, by group; up to 5 % too high.",
+    "The work takes long. Near the leases' length (`--ack-wait`) deliveries expire before they are acked.",
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+    (GROUP,),
 )
 GROUP_LAG: Final = gauge(
     "fanout_group_lag",

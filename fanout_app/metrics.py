@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter as Counts
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from itertools import accumulate
 from typing import Final, Protocol, TypeVar
 
 from prometheus_client import (
@@ -17,11 +18,12 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from fanout_app import metric_names as names
 from fanout_app.cluster.exchange import Exchange
+from fanout_app.core.ages import Ages
 from fanout_app.core.canary import CanaryState
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.partition import PartitionQueue
@@ -30,7 +32,7 @@ from fanout_app.core.windows import Windows
 from fanout_app.metric import Kind, Metric
 from fanout_app.overview_of_groups import Overview
 
-_Family = CounterMetricFamily | GaugeMetricFamily
+_Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 _Labels = TypeVar("_Labels", bound=tuple[str, ...])
 
@@ -75,6 +77,8 @@ class Measured(Protocol):
     def worker(self) -> str: ...
     @property
     def roster(self) -> Roster: ...
+    @property
+    def ages(self) -> Ages: ...
     @property
     def dispatcher(self) -> Dispatcher: ...
     @property
@@ -159,6 +163,8 @@ class _Queue(Collector):
         yield _one(names.IN_FLIGHT, sum(queue.clients.in_flight for queue in queues))
         yield _one(names.BLOCKED, sum(one.blocked for one in partitions))
         yield _one(names.DELAYED, sum(len(one.delayed) + len(one.sleepers) for one in partitions))
+        ages = self._measured.ages
+        yield _histogram(names.DELIVERY_AGE, {(): (list(accumulate(ages.counts)), ages.seconds)})
         yield _one(names.DELIVERIES, counters.delivered)
         yield _one(names.REDELIVERIES, counters.redelivered)
         yield _one(names.NACKED, counters.nacked)
@@ -266,12 +272,24 @@ def _handed_out(windows: Mapping[str, Windows]) -> Iterator[_Family]:
         delivered[(group,)], *rest = counted.totals.get(group, (0, 0, 0, 0))
         for how, amount in zip(names.ENDED_HOW.values, rest, strict=True):
             ended[(group, how)] = amount
+    times = {(group,): counted.ack_times(group) for group, counted in windows.items()}
+    bounds = names.GROUP_ACK.bounds
+    yield _histogram(names.GROUP_ACK, {group: (one.within(bounds), one.seconds) for group, one in times.items()})
     yield _each(names.GROUP_DELIVERIES, delivered)
     yield _each(names.GROUP_ENDED, ended)
 
 
 def _by_group(metric: Metric, values: Mapping[str, float]) -> _Family:
     return _each(metric, {(group,): value for group, value in values.items()})
+
+
+def _histogram(metric: Metric, values: Mapping[_Labels, tuple[Sequence[int], float]]) -> _Family:
+    """By the values of its labels: how many were up to each bound and at last in all, and their sum."""
+    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.label_names)
+    buckets = [*map(repr, map(float, metric.bounds)), "+Inf"]
+    for labels, (counts, total) in values.items():
+        family.add_metric(labels, list(zip(buckets, counts, strict=True)), total)
+    return family
 
 
 def _one(metric: Metric, value: float) -> _Family:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Protocol
 
 from fanout_app.alarm import Alarm
+from fanout_app.core.ages import Ages
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.lease import Answer
 from fanout_app.core.requests import Empty, Pull
@@ -46,15 +48,18 @@ class Pulls:
         moved: asyncio.Event,
         take_more: Callable[[], None],
         on_time: Callable[[], None],
+        ages: Ages,
     ) -> None:
         """``moved`` is set while no rebalance is under way; ``take_more`` is called when somebody has come.
 
-        ``on_time`` is called when something of the queue is due; it has to call `serve`.
+        ``ages`` is told of what is handed out; ``on_time`` is called when something of the queue is due: it has to
+        call `serve`.
         """
         self._dispatcher = dispatcher
         self._terms = terms
         self._moved = moved
         self._take_more = take_more
+        self._ages = ages
         self._waiters: dict[int, Waiter] = {}
         self._alarm = Alarm(on_time)
         self._ours = True
@@ -164,7 +169,9 @@ class Pulls:
         came_back = False
         for number, answer in self._dispatcher.serve(now):
             self.idle_since = now
-            if not self._waiters.pop(number).take(answer):
+            if self._waiters.pop(number).take(answer):
+                self._ages.handed_out(answer.runs, time.time() * 1000)
+            else:
                 self._dispatcher.release(answer, now)
                 came_back = True
         return came_back

@@ -25,6 +25,7 @@ from fanout_app.cluster.leader_only import LeaderOnly
 from fanout_app.cluster.overall import Overall, answerers
 from fanout_app.cluster.ports import Render
 from fanout_app.cluster.relayed import Relayed
+from fanout_app.core.ages import Ages
 from fanout_app.core.canary import CanaryState
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.lanes import By
@@ -39,6 +40,7 @@ from fanout_app.groups import balancing
 from fanout_app.guarding import Guarding
 from fanout_app.leading import Leading
 from fanout_app.ledger_group import Around
+from fanout_app.metric_names import DELIVERY_AGE
 from fanout_app.options import Options
 from fanout_app.overview_of_groups import Overview
 from fanout_app.ports import Bodies, DeadLetterSink, Fetch, SlotStore, Source, Starts, Switch, Terms
@@ -82,6 +84,8 @@ class Runtime:
         self.groups, self.queue = broadcasting(limits, options) if apart else balancing(limits)
         self.dispatcher = self.queue.dispatcher
         self.overview = Overview(self.dispatcher, self.groups)
+        #: Of messages that were handed out.
+        self.ages = Ages(DELIVERY_AGE.bounds)
         self.ready = False
         self.stopping = False
         #: How many are known of: their owners are to be known before a group can have joined.
@@ -114,6 +118,7 @@ class Runtime:
             bodies=bodies,
             dead_letters=dead_letters,
             tasks=self._tasks,
+            ages=self.ages,
             moved=moved,
             feed=lambda: self._fetches.feed(),
             on_fault=on_fault,

@@ -6,8 +6,10 @@ runs of messages, not by single ones, so it costs an ack of 500 messages as much
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from math import ceil, log
 
 from msgspec import Struct
@@ -57,7 +59,7 @@ class Tally(Struct, kw_only=True):
         for number in sorted(self.latencies):
             left -= self.latencies[number]
             if left <= 0:
-                return float(_FIRST * _TIMES**number)
+                return _bound(number)
         return None
 
     def add(self, other: Tally) -> None:
@@ -79,11 +81,42 @@ def together(tallies: Iterable[Tally]) -> Tally:
     return total
 
 
+class AckTimes:
+    """How long acks of one group took since this worker began."""
+
+    __slots__ = ("latencies", "seconds")
+
+    def __init__(self) -> None:
+        #: See `Tally.latencies`.
+        self.latencies: dict[int, int] = {}
+        self.seconds = 0.0
+
+    def add(self, latencies: Mapping[int, int]) -> None:
+        for number, count in latencies.items():
+            self.latencies[number] = self.latencies.get(number, 0) + count
+
+    def within(self, bounds: Sequence[float]) -> list[int]:
+        """How many took up to each of these ascending seconds, and at last how many there were.
+
+        One so near below a bound that it is not told apart from those above it counts as above.
+        """
+        counts = [0] * (len(bounds) + 1)
+        for number, count in self.latencies.items():
+            counts[bisect_left(bounds, _bound(number))] += count
+        return list(accumulate(counts))
+
+
+def _bound(number: int) -> float:
+    return float(_FIRST * _TIMES**number)
+
+
 class _Window:
-    def __init__(self, length: float, total: list[int], now: float) -> None:
+    def __init__(self, length: float, total: list[int], times: AckTimes, now: float) -> None:
         self.length = length
         #: See `Windows.totals`.
         self.total = total
+        #: The latencies of acks that are in no slice any more, and the seconds of all.
+        self.times = times
         self._slice = length / _SLICES
         self._since = now
         self._slices: deque[tuple[int, Tally]] = deque()
@@ -104,7 +137,19 @@ class _Window:
 
     def _drop(self, number: int) -> None:
         while self._slices and self._slices[0][0] < number - _SLICES:
-            self._slices.popleft()
+            self.times.add(self._slices.popleft()[1].latencies)
+
+    def end(self) -> None:
+        """Nothing of it matters any more but what is known of all time."""
+        while self._slices:
+            self.times.add(self._slices.popleft()[1].latencies)
+
+    def all_times(self) -> AckTimes:
+        times = AckTimes()
+        times.seconds = self.times.seconds
+        for latencies in (self.times.latencies, *(tally.latencies for _, tally in self._slices)):
+            times.add(latencies)
+        return times
 
     def tally(self, now: float) -> Tally:
         self._drop(int(now / self._slice))
@@ -121,6 +166,18 @@ class Windows:
         self._lengths: Mapping[str, float] = {}
         #: By group: delivered, acked, nacked and expired since this worker began.
         self.totals: dict[str, list[int]] = {}
+        #: By group, of what is in no window any more.
+        self._times: dict[str, AckTimes] = {}
+
+    def go_on_from(self, before: Windows) -> None:
+        """Nothing was counted here yet: what is counted of all time goes on from there."""
+        self.totals.update(before.totals)
+        self._times.update((group, before.ack_times(group)) for group in before.totals)
+
+    def ack_times(self, group: str) -> AckTimes:
+        """Since this worker began."""
+        window = self._windows.get(group)
+        return window.all_times() if window is not None else self._times.get(group) or AckTimes()
 
     def use(self, lengths: Mapping[str, float], begin: Iterable[str], now: float) -> None:
         """The windows are so long, in seconds, and of some groups what was counted before does not matter any more."""
@@ -134,7 +191,10 @@ class Windows:
 
     def _begin(self, group: str, now: float) -> _Window:
         total = self.totals.setdefault(group, [0, 0, 0, 0])
-        window = self._windows[group] = _Window(self._length(group), total, now)
+        times = self._times.setdefault(group, AckTimes())
+        if (before := self._windows.get(group)) is not None:
+            before.end()
+        window = self._windows[group] = _Window(self._length(group), total, times, now)
         return window
 
     def delivered(self, group: str, count: int, now: float) -> None:
@@ -150,6 +210,7 @@ class Windows:
         tally.acked += count
         window.total[_ACKED] += count
         number = ceil(log(seconds / _FIRST) / _LOG_TIMES) if seconds > _FIRST else 0
+        window.times.seconds += seconds * count
         latencies = tally.latencies
         latencies[number] = latencies.get(number, 0) + count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -28,7 +29,8 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Broadcasting]:
 def told(scene: Broadcasting) -> set[str]:
     """The lines of groups, without those that the clock decides."""
     text = Metrics(scene.runtime).render()[0].decode()
-    return {line for line in text.splitlines() if line.startswith("fanout_group_") and "_age_" not in line}
+    clock = re.compile("_age_|_sum|_bucket")
+    return {line for line in text.splitlines() if line.startswith("fanout_group_") and not clock.search(line)}
 
 
 async def test_each_group_has_its_own_counts_and_lag(scene: Broadcasting) -> None:
@@ -43,6 +45,8 @@ async def test_each_group_has_its_own_counts_and_lag(scene: Broadcasting) -> Non
         'fanout_group_lag{group="y"} 6.0',
         'fanout_group_deliveries_total{group="x"} 3.0',
         'fanout_group_deliveries_total{group="y"} 2.0',
+        'fanout_group_ack_seconds_count{group="x"} 2.0',
+        'fanout_group_ack_seconds_count{group="y"} 0.0',
         'fanout_group_ended_total{group="x",how="acked"} 2.0',
         'fanout_group_ended_total{group="x",how="nacked"} 0.0',
         'fanout_group_ended_total{group="x",how="expired"} 0.0',
@@ -74,6 +78,13 @@ async def test_one_that_comes_back_goes_on_counting_from_where_it_was(scene: Bro
     await _has_one_and_goes(scene, "x")
     await scene.joined("x")
     assert 'fanout_group_deliveries_total{group="x"} 2.0' in told(scene)
+    await scene.arrive(scene.runtime.dispatcher.partitions[0].next_offset)
+    await scene.ack(await scene.of("x"))
+    assert 'fanout_group_ack_seconds_count{group="x"} 1.0' in told(scene)
+    scene.runtime.leave("x")
+    await until(lambda: scene.runtime.groups.of("x") is None)
+    await scene.joined("x")
+    assert 'fanout_group_ack_seconds_count{group="x"} 1.0' in told(scene)
 
 
 async def test_of_those_that_have_gone_the_latest_are_remembered(

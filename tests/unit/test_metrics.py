@@ -10,13 +10,14 @@ import pytest
 
 from fanout_app import metric_names
 from fanout_app.core.dispatcher import Limits
-from fanout_app.core.requests import Settle
+from fanout_app.core.lease import Answer
+from fanout_app.core.requests import Pull, Settle
 from fanout_app.metric import Kind, Metric
 from fanout_app.metric_names import CATALOGUE
 from fanout_app.metrics import Metrics
 from fanout_app.ports import WriteError
 from support.scraped import families, series
-from unit.fake_ports import until
+from unit.fake_ports import LONG, until
 from unit.scene import entries
 from unit.test_broadcast import Broadcasting
 
@@ -152,6 +153,60 @@ async def test_the_age_is_told_of_each_partition_and_group_that_has_an_old_messa
         'fanout_group_oldest_unsettled_age_seconds{group="y"}',
     }
     assert len(ages) == 5
+
+
+# How long it takes ---------------------------------------------------------------------------------------------------
+
+
+class Gone:
+    """A client that has gone when it is its turn."""
+
+    def take(self, answer: Answer) -> bool:
+        return False
+
+    def go_home(self) -> None:
+        pass
+
+
+async def test_how_old_messages_were_counts_those_that_somebody_took(make: Make) -> None:
+    scene = make("balance")
+    await scene.own(0)
+    scene.runtime.queue.pulls.add(Pull(client="gone", max_messages=5), Gone())
+    await scene.arrive(0, 1)
+    assert series(scrape(scene))["fanout_delivery_age_seconds_count"] == 0
+    assert await scene.get("stable") == [0, 1]
+    found = series(scrape(scene))
+    assert found["fanout_delivery_age_seconds_count"] == 2
+    # The messages of tests are of 1970.
+    assert found['fanout_delivery_age_seconds_bucket{le="21600.0"}'] == 0
+    assert found["fanout_delivery_age_seconds_sum"] > 2 * 50 * 365 * 86400
+
+
+@EACH_DELIVERY
+async def test_how_old_messages_were_is_counted_in_every_queue(make: Make, delivery: str) -> None:
+    scene = make(delivery)
+    await scene.own(0)
+    for group in ("stable", "other") if delivery == "broadcast" else ("stable",):
+        await scene.of(group, wait=0.0)
+    await scene.arrive(0, 1, 2)
+    await scene.get("stable")
+    assert series(scrape(scene))["fanout_delivery_age_seconds_count"] == 3
+    if delivery == "broadcast":
+        await scene.get("other")
+        assert series(scrape(scene))["fanout_delivery_age_seconds_count"] == 6
+
+
+@EACH_DELIVERY
+async def test_how_long_acks_took_is_told_by_group(make: Make, delivery: str) -> None:
+    scene = make(delivery)
+    await scene.own(0)
+    await scene.of("stable", wait=0.0)
+    await scene.arrive(0, 1, 2)
+    await scene.ack(await scene.of("stable", 2))
+    found = series(scrape(scene))
+    assert found['fanout_group_ack_seconds_count{group="stable"}'] == 2
+    assert found['fanout_group_ack_seconds_bucket{group="stable",le="300.0"}'] == 2
+    assert 0 < found['fanout_group_ack_seconds_sum{group="stable"}'] < 2 * LONG
 
 
 # The worker ----------------------------------------------------------------------------------------------------------

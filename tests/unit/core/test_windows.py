@@ -87,3 +87,40 @@ def test_workers_are_added_up() -> None:
     assert total.failures == 77
     assert total.failure_ratio == pytest.approx(77 / 99)
     assert one.latencies == {3: 2}, "what was counted is not changed by being added"
+
+
+def test_how_long_acks_took_is_known_of_all_time_and_by_any_bounds() -> None:
+    windows = Windows()
+    windows.use({"a": 10.0}, [], 0.0)
+    windows.acked("a", 0.0002, 3, 1.0)
+    windows.acked("a", 0.09, 2, 1.0)
+    windows.acked("a", 0.09, 1, 20.0)
+    windows.use({"a": 10.0}, ["a"], 100.0)
+    windows.acked("a", 7.0, 1, 100.0)
+    times = windows.ack_times("a")
+    assert times.within((0.001, 0.1, 5.0)) == [3, 6, 6, 7]
+    assert times.seconds == pytest.approx(0.0006 + 0.27 + 7)
+    assert windows.ack_times("b").within((1,)) == [0, 0]
+
+
+@given(st.lists(st.floats(0, 500), max_size=50))
+def test_an_ack_counts_up_to_a_bound_if_it_took_less_by_a_twentieth(seconds: list[float]) -> None:
+    windows = Windows()
+    for one in seconds:
+        windows.acked("a", one, 1, 0.0)
+    bounds = (0.001, 0.01, 0.25, 1, 60)
+    *counts, everything = windows.ack_times("a").within(bounds)
+    assert everything == len(seconds)
+    for bound, count in zip(bounds, counts, strict=True):
+        assert sum(one < bound / 1.0501 for one in seconds) <= count <= sum(one <= bound * 1.0001 for one in seconds)
+
+
+def test_one_that_goes_on_from_another_counts_on() -> None:
+    before, after = Windows(), Windows()
+    before.acked("a", 0.5, 2, 0.0)
+    after.go_on_from(before)
+    after.acked("a", 0.5, 1, 0.0)
+    assert after.totals["a"] == [0, 3, 0, 0]
+    assert after.ack_times("a").within((1,)) == [3, 3]
+    assert after.ack_times("a").seconds == 1.5
+    assert after.tallies(0.0)["a"].acked == 1

@@ -18,6 +18,7 @@ from fanout_app.cluster.leader_only import LeaderOnly
 from fanout_app.cluster.overall import Overall
 from fanout_app.cluster.relayed import Relayed
 from fanout_app.cluster.routes import Routes
+from fanout_app.core.ages import Ages
 from fanout_app.core.canary import CanaryState
 from fanout_app.core.dispatcher import Dispatcher, Limits
 from fanout_app.core.errors import LeasesLiveError, NotOwnedError
@@ -31,6 +32,7 @@ from fanout_app.group_commit import Waiter
 from fanout_app.groups import Alone
 from fanout_app.guarding import Part
 from fanout_app.ledger_group import LedgerGroup
+from fanout_app.metric_names import DELIVERY_AGE
 from fanout_app.overview_of_groups import Overview
 from fanout_app.tasks import Tasks
 from unit.web.fake_parked import FakeParked
@@ -121,6 +123,7 @@ class FakeRuntime:
         self.before_settled: Callable[[], Awaitable[None]] | None = None
         self.paused = False
         self.partitions_of_topic = 1
+        self.ages = Ages(DELIVERY_AGE.bounds)
         self.parked = FakeParked()
         self.seeks: list[tuple[int | None, SeekTo, bool]] = []
         #: What Kafka answers to whoever wants to change something.
