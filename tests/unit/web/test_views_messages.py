@@ -327,6 +327,14 @@ async def test_next_is_the_record_itself(there: Served) -> None:
     assert there.runtime.free() == []
 
 
+@pytest.mark.parametrize("encoding", ["base64", "utf8"])
+async def test_a_pull_hands_the_trace_on_as_the_record_has_it(there: Served, encoding: str) -> None:
+    there.runtime.offer(b"a", headers=[("traceparent", TRACE), ("tracestate", b"vendor=1")])
+    (message,) = (await there.pull(encoding=encoding))["messages"]
+    sent = [base64.b64encode(one).decode() if encoding == "base64" else one.decode() for one in (TRACE, b"vendor=1")]
+    assert message["headers"] == [["traceparent", sent[0]], ["tracestate", sent[1]]]
+
+
 async def test_next_tells_null_from_empty_and_from_nothing(there: Served) -> None:
     there.runtime.offer(None, b"")
     status, headers, body = await there.ask("POST", "/v1/next?wait_ms=0")
