@@ -36,6 +36,8 @@ EXAMPLES = ("tests/acceptance/test_examples.py", "tests/acceptance/test_example_
 LONG = ("tests/long",)
 LONGEST = ("-m", "long", "tests/histories", "tests/acceptance")
 LONG_WITHIN = 1800.0
+#: The rules for Prometheus, tried out with its own tool, which is fetched for it.
+ALERTS = ("tests/alerts",)
 #: Requests of all kinds, other ones each time: so many at two workers, and so many runs of some twenty in process.
 FUZZED = {
     "tests/acceptance/test_fuzz.py": {"FUZZ_REQUESTS": "3000"},
@@ -103,6 +105,7 @@ def main(
         if long:
             _tests_pass("long tests", LONG, LONG_WITHIN, folder, summary)
             _tests_pass("examples", EXAMPLES, LONG_WITHIN, folder, summary)
+            _tests_pass("alerts", ALERTS, LONG_WITHIN, folder, summary)
             _tests_pass("longest of the others", LONGEST, LONG_WITHIN, folder, summary)
             for number, (path, many) in enumerate(FUZZED.items(), 1):
                 _tests_pass(f"fuzzer {number}", (path,), LONG_WITHIN, folder, summary, **many)
