@@ -16,6 +16,7 @@ from fanout_app.core.errors import GroupsFullError, NotOwnedError, UnavailableEr
 from fanout_app.web.access import Admit
 from fanout_app.web.broken import UNREADABLE, TooSlowError, is_open
 from fanout_app.web.codecs import asked_in
+from fanout_app.web.cross_site import refuse_cross_site
 from fanout_app.web.problems import (
     Fault,
     Kind,
@@ -40,6 +41,7 @@ def guarded(handler: Handler, admit: Admit) -> Handler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
+            refuse_cross_site(request)
             admit(request)
             return await handler(request)
         except Exception as error:
