@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from time import monotonic
 from typing import Any
 
@@ -52,8 +52,16 @@ def client_names(dispatcher: Dispatcher, now: float) -> list[str]:
     return [client.name for client in dispatcher.clients if client.alive(now, dispatcher.clients.ttl)]
 
 
-def clients(dispatcher: Dispatcher, waiting: Mapping[str, int], now: float) -> list[dict[str, Any]]:
-    """A row a client that is alive; ``waiting`` are its pulls that were made at this worker."""
+def clients(
+    dispatcher: Dispatcher, waiting: Mapping[str, int], now: float, most: int | None = None
+) -> list[dict[str, Any]]:
+    """A row a client that is alive; ``waiting`` are its pulls that were made at this worker.
+
+    With ``most`` no more than so many: those that hold or wait for most, and of others those heard of last.
+    """
+    there = [client for client in dispatcher.clients if client.alive(now, dispatcher.clients.ttl)]
+    if most is not None and len(there) > most:
+        there = nlargest(most, there, key=lambda client: (client.in_flight + client.waiting, client.seen))
     return [
         {
             "client": client.name,
@@ -66,8 +74,7 @@ def clients(dispatcher: Dispatcher, waiting: Mapping[str, int], now: float) -> l
             "nacked": client.nacked,
             "expired": client.expired,
         }
-        for client in dispatcher.clients
-        if client.alive(now, dispatcher.clients.ttl)
+        for client in there
     ]
 
 

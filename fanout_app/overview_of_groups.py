@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from time import monotonic
 from typing import Any
 
@@ -10,6 +11,7 @@ from fanout_app import overview
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.limits import Counters, summed
 from fanout_app.core.requests import LiveLease
+from fanout_app.core.windows import together
 from fanout_app.groups import Groups
 
 #: What is added up over all groups.
@@ -61,9 +63,15 @@ class Overview:
         now = monotonic()
         return [name for queue in self.queues() for name in overview.client_names(queue, now)]
 
-    def clients(self, waiting: Mapping[str, int]) -> list[dict[str, Any]]:
+    def clients(self, waiting: Mapping[str, int], most: int | None = None) -> list[dict[str, Any]]:
+        """See `overview.clients`; ``most`` is of each queue."""
         now = monotonic()
-        return [row for queue in self.queues() for row in overview.clients(queue, waiting, now)]
+        return [row for queue in self.queues() for row in overview.clients(queue, waiting, now, most)]
+
+    def counted(self, now: float) -> dict[str, Any]:
+        """Every counter since the start, and the latencies of acks in the windows, see `Tally.latencies`."""
+        tallies = (tally for queue in self.queues() for tally in queue.leases.windows.tallies(now).values())
+        return {**asdict(self.counters()), "latencies": together(tallies).latencies}
 
     def live_leases(self, min_age: float, limit: int) -> list[LiveLease]:
         given_before = monotonic() - min_age

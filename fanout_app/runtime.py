@@ -402,9 +402,13 @@ class Runtime:
         """This worker's rows of /v1/partitions."""
         return self.overview.partitions(self.worker)
 
-    def clients_status(self) -> list[dict[str, Any]]:
-        """This worker's rows of /v1/clients."""
-        return self.overview.clients(self.exchange.asking.waiting())
+    def clients_status(self, most: int | None = None) -> list[dict[str, Any]]:
+        """This worker's rows of /v1/clients, all of them or those of the ``most`` that do most."""
+        return self.overview.clients(self.exchange.asking.waiting(), most)
+
+    def counted(self) -> dict[str, Any]:
+        """What has happened at this worker, see `Overview.counted`."""
+        return self.overview.counted(monotonic())
 
     # The end ---------------------------------------------------------------------------------------------------------
 

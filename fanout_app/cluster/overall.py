@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from heapq import nlargest
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fanout_app.cluster.gathering import Answerer, Gathering
 from fanout_app.cluster.routes import Routes
@@ -22,6 +23,7 @@ from fanout_app.core.settling import Case
 #: What is added up over all workers.
 _SUMS = ("lag", "waiting_messages", "buffered", "delayed", "in_flight", "buffered_bytes", "waiting_pulls")
 _CLIENT_SUMS = ("in_flight", "waiting", "delivered", "acked", "nacked", "expired")
+SURVEY = "survey"
 #: Seconds for a seek at another worker, which answers in 10 s itself.
 _SEEK_FOR = 12.0
 
@@ -33,7 +35,8 @@ class Here(Protocol):
     def worker(self) -> str: ...
     def status(self) -> dict[str, Any]: ...
     def partitions_status(self) -> list[dict[str, Any]]: ...
-    def clients_status(self) -> list[dict[str, Any]]: ...
+    def clients_status(self, most: int | None = None) -> list[dict[str, Any]]: ...
+    def counted(self) -> dict[str, Any]: ...
     def live_leases(self, min_age: float, limit: int) -> Sequence[LiveLease]: ...
     def lease_state(self, ref: LeaseRef) -> tuple[Case, LeaseRun | None]: ...
     def leave(self, client: str) -> bool: ...
@@ -41,6 +44,19 @@ class Here(Protocol):
         """Raises what `seek` would raise before it changes anything."""
 
     async def seek(self, partition: int | None, to: SeekTo, *, force: bool) -> dict[int, int]: ...
+
+
+class Survey(NamedTuple):
+    """How all of it stands."""
+
+    #: The body of /v1/status.
+    status: dict[str, Any]
+    #: The rows of /v1/partitions.
+    partitions: list[dict[str, Any]]
+    #: Rows of /v1/clients, of those that hold or wait for most.
+    clients: list[dict[str, Any]]
+    #: By worker what has happened there since its start, see `Overview.counted`; None: it does not answer.
+    counted: dict[str, dict[str, Any] | None]
 
 
 class Overall:
@@ -55,10 +71,12 @@ class Overall:
 
     async def status(self) -> dict[str, Any]:
         """The body of /v1/status."""
-        status = self._here.status()
+        return self._status(self._here.status(), await self._gathering.ask_all("status"))
+
+    def _status(self, status: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
         names = set(status.pop("client_names"))
         status["workers"] = [self._here.worker]
-        for name, other in sorted((await self._gathering.ask_all("status")).items()):
+        for name, other in sorted(others.items()):
             if other is None:
                 status["degraded"].append(f"{name}: does not answer")
                 continue
@@ -72,9 +90,12 @@ class Overall:
 
     async def partitions(self) -> list[dict[str, Any]]:
         """The rows of /v1/partitions. While one moves two workers may think that they own it: the later one is told."""
-        rows = {row["partition"]: row for row in self._here.partitions_status()}
-        for name, others in (await self._gathering.ask_all("partitions")).items():
-            for row in others or ():
+        return self._partitions_of(self._here.partitions_status(), await self._gathering.ask_all("partitions"))
+
+    def _partitions_of(self, own: list[dict[str, Any]], others: Mapping[str, Any]) -> list[dict[str, Any]]:
+        rows = {row["partition"]: row for row in own}
+        for name, theirs in others.items():
+            for row in theirs or ():
                 number = row["partition"]
                 owner = self._routes.owner(number)
                 if number not in rows or (owner is not None and owner.name == name):
@@ -83,17 +104,25 @@ class Overall:
 
     async def clients(self) -> list[dict[str, Any]]:
         """The rows of /v1/clients: one a client, whichever workers it is known to."""
-        rows = {row["client"]: row for row in self._here.clients_status()}
-        for others in (await self._gathering.ask_all("clients")).values():
-            for row in others or ():
-                known = rows.get(row["client"])
-                if known is None:
-                    rows[row["client"]] = row
-                    continue
-                for field in _CLIENT_SUMS:
-                    known[field] += row[field]
-                known["last_seen_unix_ms"] = max(known["last_seen_unix_ms"], row["last_seen_unix_ms"])
-        return list(rows.values())
+        return _clients(self._here.clients_status(), await self._gathering.ask_all("clients"))
+
+    async def survey(self, most_clients: int) -> Survey:
+        """What a page shows that is looked at all the time: one question a worker, and no more than ``most_clients``.
+
+        Where there are more, what one of them has at another worker may be missing in its row.
+        """
+        own, others = _survey(self._here, most_clients), await self._gathering.ask_all(SURVEY, most_clients)
+
+        def part(of: str) -> dict[str, Any]:
+            return {name: None if other is None else other[of] for name, other in others.items()}
+
+        clients = _clients(own["clients"], part("clients"))
+        return Survey(
+            status=self._status(own["status"], part("status")),
+            partitions=self._partitions_of(own["partitions"], part("partitions")),
+            clients=nlargest(most_clients, clients, key=_busy),
+            counted={self._here.worker: own["counted"], **part("counted")},
+        )
 
     async def leases(self, min_age: float, limit: int) -> list[LiveLease]:
         """Up to ``limit`` leases that began at least ``min_age`` seconds ago, the oldest first."""
@@ -153,6 +182,34 @@ class Overall:
         return {number: offset for offsets in await asyncio.gather(*seeks) for number, offset in offsets.items()}
 
 
+def _survey(here: Here, most_clients: int) -> dict[str, Any]:
+    """One worker's part of it."""
+    return {
+        "status": here.status(),
+        "partitions": here.partitions_status(),
+        "clients": here.clients_status(most_clients),
+        "counted": here.counted(),
+    }
+
+
+def _busy(row: Mapping[str, Any]) -> tuple[int, int]:
+    return row["in_flight"] + row["waiting"], row["last_seen_unix_ms"]
+
+
+def _clients(own: list[dict[str, Any]], others: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = {row["client"]: row for row in own}
+    for theirs in others.values():
+        for row in theirs or ():
+            known = rows.get(row["client"])
+            if known is None:
+                rows[row["client"]] = row
+                continue
+            for field in _CLIENT_SUMS:
+                known[field] += row[field]
+            known["last_seen_unix_ms"] = max(known["last_seen_unix_ms"], row["last_seen_unix_ms"])
+    return list(rows.values())
+
+
 def answerers(here: Here) -> Mapping[str, Answerer]:
     """What this worker answers when it is asked for its part."""
 
@@ -164,6 +221,9 @@ def answerers(here: Here) -> Mapping[str, Answerer]:
 
     async def clients(_: Any) -> Any:
         return here.clients_status()
+
+    async def survey(most_clients: Any) -> Any:
+        return _survey(here, most_clients)
 
     async def leases(how: Any) -> Any:
         now = monotonic()
@@ -193,6 +253,7 @@ def answerers(here: Here) -> Mapping[str, Answerer]:
         "status": status,
         "partitions": partitions,
         "clients": clients,
+        SURVEY: survey,
         "leases": leases,
         "lease": lease,
         "leave": leave,

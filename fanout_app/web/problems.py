@@ -35,6 +35,7 @@ class Kind(Enum):
     PRECONDITION_REQUIRED = ("precondition-failed", 428, "Say which version this is a change of")
     TOO_LARGE = ("too-large", 413, "The request is too large")
     TOO_MANY_WAITING = ("too-many-waiting", 429, "Too many pulls wait")
+    TOO_MANY_STREAMS = ("too-many-waiting", 429, "Too many streams of events are open")
     TOO_MANY_GROUPS = ("too-many-waiting", 429, "Too many groups have a ledger of their own")
     MOVING = ("moving", 503, "The partition is moving to another worker")
     KAFKA_UNREACHABLE = ("kafka-unreachable", 503, "Kafka cannot be reached")

@@ -20,6 +20,8 @@ from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.unbroken import Unbroken
 from fanout_app.web.views_canary import CanaryViews
 from fanout_app.web.views_control import ControlViews
+from fanout_app.web.views_dashboard import DashboardViews
+from fanout_app.web.views_events import EventViews
 from fanout_app.web.views_leases import LeaseViews
 from fanout_app.web.views_messages import MessageViews
 from fanout_app.web.views_operations import OperationViews
@@ -82,7 +84,11 @@ def install(
     canary = CanaryViews(runtime, unbroken, shares=not broadcast)
     for_clients = (*_of_clients(messages, leases), *more)
     openapi = OpenApiView(version("fanout-app"))
-    for_operators = tuple(_of_operators(operations, leases, control, parked, canary, openapi))
+    events = EventViews(runtime, broadcast=broadcast)
+    for_operators = (
+        *_of_page(DashboardViews(), events),
+        *_of_operators(operations, leases, control, parked, canary, openapi),
+    )
     for_workers = tuple(_of_workers(link))
     for_all = (*_of_health(operations), Row("*", rf"/{_REST}", unserved, Access.TOKEN))
     described = (*_of_clients(messages, leases), *for_operators, *_of_health(operations))
@@ -90,11 +96,12 @@ def install(
     gate = gate or Gate(None)
     if operators is None:
         _add(app, gate, (*for_clients, *for_operators, *for_workers, *for_all))
-        app.on_cleanup.append(stop)
     else:
         _add(app, gate, (*for_clients, *_elsewhere(for_operators, "--admin-port"), *for_workers, *for_all))
         _add(operators, gate, (*for_operators, *_elsewhere(for_clients, "--bind"), *for_all))
-        operators.on_cleanup.append(stop)
+    there = app if operators is None else operators
+    there.on_shutdown.append(events.stop)
+    there.on_cleanup.append(stop)
 
 
 def _add(app: web.Application, gate: Gate, table: Iterable[Row]) -> None:
@@ -107,12 +114,15 @@ def _add(app: web.Application, gate: Gate, table: Iterable[Row]) -> None:
 
 
 def _elsewhere(table: Iterable[Row], option: str) -> Iterable[Row]:
-    """These routes at the port where they are not: whoever has a token is told where they are."""
+    """These routes at the port where they are not: whoever has a token is told where they are, and who needs none."""
 
     async def elsewhere(request: web.Request) -> web.StreamResponse:
         raise Problem(Kind.NOT_FOUND, f"this is served at the port of {option} alone: ask there")
 
-    return (row._replace(view=elsewhere, access=Access.TOKEN, again=None) for row in table)
+    return (
+        row._replace(view=elsewhere, access=row.access if row.access is Access.ANYONE else Access.TOKEN, again=None)
+        for row in table
+    )
 
 
 def _through(view: View) -> Handler:
@@ -173,6 +183,14 @@ def _of_operators(
         Row("GET", "/v1/leader", operations.leader, Access.METRICS),
         Row("GET", "/metrics", operations.metrics, Access.METRICS),
         Row("GET", "/openapi.json", openapi.show, Access.METRICS),
+    )
+
+
+def _of_page(dashboard: DashboardViews, events: EventViews) -> Iterable[Row]:
+    return (
+        Row("GET", "/", dashboard.index, Access.ANYONE),
+        Row("GET", "/dashboard/{file}", dashboard.file, Access.ANYONE),
+        Row("GET", "/v1/events", events.stream, Access.METRICS),
     )
 
 

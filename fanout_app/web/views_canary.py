@@ -92,10 +92,16 @@ class CanaryViews:
         return await self._shown(form)
 
     async def _shown(self, form: Form) -> web.StreamResponse:
-        state = self._runtime.canary.state
-        response = form.response(_body(state, await self._runtime.guarding.parts()))
-        response.headers[ETAG] = f'"{state.tag}"'
+        body, tag = await canary_of(self._runtime)
+        response = form.response(body)
+        response.headers[ETAG] = tag
         return response
+
+
+async def canary_of(runtime: Runtime) -> tuple[dict[str, Any], str]:
+    """The body of GET /v1/canary, and its ETag."""
+    state = runtime.canary.state
+    return _body(state, await runtime.guarding.parts()), f'"{state.tag}"'
 
 
 def _tags(request: web.Request) -> list[str] | None:
@@ -175,8 +181,8 @@ def _counted(group: str, tally: Tally, parts: Sequence[Part]) -> dict[str, Any]:
     totals = [sum(part.totals[group][column] for part in parts if group in part.totals) for column in range(4)]
     return {
         **dict(zip(("delivered", "acked", "nacked", "expired"), totals, strict=True)),
-        "ack_p50_ms": _milliseconds(tally.latency(0.50)),
-        "ack_p99_ms": _milliseconds(tally.latency(0.99)),
+        "ack_p50_ms": milliseconds(tally.latency(0.50)),
+        "ack_p99_ms": milliseconds(tally.latency(0.99)),
         "window": {
             "seconds": round(tally.seconds, 3),
             "delivered": tally.delivered,
@@ -187,7 +193,7 @@ def _counted(group: str, tally: Tally, parts: Sequence[Part]) -> dict[str, Any]:
     }
 
 
-def _milliseconds(seconds: float | None) -> float | None:
+def milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(1000 * seconds, 1)
 
 

@@ -20,7 +20,9 @@ EXAMPLES = 100
 #: another, and calls 1.0 an integer.
 OF_ALL = ("--exclude-checks", "positive_data_acceptance", "--no-color", "--request-timeout", "60")
 #: These wait as long as they are told to.
-SLOW = r"/v1/(pull|next)$"
+SLOW = r"/v1/(pull|next|events)$"
+#: This one never ends.
+ENDLESS = r"/v1/events$"
 
 
 def installed() -> Path:
@@ -36,7 +38,7 @@ def installed() -> Path:
 
 @pytest.mark.parametrize(
     "chosen",
-    [("--phases", "coverage"), ("--exclude-path-regex", SLOW)],
+    [("--phases", "coverage", "--exclude-path-regex", ENDLESS), ("--exclude-path-regex", SLOW)],
     ids=["every field of every address", "requests at random, and one after the other"],
 )
 async def test_every_answer_is_as_described(chosen: tuple[str, ...], workers_without_kafka: Workers) -> None:

@@ -25,8 +25,10 @@ def names() -> set[str]:
 
 
 def _sources() -> set[str]:
-    files = (path for package in _PACKAGES for path in (_ROOT / package).rglob("*"))
-    return {str(path.relative_to(_ROOT)) for path in files if path.suffix in (".py", ".pyi") or path.name == "py.typed"}
+    files = [path for package in _PACKAGES for path in (_ROOT / package).rglob("*")]
+    code = [path for path in files if path.suffix in (".py", ".pyi") or path.name == "py.typed"]
+    page = (_ROOT / "fanout_app/web/dashboard").iterdir()
+    return {str(path.relative_to(_ROOT)) for path in (*code, *page)}
 
 
 def test_it_has_every_source_and_none_that_is_gone(names: set[str]) -> None:

@@ -43,6 +43,36 @@ async def test_sums_are_over_all_workers_and_clients_are_counted_once(trio: Trio
     waiting.cancel()
 
 
+async def test_a_survey_is_all_of_it_with_what_each_worker_has_counted(trio: Trio) -> None:
+    (lease, _) = await held(trio.a, 0, 0, 1, client="both")
+    await held(trio.b, 1, 0, client="both")
+    await held(trio.b, 1, 1, 2, 3, client="one")
+    await trio.a.settle(ack=[lease])
+    overall = trio.c.runtime.overall
+
+    survey = await overall.survey(10)
+
+    assert survey.status == await overall.status()
+    assert [row["owner"] for row in survey.partitions] == ["a", "b"]
+    assert {(row["client"], row["in_flight"]) for row in survey.clients} == {("both", 2), ("one", 3)}
+    counted = {name: (part["delivered"], part["acked"]) for name, part in survey.counted.items() if part}
+    assert counted == {"a": (2, 1), "b": (4, 0), "c": (0, 0)}
+    latencies = {name: sum(part["latencies"].values()) for name, part in survey.counted.items() if part}
+    assert latencies == {"a": 1, "b": 0, "c": 0}
+    assert [row["client"] for row in (await overall.survey(1)).clients] == ["one"]
+
+
+async def test_a_survey_is_without_what_does_not_answer(trio: Trio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Gathering.ask_all.__kwdefaults__ or {}, "within", 0.05)
+    trio.ends["b", "c"].delay()
+
+    survey = await trio.c.runtime.overall.survey(10)
+
+    assert survey.status["degraded"] == ["b: does not answer"]
+    assert survey.counted["b"] is None
+    assert [row["partition"] for row in survey.partitions] == [0]
+
+
 async def test_the_reasons_of_others_have_their_names_in_front(trio: Trio) -> None:
     trio.b.terms.confirmed = False
 

@@ -264,12 +264,15 @@ class FakeRuntime:
     def partitions_status(self) -> list[dict[str, Any]]:
         return [{"partition": number} for number in self.dispatcher.partitions]
 
-    def clients_status(self) -> list[dict[str, Any]]:
+    def clients_status(self, most: int | None = None) -> list[dict[str, Any]]:
         waiting = Counter(pull.client for one in self._waiting if (pull := self.dispatcher.waiting_pull(one)))
-        rows = overview.clients(self.dispatcher, waiting, self.clock)
+        rows = overview.clients(self.dispatcher, waiting, self.clock, most)
         for row in rows:
             row["last_seen_unix_ms"] = self.unix_ms(self.dispatcher.clients[row["client"]].seen)
         return rows
+
+    def counted(self) -> dict[str, Any]:
+        return self.overview.counted(self.clock)
 
     async def pause(self) -> None:
         await self._asked_kafka()

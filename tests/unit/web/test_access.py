@@ -69,7 +69,7 @@ async def test_each_address_asks_for_the_role_that_the_page_says(
     there: Served, method: str, address: str, role: str
 ) -> None:
     # Whoever is let in has made a mistake, so that nothing is done by any of these.
-    path = address.format(lease="none", client="nobody") + "?misspelt=1"
+    path = address.format(lease="none", client="nobody", file="dashboard.js") + "?misspelt=1"
     if role == "none":
         assert await status(there, method, path, {}) == 200
         assert await status(there, method, path, bearing("nobody")) == 200
