@@ -15,7 +15,7 @@ from typing import Any
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
 from fanout_app.core.start import Mirrored
-from fanout_app.zookeeper.session import Session, ZooKeeperError, root_of
+from fanout_app.zookeeper.session import Contact, Session, ZooKeeperError, root_of
 
 logger = logging.getLogger("fanout.zookeeper.mirror")
 
@@ -35,6 +35,7 @@ class Mirror:
         self._silent = False
         #: Of which partitions it was said that their node is of this higher era.
         self._ahead: dict[int, int] = {}
+        session.listen(self._on_contact)
 
     async def read(self, partitions: Iterable[int]) -> dict[int, Mirrored]:
         """What is mirrored of these partitions; nothing where ZooKeeper does not answer within a few seconds."""
@@ -66,6 +67,11 @@ class Mirror:
         for number, stands in there.items():
             self._written[number] = changed[number]
             self._tell_if_ahead(number, stands, changed[number])
+
+    def _on_contact(self, contact: Contact) -> None:
+        if contact is Contact.LOST:
+            # A ZooKeeper that was made anew ends sessions that it does not know, and has none of our nodes.
+            self._written.clear()
 
     def _tell_if_ahead(self, number: int, stands: Mirrored, ours: Mirrored) -> None:
         if stands.era > ours.era and self._ahead.get(number) != stands.era:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
-from fanout_app.zookeeper.session import ZooKeeperError
+from fanout_app.zookeeper.session import Contact, ZooKeeperError
 
 
 class Stat(NamedTuple):
@@ -68,6 +68,14 @@ class FakeSession:
     def __init__(self, zookeeper: FakeZooKeeper) -> None:
         self.zookeeper = zookeeper
         self.connected = True
+        self._listeners: list[Callable[[Contact], None]] = []
+
+    def listen(self, listener: Callable[[Contact], None]) -> None:
+        self._listeners.append(listener)
+
+    def tell(self, contact: Contact) -> None:
+        for listener in self._listeners:
+            listener(contact)
 
     async def reached(self, within: float) -> None:
         if not self.connected:

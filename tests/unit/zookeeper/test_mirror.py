@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fanout_app.core.start import Mirrored
 from fanout_app.zookeeper.mirror import Mirror
-from fanout_app.zookeeper.session import Session
+from fanout_app.zookeeper.session import Contact, Session
 from unit.zookeeper.fake_zookeeper import FakeSession, FakeZooKeeper
 
 NODE = "/fanout/a/t/offsets/0"
@@ -56,6 +56,19 @@ async def test_only_what_has_changed_is_written(mirror: Mirror, zookeeper: FakeZ
     await mirror.write({0: Mirrored(0, 8), 1: Mirrored(0, 1)})
     await mirror.write({0: Mirrored(0, 8), 1: Mirrored(0, 1)})
     assert (zookeeper.reads, zookeeper.writes) == (3, 3)
+
+
+async def test_a_floor_that_stands_still_is_written_again_where_zookeeper_was_made_anew(
+    mirror: Mirror, session: FakeSession
+) -> None:
+    await mirror.write({0: Mirrored(0, 7)})
+    session.zookeeper.nodes.clear()
+    session.tell(Contact.SUSPENDED)
+    await mirror.write({0: Mirrored(0, 7)})
+    assert await mirror.read([0]) == {}, "whether the session has ended, nobody knows yet"
+    session.tell(Contact.LOST)
+    await mirror.write({0: Mirrored(0, 7)})
+    assert await mirror.read([0]) == {0: Mirrored(0, 7)}
 
 
 async def test_a_seek_back_is_mirrored_since_its_era_is_higher(mirror: Mirror) -> None:
