@@ -120,7 +120,7 @@ def run(page: Path, folder: Path) -> None:
     """
     checkout, said = folder / "checkout", folder / "said"
     said.mkdir()
-    _copy(checkout)
+    copy_checkout(checkout)
     (folder / ".curlrc").write_text(_CURL_OPTIONS)
     every = blocks(page.read_text())
     script = folder / "script"
@@ -152,8 +152,8 @@ def _script(every: list[Block], said: Path) -> Iterator[str]:
             yield f"{{\n{block.text}\n}} > {said / str(number)}"
 
 
-def _copy(folder: Path) -> None:
-    """What is in this checkout, with what bin/deps has installed for it."""
+def copy_checkout(folder: Path) -> None:
+    """What is in this checkout, changes included, beside links to what bin/deps has installed for it."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
