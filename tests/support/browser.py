@@ -78,7 +78,7 @@ class Page:
     async def text(self, selector: str) -> str:
         """What people read there; empty where nothing is, or nothing that is shown."""
         read = "((it) => it?.checkVisibility() ? it.innerText : '')"
-        return str(await self.run(f"{read}(document.querySelector({selector!r}))"))
+        return str(await self.run(f"{read}(document.querySelector({selector!r}))")).replace("\u00a0", " ")
 
     async def shows(self, selector: str, text: str) -> None:
         """Wait until it does."""

@@ -76,7 +76,7 @@ function showFigures() {
   );
 }
 
-/** What is wrong, the worst first: `{look, title, text}`. */
+/** What is wrong, the worst first: `{look, title, text, list}`. */
 function troubles() {
   const found = [];
   if (locked) found.push({ look: "bad", title: "A token is needed", text: "What the page shows takes a token of role metrics." });
@@ -87,7 +87,7 @@ function troubles() {
   if (status.stopping) found.push({ look: "warn", title: "Stopping", text: `${status.worker} finishes what it has begun and exits.` });
   if (leader.worker === null) found.push({ look: "bad", title: "Nobody leads", text: "Deliveries and acks go on. Shares cannot be changed, and no guard looks over all workers, until one leads again." });
   if (status.paused) found.push({ look: "warn", title: "Paused", text: "Nothing is handed out until somebody resumes it. Settles count, leases run." });
-  for (const reason of status.degraded) found.push({ look: "warn", title: "Degraded", text: `${reason}.` });
+  if (status.degraded.length) found.push({ look: "warn", title: "Degraded", text: "", list: status.degraded });
   for (const [name, group] of Object.entries(state.canary.groups)) {
     if (group.verdict === "failing") found.push({ look: "bad", title: `${name} was taken out by its guard`, text: `${group.reason}.` });
   }
@@ -100,18 +100,23 @@ const ORDER = ["bad", "warn", ""];
 
 const notices = new Keyed(
   byId("notices"),
-  () => element("li", {}, element("strong"), " ", element("span")),
-  (item, { look, title, text }) => {
+  () => {
+    const item = element("li", {}, element("strong"), " ", element("span"), element("ul"));
+    item.list = new Keyed(item.lastElementChild, () => element("li"), setText);
+    return item;
+  },
+  (item, { look, title, text, list }) => {
     setClass(item, `notice ${look}`);
-    setText(item.firstElementChild, title);
-    setText(item.lastElementChild, text);
+    setText(item.children[0], title);
+    setText(item.children[1], text);
+    item.list.show(list ?? [], (reason) => reason);
   },
 );
 
 function notice() {
   const found = troubles();
-  notices.show(found, (one) => `${one.title}/${one.title === "Degraded" ? one.text : ""}`);
-  const bad = found.filter((one) => one.look).length;
+  notices.show(found, (one) => one.title);
+  const bad = found.filter((one) => one.look).reduce((sum, one) => sum + (one.list?.length ?? 1), 0);
   const chip = byId("health");
   if (locked) setText(chip, "locked");
   else if (lost) setText(chip, "no word");

@@ -9,7 +9,7 @@ export const count = (value) => (Math.abs(value) < 1e7 ? whole : short).format(v
 /** A number that changes all the time: no longer than it needs to be. */
 export const rate = (value) => (value < 10 ? tenth : value < 1e5 ? whole : short).format(value);
 
-export const percent = (share) => `${(share < 0.1 ? tenth : whole).format(100 * share)} %`;
+export const percent = (share) => `${(share < 0.1 ? tenth : whole).format(100 * share)}\u00a0%`;
 
 export const bytes = (value) =>
   value < 1 << 10 ? `${value} B` : value < 1 << 20 ? `${tenth.format(value / 1024)} KiB` : `${tenth.format(value / (1 << 20))} MiB`;

@@ -6,6 +6,8 @@ import { Keyed, byId, element, setClass, setPart, setText } from "./dom.js";
 import { count, duration, percent, plural } from "./format.js";
 
 const STABLE = "stable";
+/** What weights add up to that are percents. */
+const WHOLE = 100;
 const MOST = 1000000;
 
 /** By verdict: how it is said, and how it looks. */
@@ -132,7 +134,7 @@ export class Groups {
     const weighed = field("Weight", { id: "weight", type: "number", min: 0, max: MOST, step: 1, required: true, value: group?.weight || 5, inputmode: "numeric", autofocus: true });
     const guarded = element("input", { type: "checkbox", id: "weight-guard", checked: true });
     const guard = group?.guard ?? null;
-    const guardText = guard === null ? "Take it out by itself if it fails: a guard with more than 10 % failures of at least 20 in a minute" : `Keep its guard: ${guardInWords(guard)}`;
+    const guardText = guard === null ? "Take it out by itself if it fails: a guard with more than 10\u00a0% failures of at least 20 in a minute" : `Keep its guard: ${guardInWords(guard)}`;
     const preview = element("p", { class: "muted", role: "status" });
     const chosen = () => (name === null ? named.input.value.trim() : name);
     const weights = () => reweighed(canary.weights, chosen(), Number(weighed.input.value));
@@ -192,14 +194,16 @@ function field(text, attributes) {
   return { input, label: element("label", {}, text, input) };
 }
 
-/** What the group gains stable gives, so that weights which are percents stay percents. */
+const sumOf = (weights) => Object.values(weights).reduce((one, other) => one + other, 0);
+
+/** Stable has what the others leave of 100, so that weights are percents; or of what they add up to, if that is more. */
 function reweighed(weights, name, weight) {
-  const gained = weight - (weights[name] ?? 0);
-  return { ...weights, [STABLE]: Math.max(0, (weights[STABLE] ?? 0) - gained), [name]: weight };
+  const others = { ...weights, [name]: weight, [STABLE]: 0 };
+  return { ...others, [STABLE]: Math.max(0, Math.max(WHOLE, sumOf(weights)) - sumOf(others)) };
 }
 
 function sharesInWords(weights) {
-  const sum = Object.values(weights).reduce((one, other) => one + other, 0);
+  const sum = sumOf(weights);
   if (!sum) return "All weights are 0: nobody would be handed anything.";
   return `Shares: ${Object.entries(weights).map(([name, weight]) => `${name} ${percent(weight / sum)}`).join(", ")}`;
 }

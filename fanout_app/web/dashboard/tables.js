@@ -4,7 +4,8 @@ import { Table, byId, element, fillBar, setClass, setText } from "./dom.js";
 import { bytes, clock, count, duration, percent } from "./format.js";
 
 /** Rows that are shown unless somebody wants all of them. */
-const FEW = 24;
+const narrow = matchMedia("(max-width: 44rem)");
+const few = () => (narrow.matches ? 8 : 24);
 
 /** The most of them by `weigh`, in the order in which they were given; and a button for all. */
 class Few {
@@ -19,10 +20,10 @@ class Few {
   }
 
   of(rows, weigh) {
-    this.button.hidden = rows.length <= FEW;
-    setText(this.button, this.#all ? `Show ${FEW}` : `Show all ${count(rows.length)}`);
-    if (this.#all || rows.length <= FEW) return rows;
-    const chosen = new Set([...rows].sort((one, other) => weigh(other) - weigh(one)).slice(0, FEW));
+    this.button.hidden = rows.length <= few();
+    setText(this.button, this.#all ? `Show ${few()}` : `Show all ${count(rows.length)}`);
+    if (this.#all || rows.length <= few()) return rows;
+    const chosen = new Set([...rows].sort((one, other) => weigh(other) - weigh(one)).slice(0, few()));
     return rows.filter((row) => chosen.has(row));
   }
 }
@@ -75,9 +76,9 @@ export class Workers {
     this.table = new Table(byId("workers"), [
       { label: "Worker", head: true, wide: true, fill: (cell, row) => this.#name(cell, row) },
       { label: "Partitions", number: true, show: (row) => String(row.partitions.length), title: (row) => row.partitions.join(", ") },
-      { label: "Waiting messages", number: true, show: (row) => count(row.waiting_messages) },
+      { label: "Waiting messages", number: true, minor: true, show: (row) => count(row.waiting_messages) },
       { label: "Waiting pulls", number: true, minor: true, show: (row) => count(row.waiting_pulls) },
-      { label: "Heard", number: true, show: (row) => (row.me ? "this one" : `${duration(row.unheard_ms)} ago`) },
+      { label: "Heard", number: true, fill: fillHeard },
     ]);
   }
 
@@ -99,6 +100,14 @@ export class Workers {
   }
 }
 
+/** Milliseconds after which a heartbeat, which comes every half a second, is late. */
+const LATE = 1500;
+
+function fillHeard(cell, row) {
+  setText(cell, row.me ? "this one" : `${duration(row.unheard_ms)} ago`);
+  setClass(cell, !row.me && row.unheard_ms > LATE ? "number warn" : "number");
+}
+
 export class Clients {
   #state = null;
   #history;
@@ -113,7 +122,7 @@ export class Clients {
       { label: "In flight", number: true, show: (row) => count(row.in_flight) },
       { label: "Waiting pulls", number: true, minor: true, show: (row) => count(row.waiting) },
       { label: "Delivered", number: true, minor: true, show: (row) => count(row.delivered) },
-      { label: "Acked", number: true, show: (row) => count(row.acked) },
+      { label: "Acked", number: true, minor: true, show: (row) => count(row.acked) },
       { label: "Nacked", number: true, minor: true, show: (row) => count(row.nacked) },
       { label: "Expired", number: true, minor: true, show: (row) => count(row.expired) },
       { label: "Last seen", number: true, minor: true, show: (row) => clock(row.last_seen_unix_ms) },
