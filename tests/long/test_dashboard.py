@@ -208,6 +208,22 @@ async def test_parked_messages_are_shown_and_sent_back(
     await page.shows("#parked", "order 0")
 
 
+async def test_where_each_group_gets_everything_it_is_shown_how_far_each_is(
+    workers_without_kafka: Workers, page: Page, client: MakeClient, session: aiohttp.ClientSession
+) -> None:
+    worker = await workers_without_kafka.start("orders", id="billing", memory=True, delivery="broadcast")
+    fast, slow = client(worker, "fast"), client(worker, "slow")
+    for one in (fast, slow):
+        assert not (await one.pull(wait_ms=0)).messages
+    await Topic(session, worker).put(3)
+    await page.open(f"{worker.url}/")
+    await page.shows("#groups-note", "each gets every message")
+    await fast.ack(*[message.lease for message in await fast.take(3)])
+    await page.shows('.group[data-group="fast"] .counts', "Lag\n0\n")
+    await page.shows('.group[data-group="slow"] .counts', "Lag\n3\n")
+    assert await page.text(".group .buttons") == await page.text("#add-group") == ""
+
+
 async def test_a_pause_is_seen_and_ended(memory: Worker, page: Page) -> None:
     await page.open(f"{memory.url}/")
     await page.click("#pause")
@@ -268,7 +284,7 @@ async def test_a_token_is_asked_for_and_allows_what_its_role_does(
 ) -> None:
     version = (await asked(session, guarded, "/v1/canary"))["version"]
     await page.open(f"{guarded.url}/")
-    await page.shows("#dialog-body", "send a token")
+    await page.shows("#dialog-body", "This worker asks for one")
     await give(page, "x" * 40)
     await page.shows("#dialog-body", "not, or no longer, in the --tokens-file")
     await give(page, token("consume"))

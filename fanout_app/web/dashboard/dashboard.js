@@ -159,7 +159,7 @@ const stream = new Stream({
   refused(error) {
     locked = true;
     notice();
-    askForToken(error.message);
+    askForToken(token.get() ? error.message : "This worker asks for one");
   },
   lost(why) {
     lost = why;

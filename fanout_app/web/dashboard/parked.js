@@ -9,6 +9,8 @@ const PAGE = 20;
 /** Bytes of a page, and characters of a key or value that are shown. */
 const MOST_BYTES = 262144;
 const SHOWN = 160;
+/** Milliseconds between two looks: they are read from the log, which takes its time where there are many. */
+const SELDOM = 5000;
 
 export class Parked {
   /** Whether the token allows it; null: not known yet. */
@@ -18,6 +20,7 @@ export class Parked {
   #after = -1;
   #given = null;
   #asking = null;
+  #lookedAt = 0;
 
   /** `onRole()` is called when it is known whether the token is an admin's. */
   constructor(onRole) {
@@ -43,7 +46,7 @@ export class Parked {
   /** With each event: looked at again only when something may have been parked since. */
   hear(state) {
     const given = Object.values(state.counted).reduce((sum, one) => sum + one.rejected + one.dead_lettered, 0);
-    if (given === this.#given) return;
+    if (given === this.#given || Date.now() < this.#lookedAt + SELDOM) return;
     this.#given = given;
     // Without the role it would be refused once a second.
     if (this.admin !== false && this.#after === -1) this.look();
@@ -53,6 +56,7 @@ export class Parked {
   forget() {
     this.admin = null;
     this.#given = null;
+    this.#lookedAt = 0;
     this.#messages = [];
     this.#after = -1;
     this.#show();
@@ -69,6 +73,7 @@ export class Parked {
   }
 
   async #look(after) {
+    this.#lookedAt = Date.now();
     let trouble = "";
     try {
       const query = `limit=${PAGE}&after=${after}&max_bytes=${MOST_BYTES}&encoding=utf8`;

@@ -69,6 +69,15 @@ export class Stream {
     });
   }
 
+  /** What is wrong with the page is not wrong with the connection. */
+  #tell(state) {
+    try {
+      this.#on.state(state);
+    } catch (error) {
+      reportError(error);
+    }
+  }
+
   async #read(heard) {
     const controller = this.#controller;
     let alarm = setTimeout(() => controller.abort(), SILENCE);
@@ -87,7 +96,7 @@ export class Stream {
           const data = event.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice(6));
           if (data.length) {
             heard();
-            this.#on.state(JSON.parse(data.join("\n")));
+            this.#tell(JSON.parse(data.join("\n")));
           }
         }
       }

@@ -20,9 +20,11 @@ class Few {
   }
 
   of(rows, weigh) {
-    this.button.hidden = rows.length <= few();
+    // For one or two more nobody should have to ask.
+    const all = rows.length <= 1.5 * few();
+    this.button.hidden = all;
     setText(this.button, this.#all ? `Show ${few()}` : `Show all ${count(rows.length)}`);
-    if (this.#all || rows.length <= few()) return rows;
+    if (this.#all || all) return rows;
     const chosen = new Set([...rows].sort((one, other) => weigh(other) - weigh(one)).slice(0, few()));
     return rows.filter((row) => chosen.has(row));
   }
