@@ -77,7 +77,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/v1/workers"): Operation("Who is in the cluster", shapes.Workers),
     ("GET", "/v1/leader"): Operation("Who leads it", shapes.Leader),
     ("GET", "/"): Operation("The dashboard, a page for people", "text/html"),
-    ("GET", "/dashboard/{file}"): Operation("Its files", "application/octet-stream"),
+    ("GET", "/dashboard/{file}"): Operation("Its files", "*/*"),
     ("GET", "/v1/events"): Operation("How all of it stands, once a second", "text/event-stream"),
     ("GET", "/healthz"): Operation("Whether this worker should be restarted", shapes.Healthy),
     ("GET", "/readyz"): Operation("Whether this worker can answer a pull", shapes.Ready),
