@@ -28,7 +28,7 @@ LIMIT: Final = Label(
     "The limit, by the name of its option.",
     ("buffer-bytes", "max-ack-pending", "max-row-bytes"),
 )
-STATUS: Final = Label("status", "401: no known token; 403: its roles.", ("401", "403"))
+STATUS: Final = Label("status", "No token that is known, or one of other roles.", ("401", "403"))
 IDENTITY: Final = (
     Label("id", "The `--id`."),
     Label("topic", "The `--topic`."),
@@ -365,7 +365,7 @@ PROCESS: Final = (
         "process_resident_memory_bytes",
         "bytes",
         "Resident memory size in bytes.",
-        "About 100 MiB beside twice the messages held (`fanout_buffer_bytes`) is as expected.",
+        "It grows with the messages held (`fanout_buffer_bytes`); what grows without them is a leak.",
     ),
     gauge(
         "process_start_time_seconds",

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from fanout_app.metric import Kind, Metric
+from fanout_app.metric import Kind, Label, Metric
 from fanout_app.metric_names import CATALOGUE
 
 PATH: Final = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -30,9 +30,9 @@ _INTRODUCTION: Final = """# Metrics
 `GET /metrics` at each worker is for Prometheus, in its text format. A worker tells of itself: of the partitions that it
 owns and of the clients that ask it, so a sum over all workers is the whole. Counts begin anew with each process.
 
-Scrape all workers of one id and topic as one job; every rule of [alerts.yml](../deploy/prometheus/alerts.yml) and every
-panel of [fanout.json](../deploy/grafana/fanout.json) adds up by `job`. Where `--tokens-file` is given a token of role
-`metrics` is asked for:
+Scrape all workers of one id and topic as one job, whose name begins with `fanout`: every rule of
+[alerts.yml](../deploy/prometheus/alerts.yml) and panel of [fanout.json](../deploy/grafana/fanout.json) goes by it.
+With `--admin-port` it is that port; with `--tokens-file` a token of role `metrics` is asked for:
 ```yaml
 scrape_configs:
   - job_name: fanout-orders
@@ -60,6 +60,8 @@ def page() -> str:
             heading = _HEADINGS[metric.name]
             parts.append(f"\n## {heading}\n| metric | kind, unit | labels | | when it is high |\n|--|--|--|--|--|\n")
         parts.append(_row(metric))
+    parts.append("\n## Labels\n| label | of | values |\n|--|--|--|\n")
+    parts += map(_label_row, dict.fromkeys(label for metric in CATALOGUE for label in metric.labels))
     return "".join(parts)
 
 
@@ -82,12 +84,16 @@ def _counts() -> dict[str, int]:
 
 
 def _row(metric: Metric) -> str:
-    labels = "; ".join(
-        f"`{label.name}`: {', '.join(f'`{value}`' for value in label.values) or label.meaning}"
-        + (f". {label.meaning}" if label.values else "")
-        for label in metric.labels
-    )
+    labels = ", ".join(f"`{name}`" for name in metric.label_names)
     return f"| `{metric.name}` | {metric.kind}, {metric.unit} | {labels} | {metric.help} | {metric.high} |\n"
+
+
+def _label_row(label: Label) -> str:
+    of = [metric.name for metric in CATALOGUE if label in metric.labels]
+    values = ", ".join(f"`{value}`" for value in label.values)
+    return (
+        f"| `{label.name}` | {', '.join(f'`{name}`' for name in of)} | {values}{'. ' * bool(values)}{label.meaning} |\n"
+    )
 
 
 @click.command(help=__doc__)

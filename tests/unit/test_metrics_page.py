@@ -11,8 +11,12 @@ def test_the_page_is_as_it_would_be_made_now() -> None:
 
 
 def test_it_has_a_row_for_each_metric() -> None:
-    rows = [line.split("`")[1] for line in page().splitlines() if line.startswith("| `")]
-    assert rows == [metric.name for metric in CATALOGUE]
+    metrics, labels = page().split("## Labels")
+    assert [line.split("`")[1] for line in metrics.splitlines() if line.startswith("| `")] == [
+        metric.name for metric in CATALOGUE
+    ]
+    explained = {line.split("`")[1] for line in labels.splitlines() if line.startswith("| `")}
+    assert explained == {label.name for metric in CATALOGUE for label in metric.labels}
 
 
 def test_how_many_series_there_are_is_counted_with_buckets_and_values() -> None:
