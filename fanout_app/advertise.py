@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from fanout_app.core.errors import StartError
 
 
-def advertised(host: str, port: int, brokers: Iterable[str], advertise: str | None) -> str:
-    """The address for the other workers, as ``http://HOST:PORT``.
+def advertised(host: str, port: int, brokers: Iterable[str], advertise: str | None, scheme: str = "http") -> str:
+    """The address for the other workers, as ``http://HOST:PORT`` or with another ``scheme``.
 
     Whoever is served at one address of this machine is reached there. Who is served at all of them is reached at the
     one from which he reaches Kafka himself: the other workers have a way to the same brokers. May look names up.
@@ -24,16 +24,16 @@ def advertised(host: str, port: int, brokers: Iterable[str], advertise: str | No
         StartError: it cannot be found out.
     """
     if advertise is not None:
-        return f"http://{advertise}"
+        return f"{scheme}://{advertise}"
     served = ipaddress.ip_address(host.partition("%")[0])
     if not served.is_unspecified:
-        return _url(host, port)
+        return _url(scheme, host, port)
     # What serves at all addresses of IPv6 serves those of IPv4 too.
     family = socket.AF_INET if served.version == 4 else socket.AF_UNSPEC
     for broker in brokers:
         own = _own_address(broker, family)
         if own is not None:
-            return _url(own, port)
+            return _url(scheme, own, port)
     raise StartError(
         f"cannot tell under which address the other workers reach this one, which serves at {host}: no way to "
         f"{', '.join(brokers)} was found; give it with --advertise HOST:PORT"
@@ -55,5 +55,5 @@ def _own_address(broker: str, family: int) -> str | None:
     return None
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -15,6 +15,7 @@ from fanout_app.kafka.connections import break_cleanly
 from fanout_app.kafka.prepare import prepare
 from fanout_app.key_file import KeyFile
 from fanout_app.options import Options
+from fanout_app.tls import TlsFiles
 from fanout_app.tokens_file import TokensFile
 from fanout_app.web import listening
 from fanout_app.zookeeper.session import lease_key
@@ -40,10 +41,13 @@ def create(options: Options) -> Fanout:
     tokens_file = TokensFile(options.tokens_file) if options.tokens_file is not None else None
     if tokens_file is not None:
         tokens_file.read()
+    tls = TlsFiles.of(options)
+    if tls is not None:
+        tls.read()
     listening.check(options.bind, options.admin_port, insecure=options.insecure, tokens=tokens_file is not None)
     keep = partial(lease_key, options.zookeepers, options.id, options.topic) if options.zookeepers else None
     break_cleanly()
-    app = Fanout(options, prepare(options, lease_keys, keep), key_file, tokens_file)
+    app = Fanout(options, prepare(options, lease_keys, keep), key_file, tokens_file, tls)
     app.ledgers = ledgers.declare(app)
     intake.declare(app)
     return app

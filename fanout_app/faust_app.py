@@ -48,6 +48,7 @@ from fanout_app.ports import Election
 from fanout_app.runtime import Runtime
 from fanout_app.settings import settings
 from fanout_app.tasks import Tasks
+from fanout_app.tls import TlsFiles
 from fanout_app.tokens_file import TokensFile
 from fanout_app.watchdog import Watchdog
 from fanout_app.web.access import Gate
@@ -78,8 +79,10 @@ class Fanout(faust.App):
         prepared: Prepared,
         key_file: KeyFile | None = None,
         tokens_file: TokensFile | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         self.options = options
+        self.tls = tls
         self.source = prepared.source
         self.isolation_level = options.isolation_level
         self.runtime = Runtime(options, worker=worker_name(), limits=limits_of(options))
@@ -95,6 +98,9 @@ class Fanout(faust.App):
             options, self.runtime, lease_keys, on_fault=self._on_fault, on_dropped=self.metrics.board_record_dropped
         )
         self.runtime.on_moved = self.cluster.beat_soon
+        if tls is not None:
+            self.runtime.certificate_trouble = tls.trouble
+            self.cluster.on_advertised = tls.advertised
         self._switch = BoardSwitch(self.cluster.writer, self.runtime.switched)
         self.cluster.feed.on(switch.KEY, self._switch.hear, sealed=False)
         self._tasks = Tasks(self._on_fault)
@@ -142,6 +148,8 @@ class Fanout(faust.App):
             self.task(self._watch_keys)
         if tokens_file is not None:
             self.task(self._watch_tokens)
+        if tls is not None:
+            self.task(self._watch_certificates)
         if self._mirroring is not None:
             self.task(self._write_mirror)
 
@@ -217,6 +225,7 @@ class Fanout(faust.App):
             self.runtime.exchange,
             self._addresses,
             self._tasks,
+            lambda: self.tls.in_use.peer if self.tls is not None else None,
         )
         self._tasks.start(self.mesh.keep(), "mesh")
         self.runtime.commit.on_commit_seconds = self.metrics.commit_seconds
@@ -342,6 +351,11 @@ class Fanout(faust.App):
             known = await asyncio.to_thread(self._tokens_file.changed)
             if known is not None:
                 self.gate.use(known)
+
+    async def _watch_certificates(self) -> None:
+        assert self.tls is not None
+        async for _ in self.itertimer(_WATCH_FILES_EVERY, name="watch-certificates"):
+            await asyncio.to_thread(self.tls.look)
 
     async def _write_mirror(self) -> None:
         assert self._mirroring is not None

@@ -37,6 +37,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
         "other_client_wait",
     ),
     "Who may ask": ("tokens_file", "lease_key_file", "insecure"),
+    "What nobody else may read": ("tls_cert", "tls_key", "client_ca", "peer_ca"),
     "Limits of memory and of connections": (
         "buffer_bytes", "max_ack_pending", "max_row_bytes", "max_connections", "max_header_size", "max_body_size",
         "request_timeout", "answer_timeout", "idle_timeout",

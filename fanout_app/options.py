@@ -14,6 +14,7 @@ from fanout_app.connection_options import CONNECTION_OPTIONS
 from fanout_app.core.errors import OptionError
 from fanout_app.delivery_options import DELIVERY_OPTIONS
 from fanout_app.option_types import Addresses, Matching, OrElse, option, size, time
+from fanout_app.security_options import SECURITY_OPTIONS, SecurityOptions
 
 #: Given for servers that are not to be looked for.
 WITHOUT = "none"
@@ -34,7 +35,7 @@ _PARKED = "-parked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(SecurityOptions):
     """The options of one worker. Times in seconds, sizes in bytes."""
 
     id: str
@@ -76,8 +77,6 @@ class Options:
     backoff_jitter: float
     long_delay: float
     other_client_wait: float
-    lease_key_file: str | None
-    tokens_file: str | None
     dead_letter_topic: str | None
     insecure: bool
     verbose: bool
@@ -88,6 +87,7 @@ class Options:
         Raises:
             OptionError: two of them contradict each other.
         """
+        self.check_security()
         longest = max((self.changelog, self.parked), key=len)
         if len(longest) > _LONGEST_TOPIC:
             room = _LONGEST_TOPIC - (len(longest) - len(self.id) - len(self.topic))
@@ -345,20 +345,7 @@ TABLE: tuple[click.Option, ...] = (
         show_default=True,
         type=time(0, 3600, "1s"),
     ),
-    option(
-        "lease-key-file",
-        "Keys for lease tokens, one a line, the first signs, all count; read again when it changes. "
-        "Default: a key made once and kept in ZooKeeper or Kafka.",
-        default=None,
-        type=click.Path(),
-    ),
-    option(
-        "tokens-file",
-        "Hashes of the tokens that clients and operators must send, one a line, with what each allows; read again when "
-        "it changes. Default: nobody is asked for one.",
-        default=None,
-        type=click.Path(),
-    ),
+    *SECURITY_OPTIONS,
     option(
         "dead-letter-topic",
         "Existing topic where rejected messages go. Default: they are parked.",

@@ -92,6 +92,8 @@ class Runtime:
         self.partitions_of_topic = 0
         #: Whether others than this machine reach it, and nobody is asked who they are.
         self.insecure = False
+        #: What is wrong with the certificate that this worker serves with.
+        self.certificate_trouble: Callable[[], list[str]] = list
 
     def connect(
         self,
@@ -387,7 +389,12 @@ class Runtime:
 
     def degraded(self) -> list[str]:
         """Why this worker does not do all that it could, in words for an operator."""
-        return [*self._not_ours(), *self.overview.degraded(), *self.guarding.reasons()]
+        return [
+            *self._not_ours(),
+            *self.overview.degraded(),
+            *self.guarding.reasons(),
+            *self.certificate_trouble(),
+        ]
 
     def _not_ours(self) -> list[str]:
         if self._assignment.left:

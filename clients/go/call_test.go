@@ -2,7 +2,11 @@ package fanout
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -53,6 +57,29 @@ func TestAMessageIsReadAsItIs(t *testing.T) {
 	}
 	if value, there := message.Header("b"); !there || value != nil {
 		t.Errorf("header b is %q", value)
+	}
+}
+
+func TestAWorkerAtHTTPSIsAskedByWhoTrustsItsCA(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(oneMessage))
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(server.Close)
+	trusted := x509.NewCertPool()
+	trusted.AddCert(server.Certificate())
+	options := Options{TLS: &tls.Config{RootCAs: trusted}}
+	batch, err := newClient(t, options, server.URL).Pull(within(t), 1, time.Second)
+	if err != nil || len(batch.Messages) != 1 {
+		t.Fatal(batch, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if batch, err := newClient(t, Options{}, server.URL).Pull(ctx, 1, time.Second); err == nil {
+		t.Errorf("without its CA: %v", batch)
+	}
+	if _, err := New([]string{server.URL}, Options{TLS: &tls.Config{}, HTTP: http.DefaultClient}); err == nil {
+		t.Error("TLS beside HTTP is taken")
 	}
 }
 

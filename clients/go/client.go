@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -35,7 +36,10 @@ type Options struct {
 	NotDurable bool
 	// Drain is how long handlers have to end once no more messages are taken. Default: 30 s.
 	Drain time.Duration
-	// HTTP is what requests are sent by, for TLS say. It must not follow redirects. Default: one of this client.
+	// TLS is for workers at https://: the CA in RootCAs, a certificate of this client in Certificates. Default: the
+	// system's CAs.
+	TLS *tls.Config
+	// HTTP is what requests are sent by, in place of one of this client, TLS and all. It must not follow redirects.
 	HTTP *http.Client
 	// Logger is told, at warning, of what is wrong. Default: slog's.
 	Logger *slog.Logger
@@ -75,6 +79,9 @@ func New(workers []string, options Options) (*Client, error) {
 	if defaults.Logger == nil {
 		defaults.Logger = slog.Default()
 	}
+	if defaults.TLS != nil && defaults.HTTP != nil {
+		return nil, errors.New("Options.TLS is of no use beside Options.HTTP: give that one its TLSClientConfig")
+	}
 	if defaults.AckWait < 50*time.Millisecond || defaults.AckWait > 12*time.Hour {
 		return nil, errors.New("Options.AckWait is 50 ms to 12 h")
 	}
@@ -85,6 +92,9 @@ func New(workers []string, options Options) (*Client, error) {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		// Each handler waits with a request of its own, at one worker.
 		transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, 1<<16
+		if defaults.TLS != nil {
+			transport.TLSClientConfig = defaults.TLS.Clone()
+		}
 		client.http = &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterator
+from time import gmtime, strftime, time
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,6 +27,7 @@ from fanout_app.kafka.topics import Source
 from fanout_app.key_file import KeyFile
 from fanout_app.lease_keys import LeaseKeys, Seal
 from fanout_app.options import Options
+from fanout_app.tls import SOON, TlsFiles
 from fanout_app.tokens_file import TokensFile
 from fanout_app.web import listening
 from fanout_app.web.open_files import room_for
@@ -61,6 +64,8 @@ def _settings(options: Options) -> Iterator[Finding]:
             yield good(f"--tokens-file: {len(TokensFile(options.tokens_file).read())} tokens")
         except FanoutError as error:
             yield wrong(error)
+    if (tls := TlsFiles.of(options)) is not None:
+        yield certificates(tls)
     try:
         listening.check(
             options.bind, options.admin_port, insecure=options.insecure, tokens=options.tokens_file is not None
@@ -75,6 +80,20 @@ def _settings(options: Options) -> Iterator[Finding]:
             f"{room.pulls} pulls may wait, not {options.max_waiting}, with the files that a process may open here: "
             "raise that (ulimit -Hn), or lower --max-waiting"
         )
+
+
+def certificates(tls: TlsFiles) -> Finding:
+    """What this worker would serve with, and whom it would trust."""
+    try:
+        ends = tls.read().ends
+    except FanoutError as error:
+        return wrong(error)
+    if trouble := tls.trouble():
+        return wrong(f"{trouble[0]}; write one that is good to that file")
+    if ends == float("inf"):
+        return good("--peer-ca: CAs of other workers")
+    text = f"--tls-cert: good with its key, until {strftime('%Y-%m-%d %H:%M UTC', gmtime(ends))}"
+    return look(text) if ends - time() < SOON else good(text)
 
 
 # ZooKeeper -----------------------------------------------------------------------------------------------------------
@@ -207,13 +226,17 @@ async def _workers(options: Options, kept_key: bytes | None) -> AsyncIterator[Fi
             return
         seal = Seal(LeaseKeys(keys), options.id, options.topic)
         heartbeats = list(_heartbeats(board, seal, options))
+        tls = TlsFiles.of(options)
+        trust = tls.read().peer if tls is not None else ssl.create_default_context()
         for heartbeat in heartbeats:
-            if await reach.listens(urlsplit(heartbeat.address).netloc):
+            address = urlsplit(heartbeat.address)
+            if await reach.listens(address.netloc, trust if address.scheme == "https" else None):
                 yield good(f"worker {heartbeat.worker} answers at {heartbeat.address}")
             else:
                 yield look(
                     f"worker {heartbeat.worker} does not answer at {heartbeat.address}: it has ended without a word, "
-                    "or cannot be reached from here; the others have to reach it there (--advertise)"
+                    "or cannot be reached from here; the others have to reach it there (--advertise), and to trust "
+                    "its certificate (--peer-ca)"
                 )
         await refuse_contradiction(board, options, seal)
         yield good(f"workers: {len(heartbeats)} on the board, none with other --delivery or --order")

@@ -16,7 +16,7 @@ class Heartbeat:
 
     #: Its name; another one after each start.
     worker: str
-    #: Where the others reach it: ``http://HOST:PORT``, without a path.
+    #: Where the others reach it: ``http://HOST:PORT`` or ``https://``, without a path.
     address: str
     #: Those it can serve, ascending; none while a rebalance is under way.
     partitions: tuple[int, ...]

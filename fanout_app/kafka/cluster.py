@@ -73,6 +73,8 @@ class Cluster:
         self._silent = False
         self._names: list[str] = []
         self._on_change: list[Callable[[], None]] = []
+        #: Told once at which address the others reach this worker.
+        self.on_advertised: Callable[[str], None] = lambda address: None
         self.feed.on(PREFIX, self._hear)
         self.feed.on(PREFIX, self._note, sealed=False)
 
@@ -123,7 +125,10 @@ class Cluster:
         assert self._served is not None
         host, port = await self._served
         options = self._options
-        address = await asyncio.to_thread(advertised, host, port, options.brokers_list, options.advertise)
+        address = await asyncio.to_thread(
+            advertised, host, port, options.brokers_list, options.advertise, options.scheme
+        )
+        self.on_advertised(address)
         while True:
             self._due.clear()
             sent = monotonic()

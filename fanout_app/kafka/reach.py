@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Iterable
 from time import monotonic
 
@@ -89,20 +90,20 @@ async def why_not(brokers: Iterable[str]) -> str:
     return "; ".join(await asyncio.gather(*(_why_not(broker) for broker in brokers)))
 
 
-async def listens(address: str) -> bool:
-    """Whether a connection can be made to ``HOST:PORT``."""
-    return (await _refusal(address)) is None
+async def listens(address: str, tls: ssl.SSLContext | None = None) -> bool:
+    """Whether a connection can be made to ``HOST:PORT``, with TLS where that is given."""
+    return (await _refusal(address, tls)) is None
 
 
 async def _why_not(broker: str) -> str:
     return await _refusal(broker) or f"what listens at {broker} does not answer as a Kafka broker without TLS does"
 
 
-async def _refusal(broker: str) -> str | None:
+async def _refusal(broker: str, tls: ssl.SSLContext | None = None) -> str | None:
     host, _, port = broker.rpartition(":")
     try:
         async with asyncio.timeout(_PROBE):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=tls)
     except socket.gaierror:
         return f"the name {host} of {broker} is not known"
     except TimeoutError:

@@ -29,6 +29,7 @@ from fanout_app.options import Options
 from fanout_app.parked_of_groups import ParkedOfGroups
 from fanout_app.runtime import Runtime
 from fanout_app.tasks import Tasks
+from fanout_app.tls import TlsFiles
 from fanout_app.tokens_file import TokensFile
 from fanout_app.web import listening
 from fanout_app.web.access import Access, Gate
@@ -63,6 +64,7 @@ class MemoryWorker:
         self._group = Alone()
         self._address = ""
         self._runner: ProblemRunner | None = None
+        self._tls: TlsFiles | None = None
         self._leading = self._runtime.leading = Leading(
             options, self._runtime.worker, MemoryElection(), self, self._on_fault
         )
@@ -119,6 +121,10 @@ class MemoryWorker:
         tokens = TokensFile(options.tokens_file) if options.tokens_file is not None else None
         if tokens is not None:
             tokens.read()
+        self._tls = TlsFiles.of(options)
+        if self._tls is not None:
+            self._tls.read()
+            self._runtime.certificate_trouble = self._tls.trouble
         listening.check(options.bind, insecure=options.insecure, tokens=tokens is not None)
         app = web.Application(client_max_size=int(options.max_body_size))
         room = room_for(options.max_waiting, options.max_connections)
@@ -139,9 +145,9 @@ class MemoryWorker:
         self._runner.allow(room.connections)
         await self._runner.setup()
         listener = listening.listen(options.bind)
-        self._address = listening.url_of(listener)
+        self._address = listening.url_of(listener, options.scheme)
         self._runtime.insecure = tokens is None and listening.exposed(options.bind)
-        await web.SockSite(self._runner, listener, backlog=listening.BACKLOG).start()
+        await listening.new_site(self._runner, listener, self._tls).start()
         logger.info("serving a topic in memory at %s: all of it is gone when this process ends", self._address)
 
     def _connect(self) -> None:
@@ -178,6 +184,8 @@ class MemoryWorker:
         while True:
             self._beat()
             await self._runtime.watch_log()
+            if self._tls is not None:
+                await asyncio.to_thread(self._tls.look)
             await asyncio.sleep(_EVERY)
 
     def _beat(self) -> None:

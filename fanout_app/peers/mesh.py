@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Mapping
 
 import aiohttp
@@ -32,13 +33,19 @@ class Mesh:
         listener: PeerListener,
         addresses: Callable[[], Mapping[str, str]],
         tasks: Tasks,
+        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
     ) -> None:
-        """``addresses`` are those of the other workers that are there, by their names."""
+        """``addresses`` are those of the other workers that are there, by their names. ``tls`` is asked with each call
+        whom to trust where one serves HTTPS; without, it is those whom this system trusts.
+        """
         self._me = me
         self._handshake = handshake
         self._listener = listener
         self._addresses = addresses
         self._tasks = tasks
+        self._tls = tls
+        #: What was said of workers that are not to be trusted, by their names.
+        self._untrusted: dict[str, str] = {}
         self._links: dict[str, Link] = {}
         self._calls: dict[str, asyncio.Task[None]] = {}
 
@@ -60,14 +67,21 @@ class Mesh:
         path, seal = self._handshake.call(name)
         try:
             async with session.ws_connect(
-                address + path, headers={SEAL_HEADER: seal}, heartbeat=HEARTBEAT, max_msg_size=0
+                address + path,
+                headers={SEAL_HEADER: seal},
+                heartbeat=HEARTBEAT,
+                max_msg_size=0,
+                ssl=self._tls() or True,
             ) as socket:
+                self._untrusted.pop(name, None)
                 proof = await socket.receive_bytes(timeout=_CALL_FOR)
                 if not self._handshake.answered(path, proof):
                     raise RefusedError(f"what answers at {address} is no worker of ours")
                 await self._run(Link(name, socket))
         except aiohttp.WSServerHandshakeError as refused:
             self._refused(name, path, refused)
+        except aiohttp.ClientConnectorCertificateError as error:
+            self._distrust(name, f"{address} ({' '.join(str(error.certificate_error).split())})")
         except (aiohttp.ClientError, ConnectionError, TimeoutError, TypeError, RefusedError) as error:
             logger.debug("worker %s at %s cannot be reached: %r", name, address, error)
         await asyncio.sleep(_CALL_AGAIN)
@@ -82,6 +96,13 @@ class Mesh:
             logger.warning("the clock of worker %s is %.0f s %s: all goes on by each one's own, and what is shown as a "
                            "time is wrong: set the clocks right",
                            name, abs(ahead), "ahead of ours" if ahead > 0 else "behind ours")  # fmt: skip
+
+    def _distrust(self, name: str, why: str) -> None:
+        if self._untrusted.get(name) != why:
+            logger.warning("worker %s is not connected to, its certificate is not to be trusted: %s; see that "
+                           "--peer-ca has signed it and that it names that address",
+                           name, why)  # fmt: skip
+        self._untrusted[name] = why
 
     async def accept(self, request: web.Request) -> web.StreamResponse:
         """A call of another worker; lasts as long as the connection does."""

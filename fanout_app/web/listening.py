@@ -8,12 +8,14 @@ import logging
 import socket
 from typing import Any
 
-from aiohttp.web import Application
+from aiohttp.web import Application, BaseSite, SockSite
 
 from fanout_app.core.errors import StartError
 from fanout_app.options import Options
+from fanout_app.tls import TlsFiles
 from fanout_app.web.protocol import ProblemRunner
 from fanout_app.web.serving_limits import ServingLimits
+from fanout_app.web.tls_site import TlsSite
 
 logger = logging.getLogger("fanout.web.server")
 
@@ -39,9 +41,16 @@ def new_runner(app: Application, options: Options) -> ProblemRunner:
     return ProblemRunner(app, limits, always=_ALWAYS, handler_cancellation=True, shutdown_timeout=_SHUTDOWN)
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def new_site(runner: ProblemRunner, listener: socket.socket, tls: TlsFiles | None) -> BaseSite:
+    """What takes connections there, with TLS where there is a certificate."""
+    if tls is None or tls.in_use.server is None:
+        return SockSite(runner, listener, backlog=BACKLOG)
+    return TlsSite(runner, listener, lambda: tls.in_use.server)
 
 
 def check(bind: str | None, admin_port: int | None = None, *, insecure: bool, tokens: bool = False) -> None:

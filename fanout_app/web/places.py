@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-C = TypeVar("C")
+
+class Placed(Protocol):
+    """Who has a place."""
+
+    def force_close(self) -> None:
+        """It is for somebody else."""
+
+
+C = TypeVar("C", bound=Placed)
 
 
 class Places(Generic[C]):

@@ -22,7 +22,8 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from fanout_app.web.broken import UNREADABLE, TooSlowError, has_hung_up
 from fanout_app.web.known import HEADS, RAW_HEAD, Heads, KnownRequest, head_in
-from fanout_app.web.places import Places
+from fanout_app.web.pieces import InPieces
+from fanout_app.web.places import Placed, Places
 from fanout_app.web.problems import Fault, invalid, plain
 from fanout_app.web.serving_limits import ServingLimits
 from fanout_app.web.unsent import Unsent
@@ -30,7 +31,7 @@ from fanout_app.web.unsent import Unsent
 #: Seconds between two looks at a connection that is not read from.
 _LOOK_EVERY: Final = 1.0
 #: How many of those that found no place are answered so at once; further ones are hung up on.
-_MOST_TURNED_AWAY: Final = 100
+MOST_TURNED_AWAY: Final = 100
 _BOUNDLESS: Final = 1 << 62
 #: Seconds in which they have to ask for something.
 _ASK_WITHIN: Final = 1.0
@@ -39,14 +40,16 @@ _log = logging.getLogger(__name__)
 
 class _Connection(RequestHandler):
     __slots__ = (
-        "_aligned", "_body", "_head_is_due", "_made", "_next_look", "_prompt", "_server", "_to_learn", "_turned_away",
-        "_unsent",
+        "_aligned", "_body", "_head_is_due", "_made", "_next_look", "_on_made", "_prompt", "_server", "_to_learn",
+        "_turned_away", "_unsent",
     )  # fmt: skip
 
     _next_look: asyncio.TimerHandle | None
 
-    def __init__(self, server: _Server, **kwargs: Any) -> None:
+    def __init__(self, server: _Server, on_made: Callable[[], None] | None = None, **kwargs: Any) -> None:
         self._server = server
+        #: Of a connection with TLS: hands are shaken.
+        self._on_made = on_made
         self._next_look = None
         self._head_is_due: asyncio.TimerHandle | None = None
         #: Of the last request whose head has come.
@@ -65,6 +68,9 @@ class _Connection(RequestHandler):
         self._unsent = Unsent(self._loop, server.limits.answer_timeout)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._on_made is not None:
+            self._on_made()
+            transport = InPieces(transport)
         super().connection_made(transport)
         end = self.transport
         assert end is not None
@@ -99,7 +105,7 @@ class _Connection(RequestHandler):
 
     def _turn_away(self) -> None:
         self._turned_away = True
-        if len(self._server.turned_away) < _MOST_TURNED_AWAY:
+        if len(self._server.turned_away) < MOST_TURNED_AWAY:
             self._server.turned_away.add(self)
             self._head_is_due = self._loop.call_later(_ASK_WITHIN, self.force_close)
         else:
@@ -328,7 +334,7 @@ class _Server(web.Server):
         self,
         made: web.Server,
         limits: ServingLimits,
-        places: Places[_Connection],
+        places: Places[Placed],
         always: Collection[str],
         heads: Heads,
     ) -> None:
@@ -348,6 +354,9 @@ class _Server(web.Server):
     def __call__(self) -> _Connection:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
+    def entering(self, on_made: Callable[[], None]) -> _Connection:
+        return _Connection(self, on_made, loop=self._loop, **self._kwargs)
+
 
 class ProblemRunner(web.AppRunner):
     """aiohttp's runner of applications, with our connections."""
@@ -364,13 +373,18 @@ class ProblemRunner(web.AppRunner):
             max_field_size=limits.header_size,
             **kwargs,
         )
-        self._limits = limits
-        self._places = Places[_Connection](_BOUNDLESS)
+        self.limits = limits
+        self.places = Places[Placed](_BOUNDLESS)
         self._always = always
 
     def allow(self, connections: int) -> None:
         """How many may be open from now on."""
-        self._places.most = connections
+        self.places.most = connections
+
+    def entering(self, on_made: Callable[[], None]) -> asyncio.Protocol:
+        """For a connection with TLS; ``on_made`` is called once hands are shaken, before it takes a place."""
+        assert isinstance(self.server, _Server)
+        return self.server.entering(on_made)
 
     async def shutdown(self) -> None:
         """Once whoever is asking has been answered, which other workers may be needed for, end the connections to them.
@@ -389,4 +403,4 @@ class ProblemRunner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         heads = self.app.get(HEADS, Heads())
-        return _Server(await super()._make_server(), self._limits, self._places, self._always, heads)
+        return _Server(await super()._make_server(), self.limits, self.places, self._always, heads)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from aiohttp.web import Application, BaseSite, SockSite
+from aiohttp.web import Application, BaseSite
 from faust.web.drivers.aiohttp import Web
 
-from fanout_app.web.listening import BACKLOG, exposed, listen, listen_for_operators, new_runner, url_of
+from fanout_app.web.listening import exposed, listen, listen_for_operators, new_runner, new_site, url_of
 from fanout_app.web.open_files import room_for
 from fanout_app.web.views import install
 
@@ -59,8 +59,8 @@ class FanoutWeb(Web):
             # Before the other port is chosen, where that is left to us.
             listener = listen_for_operators(self.app.options.bind, self.app.options.admin_port)
             await self._operators_runner.setup()
-            await SockSite(self._operators_runner, listener, backlog=BACKLOG).start()
-            logger.info("serving those who run it at %s", url_of(listener))
+            await new_site(self._operators_runner, listener, self.app.tls).start()
+            logger.info("serving those who run it at %s", url_of(listener, self.app.options.scheme))
         await super().start_server()
 
     async def stop_server(self) -> None:
@@ -71,10 +71,10 @@ class FanoutWeb(Web):
     def _create_site(self) -> BaseSite:
         listener = listen(self.app.options.bind)
         host, port = listener.getsockname()[:2]  # two more follow for IPv6
-        self.address = url_of(listener)
+        self.address = url_of(listener, self.app.options.scheme)
         if self.app.options.tokens_file is None and exposed(self.app.options.bind):
             self.app.runtime.insecure = True
             logger.warning("--insecure: whoever reaches %s may take and settle messages", self.address)
         logger.info("serving %s at %s", self.app.options.name, self.address)
         self.app.serves_at(host, port)
-        return SockSite(self._runner, listener, backlog=BACKLOG)
+        return new_site(self._runner, listener, self.app.tls)

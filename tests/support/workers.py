@@ -118,7 +118,7 @@ class Worker:
         )
         self.pid = self._process.pid
         self.node = start.node
-        self.url = f"http://{start.address}"
+        self.url = f"{'https' if 'tls_cert' in start.options else 'http'}://{start.address}"
 
     def __repr__(self) -> str:
         return f"<Worker {self.id} {self.topic} pid={self.pid} {self.url}>"

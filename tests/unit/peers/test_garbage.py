@@ -10,7 +10,7 @@ from aiohttp import web
 
 from fanout_app.peers.handshake import LINK, SEAL_HEADER
 from support.eventually import eventually
-from unit.peers.test_mesh import Node, node
+from unit.peers.nodes import Node, node
 
 #: Messages of a WebSocket that is a connection of workers.
 GARBAGE = {

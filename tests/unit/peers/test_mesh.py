@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from time import monotonic
+from contextlib import AsyncExitStack
 
 import aiohttp
 import msgspec
@@ -12,66 +10,12 @@ import pytest
 from aiohttp import web
 
 from fanout_app.cluster.frames import Confirm, Frame, Handed, State
-from fanout_app.cluster.ports import Peer
-from fanout_app.lease_keys import LeaseKeys, Seal
+from fanout_app.lease_keys import Seal
 from fanout_app.peers import link
 from fanout_app.peers import mesh as module
-from fanout_app.peers.handshake import LINK, SEAL_HEADER, Handshake
-from fanout_app.peers.mesh import Mesh
-from fanout_app.tasks import Tasks
+from fanout_app.peers.handshake import LINK, SEAL_HEADER
 from support.eventually import eventually
-
-
-class Node:
-    """A worker that only has connections."""
-
-    def __init__(self, name: str, key: bytes, ahead: float) -> None:
-        self.name = name
-        self.peers: list[Peer] = []
-        self.lost_ones: list[str] = []
-        self.heard: list[tuple[str, Frame]] = []
-        self.addresses: dict[str, str] = {}
-        self.faults: list[BaseException] = []
-        self.tasks = Tasks(self.faults.append)
-        self.handshake = Handshake(Seal(LeaseKeys([key]), "id", "t"), name, lambda: monotonic() + ahead)
-        self.mesh = Mesh(name, self.handshake, self, lambda: self.addresses, self.tasks)
-        self.address = ""
-
-    def joined(self, peer: Peer) -> None:
-        self.peers.append(peer)
-
-    def lost(self, peer: Peer) -> None:
-        self.peers.remove(peer)
-        self.lost_ones.append(peer.name)
-
-    def received(self, peer: Peer, frame: Frame) -> None:
-        self.heard.append((peer.name, frame))
-
-    def names(self) -> list[str]:
-        return sorted(peer.name for peer in self.peers)
-
-
-@asynccontextmanager
-async def node(name: str, key: bytes = b"key", ahead: float = 0.0) -> AsyncIterator[Node]:
-    one = Node(name, key, ahead)
-    app = web.Application()
-    app.add_routes([web.get(LINK, one.mesh.accept)])
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    one.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    one.tasks.start(one.mesh.keep(), "keep")
-    try:
-        yield one
-    finally:
-        await one.tasks.stop()
-        await runner.cleanup()
-    assert one.faults == []
-
-
-def introduce(*nodes: Node) -> None:
-    for one in nodes:
-        one.addresses = {other.name: other.address for other in nodes if other is not one}
+from unit.peers.nodes import introduce, node
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ from aiohttp import web
 
 from fanout_app.lease_keys import LeaseKeys
 from fanout_app.metrics import Metrics
+from fanout_app.tls import TlsFiles
 from fanout_app.web.access import Gate
+from fanout_app.web.listening import new_site
 from fanout_app.web.protocol import ProblemRunner
 from fanout_app.web.serving_limits import ServingLimits
 from fanout_app.web.tokens import TokenCodec
@@ -86,8 +90,11 @@ async def serving(
     gate: Gate | None = None,
     limits: ServingLimits | None = None,
     connections: int | None = None,
+    tls: TlsFiles | None = None,
+    trust: ssl.SSLContext | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
+    """With ``tls`` it is HTTPS, and ``trust`` is what its client goes by."""
     runtime = runtime or FakeRuntime()
     codec = TokenCodec(LeaseKeys([b"a key of the tests"]), runtime.id, runtime.topic)
     metrics = Metrics(runtime)
@@ -103,12 +110,14 @@ async def serving(
     if connections is not None:
         runner.allow(connections)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port, server = runner.addresses[0][1], runner.server
+    listener = socket.create_server(("127.0.0.1", 0))
+    await new_site(runner, listener, tls).start()
+    port, server = listener.getsockname()[1], runner.server
     assert server is not None
     timeout = aiohttp.ClientTimeout(total=DEADLINE)
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=timeout) as http:
+    scheme = "http" if tls is None else "https"
+    connector = aiohttp.TCPConnector(ssl=trust or True)
+    async with aiohttp.ClientSession(f"{scheme}://127.0.0.1:{port}", timeout=timeout, connector=connector) as http:
         try:
             yield Served(runtime, codec, metrics, http, port, server)
         finally:
