@@ -11,6 +11,7 @@ import agents
 import tables
 from fanout_app.core.errors import StartError
 from fanout_app.faust_app import Fanout
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.connections import break_cleanly
 from fanout_app.kafka.prepare import prepare
 from fanout_app.key_file import KeyFile
@@ -18,6 +19,7 @@ from fanout_app.options import Options
 from fanout_app.tls import TlsFiles
 from fanout_app.tokens_file import TokensFile
 from fanout_app.web import listening
+from fanout_app.zookeeper.login import Login
 from fanout_app.zookeeper.session import lease_key
 
 
@@ -45,9 +47,10 @@ def create(options: Options) -> Fanout:
     if tls is not None:
         tls.read()
     listening.check(options.bind, options.admin_port, insecure=options.insecure, tokens=tokens_file is not None)
-    keep = partial(lease_key, options.zookeepers, options.id, options.topic) if options.zookeepers else None
+    brokers, login = Brokers.of(options), Login.of(options)
+    keep = partial(lease_key, options.zookeepers, login, options.id, options.topic) if options.zookeepers else None
     break_cleanly()
-    app = Fanout(options, prepare(options, lease_keys, keep), key_file, tokens_file, tls)
+    app = Fanout(options, brokers, prepare(options, brokers, lease_keys, keep), key_file, tokens_file, tls)
     app.ledgers = ledgers.declare(app)
     intake.declare(app)
     return app

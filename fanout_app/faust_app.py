@@ -16,6 +16,7 @@ from fanout_app.canary import Canary
 from fanout_app.departure import Departure
 from fanout_app.group_election import GroupElection
 from fanout_app.kafka import switch
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.cluster import Cluster
 from fanout_app.kafka.dead_letters import DeadLetters
 from fanout_app.kafka.group import ConsumerGroup
@@ -58,6 +59,7 @@ from fanout_app.web.tokens import TokenCodec
 from fanout_app.worker import end_at_once
 from fanout_app.worker_name import worker_name
 from fanout_app.zookeeper.lock import LockElection
+from fanout_app.zookeeper.login import Login
 from fanout_app.zookeeper.mirror import Mirror
 from fanout_app.zookeeper.session import Session
 
@@ -76,12 +78,14 @@ class Fanout(faust.App):
     def __init__(
         self,
         options: Options,
+        brokers: Brokers,
         prepared: Prepared,
         key_file: KeyFile | None = None,
         tokens_file: TokensFile | None = None,
         tls: TlsFiles | None = None,
     ) -> None:
         self.options = options
+        self._brokers = brokers
         self.tls = tls
         self.source = prepared.source
         self.isolation_level = options.isolation_level
@@ -95,7 +99,12 @@ class Fanout(faust.App):
         self.metrics = Metrics(self.runtime)
         self.gate = Gate(tokens_file.in_use if tokens_file is not None else None, self.metrics.request_refused)
         self.cluster = Cluster(
-            options, self.runtime, lease_keys, on_fault=self._on_fault, on_dropped=self.metrics.board_record_dropped
+            options,
+            brokers,
+            self.runtime,
+            lease_keys,
+            on_fault=self._on_fault,
+            on_dropped=self.metrics.board_record_dropped,
         )
         self.runtime.on_moved = self.cluster.beat_soon
         if tls is not None:
@@ -105,10 +114,12 @@ class Fanout(faust.App):
         self.cluster.feed.on(switch.KEY, self._switch.hear, sealed=False)
         self._tasks = Tasks(self._on_fault)
         self.membership = Membership(options.session_timeout, lambda: self.consumer.confirmed_at)
-        self._zookeeper = Session(options.zookeepers, options.zookeeper_timeout) if options.zookeepers else None
+        self._zookeeper = (
+            Session(options.zookeepers, options.zookeeper_timeout, Login.of(options)) if options.zookeepers else None
+        )
         self.leading = self.runtime.leading = self._new_leading()
         self.canary = self.runtime.canary = self._new_canary()
-        super().__init__(options.name, **settings(options, prepared))
+        super().__init__(options.name, **settings(options, brokers, prepared))
         self.source_topic = self.topic(options.topic, key_type=bytes, value_type=bytes, value_serializer="raw")
         self.changelog_topic = self.topic(
             options.changelog,
@@ -128,10 +139,10 @@ class Fanout(faust.App):
         self._first_starts = prepared.first_starts
         self._paused = prepared.paused
         self._shares = prepared.shares
-        self._log = LogClient(options.brokers_list, options.topic)
-        self._bodies = LogReader(options.brokers_list, options.topic, options.isolation_level)
-        self._writer = Writer(options.brokers_list)
-        self._parked_reader = LogReader(options.brokers_list, options.parked, "read_uncommitted")
+        self._log = LogClient(brokers, options.topic)
+        self._bodies = LogReader(brokers, options.topic, options.isolation_level)
+        self._writer = Writer(brokers)
+        self._parked_reader = LogReader(brokers, options.parked, "read_uncommitted")
         self._parked = ParkedTopic(
             self._parked_reader, self._writer, id=options.id, parked=options.parked, source=options.topic
         )
@@ -324,7 +335,7 @@ class Fanout(faust.App):
             options.topic,
             options.changelog,
             counts=lambda topics: partition_counts(self.producer._producer.client, topics),
-            raise_to=partial(raise_by_itself, options.brokers_list, options.changelog),
+            raise_to=partial(raise_by_itself, self._brokers, options.changelog),
             take_notice=self.consumer.look_anew,
             noticed=self.runtime.topic_has,
         )

@@ -38,6 +38,10 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "Who may ask": ("tokens_file", "lease_key_file", "insecure"),
     "What nobody else may read": ("tls_cert", "tls_key", "client_ca", "peer_ca"),
+    "To be let in elsewhere": (
+        "kafka_security_protocol", "kafka_ca", "kafka_cert", "kafka_key", "kafka_sasl_mechanism", "kafka_user",
+        "kafka_password_file", "zookeeper_user", "zookeeper_password_file",
+    ),
     "Limits of memory and of connections": (
         "buffer_bytes", "max_ack_pending", "max_row_bytes", "max_connections", "max_header_size", "max_body_size",
         "request_timeout", "answer_timeout", "idle_timeout",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fanout_app.kafka.assignor import LedgerAssignor
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.prepare import Prepared
 from fanout_app.logs import logging_config
 from fanout_app.options import Options
@@ -16,9 +17,10 @@ _MONTH = 30 * 24 * 3600.0
 _HEARTBEAT = 0.5
 
 
-def settings(options: Options, prepared: Prepared) -> dict[str, Any]:
+def settings(options: Options, brokers: Brokers, prepared: Prepared) -> dict[str, Any]:
     return {
-        "broker": [f"kafka://{broker}" for broker in options.brokers_list],
+        "broker": [f"kafka://{broker}" for broker in brokers.addresses],
+        "broker_credentials": brokers.credentials,
         "store": "memory://",
         # Waiting for messages to be acked would hold rebalances and shutdown up for as long as clients hold leases.
         "stream_wait_empty": False,

@@ -41,7 +41,7 @@ def kafka_settings(server: Server, brokers: list[Server], folder: Path) -> dict[
     copies = str(min(len(brokers), 3))
     (controller_port,) = server.inner_ports
     voters = ",".join(f"{broker.node}@{broker.host}:{broker.inner_ports[0]}" for broker in brokers)
-    return {
+    settings = {
         "process.roles": "broker,controller",
         "node.id": str(server.node),
         "controller.quorum.voters": voters,
@@ -71,8 +71,13 @@ def kafka_settings(server: Server, brokers: list[Server], folder: Path) -> dict[
         # broker shares its process with the controller, so that both stall together: it may be shorter.
         "broker.session.timeout.ms": "2000" if len(brokers) == 1 else "4000",
         "broker.heartbeat.interval.ms": "500",
-        **server.options,
     }
+    return settings | {key: _chosen(value, settings.get(key, "")) for key, value in server.options.items()}
+
+
+def _chosen(value: str, usual: str) -> str:
+    """The value of an option. With a + in front it follows the usual one, as a further listener does."""
+    return usual + value[1:] if value.startswith("+") else value
 
 
 def zookeeper_settings(server: Server, members: list[Server], folder: Path) -> dict[str, str]:

@@ -21,6 +21,7 @@ from fanout_app.core.heartbeat_row import decode_heartbeat
 from fanout_app.core.roster import Heartbeat
 from fanout_app.kafka import reach, rights, topics
 from fanout_app.kafka.board import Board
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.cluster import PREFIX
 from fanout_app.kafka.others import refuse_contradiction
 from fanout_app.kafka.topics import Source
@@ -31,6 +32,7 @@ from fanout_app.tls import SOON, TlsFiles
 from fanout_app.tokens_file import TokensFile
 from fanout_app.web import listening
 from fanout_app.web.open_files import room_for
+from fanout_app.zookeeper.login import Login
 from fanout_app.zookeeper.session import root_of
 
 #: Seconds for ZooKeeper to let us in.
@@ -107,7 +109,11 @@ async def _zookeeper(options: Options) -> AsyncIterator[Finding]:
     for host in hosts.split(","):
         if not await reach.listens(host):
             yield look(f"ZooKeeper: nothing answers at {host}; the others do without it")
-    client = KazooClient(options.zookeepers, timeout=_ZOOKEEPER)
+    try:
+        client = KazooClient(options.zookeepers, timeout=_ZOOKEEPER, **Login.of(options).client)
+    except FanoutError as error:
+        yield wrong(error)
+        return
     try:
         await asyncio.to_thread(client.start, _ZOOKEEPER)
         if chroot and not await asyncio.to_thread(client.exists, "/"):
@@ -128,7 +134,10 @@ async def _zookeeper(options: Options) -> AsyncIterator[Finding]:
 
 def _kept_key(options: Options) -> bytes | None:
     """The lease key that workers keep in ZooKeeper, where it can be read."""
-    client = KazooClient(options.zookeepers, timeout=_ZOOKEEPER)
+    try:
+        client = KazooClient(options.zookeepers, timeout=_ZOOKEEPER, **Login.of(options).client)
+    except FanoutError:
+        return None  # it was said
     try:
         client.start(_ZOOKEEPER)
         return bytes(client.get(f"{root_of(options.id, options.topic)}/lease-key")[0])
@@ -148,7 +157,8 @@ def _close(client: KazooClient) -> None:
 
 async def _kafka(options: Options, kept_key: bytes | None) -> AsyncIterator[Finding]:
     try:
-        admin = await reach.connect(options.brokers_list)
+        brokers = Brokers.of(options)
+        admin = await reach.connect(brokers)
     except FanoutError as error:
         yield wrong(error)
         return
@@ -166,7 +176,7 @@ async def _kafka(options: Options, kept_key: bytes | None) -> AsyncIterator[Find
             text = "is made by the first worker, which may do that" if topic.name in missing else "as it has to be"
             yield good(f"topic {topic.name}: {text}")
         if options.name not in missing:
-            async for finding in _workers(options, kept_key):
+            async for finding in _workers(options, brokers, kept_key):
                 yield finding
     except FanoutError as error:
         yield wrong(error)
@@ -218,8 +228,8 @@ async def _rights(admin: AIOKafkaAdminClient, source: Source, options: Options) 
 # The cluster ---------------------------------------------------------------------------------------------------------
 
 
-async def _workers(options: Options, kept_key: bytes | None) -> AsyncIterator[Finding]:
-    async with Board(options.brokers_list, options.name) as board:
+async def _workers(options: Options, brokers: Brokers, kept_key: bytes | None) -> AsyncIterator[Finding]:
+    async with Board(brokers, options.name) as board:
         keys = _keys(options, board, kept_key)
         if keys is None:
             yield good("workers: none has run yet")

@@ -14,18 +14,19 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from fanout_app.kafka.board_seal import is_sealed
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.lease_keys import Seal
 
 
 class Board:
     """Read and add to the board. Made for the start of a worker; opened and closed by `async with`."""
 
-    def __init__(self, brokers: list[str], topic: str) -> None:
+    def __init__(self, brokers: Brokers, topic: str) -> None:
         self._tp = TopicPartition(topic, 0)
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=brokers, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+            **brokers.client, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
         )
-        self._producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all", enable_idempotence=True)
+        self._producer = AIOKafkaProducer(**brokers.client, acks="all", enable_idempotence=True)
         self._first: dict[bytes, bytes] = {}
         self._latest: dict[bytes, Any] = {}
 

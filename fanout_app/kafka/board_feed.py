@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from fanout_app.kafka.board_seal import is_sealed
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.log_client import READ_UNCOMMITTED, LogClient
 from fanout_app.lease_keys import Seal
 from fanout_app.ports import SourceError
@@ -54,7 +55,7 @@ class _Listener(NamedTuple):
 class BoardFeed:
     """Tells listeners of the records under their keys, in the order of the topic."""
 
-    def __init__(self, brokers: list[str], board: str, seal: Seal, on_dropped: Callable[[], None]) -> None:
+    def __init__(self, brokers: Brokers, board: str, seal: Seal, on_dropped: Callable[[], None]) -> None:
         """``on_dropped`` is called for every record that is left out because nobody with our keys has sealed it."""
         self._client = LogClient(brokers, board)
         self._seal = seal

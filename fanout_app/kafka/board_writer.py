@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from fanout_app.kafka.board_seal import HEADER, seal_of
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.writer import Writer
 from fanout_app.lease_keys import Seal
 from fanout_app.ports import SourceError
@@ -19,7 +20,7 @@ _WITHIN = 3.0
 class BoardWriter:
     """Connects with the first record."""
 
-    def __init__(self, brokers: list[str], board: str, seal: Seal) -> None:
+    def __init__(self, brokers: Brokers, board: str, seal: Seal) -> None:
         self._board = board
         self._seal = seal
         self._writer = Writer(brokers, request_timeout=_WITHIN)

@@ -20,6 +20,7 @@ from fanout_app.core.roster import Absentees, Heartbeat
 from fanout_app.heartbeat import Member, heartbeat_of, ways_of
 from fanout_app.kafka.board_feed import BoardFeed, BoardRecord
 from fanout_app.kafka.board_writer import BoardWriter
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.lease_keys import LeaseKeys, Seal
 from fanout_app.options import Options
 from fanout_app.ports import SourceError
@@ -45,6 +46,7 @@ class Cluster:
     def __init__(
         self,
         options: Options,
+        brokers: Brokers,
         member: Member,
         keys: LeaseKeys,
         *,
@@ -57,8 +59,8 @@ class Cluster:
         self._seal = Seal(keys, options.id, options.topic)
         self._on_dropped = on_dropped
         self.roster = member.roster
-        self.feed = BoardFeed(options.brokers_list, options.name, self._seal, on_dropped)
-        self.writer = BoardWriter(options.brokers_list, options.name, self._seal)
+        self.feed = BoardFeed(brokers, options.name, self._seal, on_dropped)
+        self.writer = BoardWriter(brokers, options.name, self._seal)
         #: When the last heartbeat that Kafka has acknowledged was sent, monotonic.
         self.last_acknowledged = float("-inf")
         #: The epoch of the leader that this worker follows, and the one whose leader it misses.

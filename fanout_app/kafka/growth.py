@@ -19,6 +19,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from fanout_app.core.errors import StartError
+from fanout_app.kafka.brokers import Brokers
 
 logger = logging.getLogger("fanout.kafka.growth")
 
@@ -98,12 +99,12 @@ async def raise_partitions(admin: AIOKafkaAdminClient, topic: str, partitions: i
         ) from error
 
 
-async def raise_by_itself(brokers: list[str], topic: str, partitions: int) -> None:
+async def raise_by_itself(brokers: Brokers, topic: str, partitions: int) -> None:
     """`raise_partitions` with a client of its own, for once in a year."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    admin = AIOKafkaAdminClient(**brokers.client)
     try:
         await admin.start()
-        await raise_partitions(admin, topic, partitions, ",".join(brokers))
+        await raise_partitions(admin, topic, partitions, str(brokers))
     finally:
         await admin.close()
 

@@ -17,6 +17,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.structs import TopicPartition
 
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.records import CarefulRecords, KeptRecords
 from fanout_app.kafka.topic_id import topic_id
 from fanout_app.ports import SourceError
@@ -50,7 +51,7 @@ class Part:
 class LogClient:
     """Connects with the first question, and leaves a minute after the last."""
 
-    def __init__(self, brokers: list[str], topic: str) -> None:
+    def __init__(self, brokers: Brokers, topic: str) -> None:
         self.topic = topic
         self._brokers = brokers
         self._client: AIOKafkaClient | None = None
@@ -173,7 +174,7 @@ class LogClient:
             if self._stopped:
                 raise SourceError("this worker is stopping")
             if self._client is None:
-                client = AIOKafkaClient(bootstrap_servers=self._brokers, request_timeout_ms=int(_TIMEOUT * 1000))
+                client = AIOKafkaClient(**self._brokers.client, request_timeout_ms=int(_TIMEOUT * 1000))
                 try:
                     await client.bootstrap()
                     await client.set_topics([self.topic])

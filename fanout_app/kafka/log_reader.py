@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from fanout_app.core.message import Message
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.log_client import READ_COMMITTED, READ_UNCOMMITTED, LogClient, Part
 from fanout_app.ports import SourceError
 
@@ -47,7 +48,7 @@ class _Look:
 class LogReader:
     """Reads records of one topic, one question at a time for each partition."""
 
-    def __init__(self, brokers: list[str], topic: str, isolation_level: str = "read_committed") -> None:
+    def __init__(self, brokers: Brokers, topic: str, isolation_level: str = "read_committed") -> None:
         self._client = LogClient(brokers, topic)
         self._isolation = READ_COMMITTED if isolation_level == "read_committed" else READ_UNCOMMITTED
         #: None: for questions about many partitions.

@@ -22,6 +22,7 @@ from fanout_app.canary import KEY as SHARES
 from fanout_app.core.errors import StartError
 from fanout_app.kafka import reach, rights, switch, topics
 from fanout_app.kafka.board import Board
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.others import refuse_contradiction
 from fanout_app.kafka.switch import is_paused
 from fanout_app.kafka.topics import Source
@@ -56,7 +57,10 @@ class Prepared:
 
 
 def prepare(
-    options: Options, lease_keys: list[bytes] | None = None, zookeeper_key: Callable[[bytes], bytes] | None = None
+    options: Options,
+    brokers: Brokers,
+    lease_keys: list[bytes] | None = None,
+    zookeeper_key: Callable[[bytes], bytes] | None = None,
 ) -> Prepared:
     """Check and make what the worker needs.
 
@@ -70,21 +74,24 @@ def prepare(
     """
     loop = asyncio.new_event_loop()
     try:
-        return loop.run_until_complete(_prepare(options, lease_keys, zookeeper_key))
+        return loop.run_until_complete(_prepare(options, brokers, lease_keys, zookeeper_key))
     finally:
         loop.close()
 
 
 async def _prepare(
-    options: Options, lease_keys: list[bytes] | None, zookeeper_key: Callable[[bytes], bytes] | None
+    options: Options,
+    brokers: Brokers,
+    lease_keys: list[bytes] | None,
+    zookeeper_key: Callable[[bytes], bytes] | None,
 ) -> Prepared:
     until: float | None = None
     while True:
-        admin = await reach.connect(options.brokers_list)
+        admin = await reach.connect(brokers)
         until = until or monotonic() + _BEGUN_AGAIN_FOR
         try:
             async with asyncio.timeout(_WHOLE):
-                return await _look_and_make(admin, options, lease_keys, zookeeper_key)
+                return await _look_and_make(admin, options, brokers, lease_keys, zookeeper_key)
         except (KafkaError, TimeoutError) as error:
             if not _may_pass(error) or monotonic() + _PAUSE >= until:
                 raise StartError(_given_up(admin, error, options.brokers)) from error
@@ -113,6 +120,7 @@ def _given_up(admin: AIOKafkaAdminClient, error: KafkaError | TimeoutError, brok
 async def _look_and_make(
     admin: AIOKafkaAdminClient,
     options: Options,
+    brokers: Brokers,
     lease_keys: list[bytes] | None,
     zookeeper_key: Callable[[bytes], bytes] | None,
 ) -> Prepared:
@@ -125,7 +133,7 @@ async def _look_and_make(
     # Whatever can be wrong elsewhere is found out before anything is made.
     keys = lease_keys or await _kept_in_zookeeper(zookeeper_key)
     await topics.ensure(admin, topics.of_fanout(options, source), source, options.brokers)
-    return await _read_board(options, source, keys)
+    return await _read_board(options, brokers, source, keys)
 
 
 async def _kept_in_zookeeper(zookeeper_key: Callable[[bytes], bytes] | None) -> list[bytes] | None:
@@ -134,9 +142,9 @@ async def _kept_in_zookeeper(zookeeper_key: Callable[[bytes], bytes] | None) -> 
     return [await asyncio.to_thread(zookeeper_key, secrets.token_bytes(_LEASE_KEY_BYTES))]
 
 
-async def _read_board(options: Options, source: Source, keys: list[bytes] | None) -> Prepared:
-    async with Board(options.brokers_list, options.name) as board:
-        first = await board.decide_once("first-start", await _first_start(options, source))
+async def _read_board(options: Options, brokers: Brokers, source: Source, keys: list[bytes] | None) -> Prepared:
+    async with Board(brokers, options.name) as board:
+        first = await board.decide_once("first-start", await _first_start(options, brokers, source))
         try:
             record = json.loads(first)
             starts = {int(number): int(offset) for number, offset in record["starts"].items()}
@@ -158,13 +166,13 @@ async def _read_board(options: Options, source: Source, keys: list[bytes] | None
         return Prepared(source, keys, starts, is_paused(board.latest(switch.KEY)), board.latest(SHARES))
 
 
-async def _first_start(options: Options, source: Source) -> Callable[[], bytes]:
+async def _first_start(options: Options, brokers: Brokers, source: Source) -> Callable[[], bytes]:
     """The record of the first start: ``latest`` means the end the log had then, for a partition that existed then.
 
     Kept as offsets, so that a worker that dies before it wrote its first row starts there again and misses nothing.
     """
     tps = [TopicPartition(options.topic, number) for number in range(source.partitions)]
-    consumer = AIOKafkaConsumer(bootstrap_servers=options.brokers_list, group_id=None)
+    consumer = AIOKafkaConsumer(**brokers.client, group_id=None)
     await consumer.start()
     try:
         latest = options.start_from == "latest"

@@ -6,14 +6,25 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Mapping
 from time import monotonic
+from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
+from aiokafka.conn import create_conn
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
 
 from fanout_app.core.errors import StartError
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.logs import describe
+from fanout_app.tls import said
 
 logger = logging.getLogger("fanout.kafka.reach")
 
@@ -25,31 +36,34 @@ _PAUSE = 0.5
 _PROBE = 2.0
 
 
-async def connect(brokers: list[str]) -> AIOKafkaAdminClient:
+async def connect(brokers: Brokers) -> AIOKafkaAdminClient:
     """An admin client that has met one of these brokers and knows the cluster. The caller closes it.
 
     A broker that its cluster took for dead names no broker at all until it is let in again, and the clients that
     aiokafka makes of such an answer break on their first question.
 
     Raises:
-        StartError: none answered so within `REACH_FOR` seconds.
+        StartError: none answered so within `REACH_FOR` seconds, or one does not let us in.
     """
     deadline = monotonic() + REACH_FOR
     waits = False
     why: str
     cause: Exception | None
     while True:
-        admin = AIOKafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=int(_REQUEST * 1000))
+        admin = AIOKafkaAdminClient(**brokers.client, request_timeout_ms=int(_REQUEST * 1000))
         try:
             async with asyncio.timeout(max(_PAUSE, deadline - monotonic())):
                 await admin.start()
             if admin._client.cluster.brokers():
                 return admin
             await admin.close()
-            why, cause = f"{','.join(brokers)} answers, but no broker has joined its cluster", None
+            why, cause = f"{brokers} answers, but no broker has joined its cluster", None
         except (KafkaError, TimeoutError) as error:
             await admin.close()
-            why, cause = f"no Kafka broker answers: {await why_not(brokers)}", error
+            reasons = await why_not(brokers)
+            if refusal := next((reason for reason in reasons if reason.stays), None):
+                raise StartError(refusal.text) from error
+            why, cause = f"no Kafka broker answers: {'; '.join(reason.text for reason in reasons)}", error
         except BaseException:
             await admin.close()
             raise
@@ -85,9 +99,17 @@ def refused(admin: AIOKafkaAdminClient, error: KafkaError, brokers: str) -> str:
     return f"Kafka at {brokers} refused the start: {describe(error)}"
 
 
-async def why_not(brokers: Iterable[str]) -> str:
+class Reason(NamedTuple):
+    """Why there is no talking to a broker."""
+
+    text: str
+    #: Time does not mend it; the text says what does.
+    stays: bool = False
+
+
+async def why_not(brokers: Brokers) -> list[Reason]:
     """What happens at each of these addresses."""
-    return "; ".join(await asyncio.gather(*(_why_not(broker) for broker in brokers)))
+    return await asyncio.gather(*(_why_not(address, brokers.security) for address in brokers.addresses))
 
 
 async def listens(address: str, tls: ssl.SSLContext | None = None) -> bool:
@@ -95,8 +117,32 @@ async def listens(address: str, tls: ssl.SSLContext | None = None) -> bool:
     return (await _refusal(address, tls)) is None
 
 
-async def _why_not(broker: str) -> str:
-    return await _refusal(broker) or f"what listens at {broker} does not answer as a Kafka broker without TLS does"
+async def _why_not(address: str, security: Mapping[str, Any]) -> Reason:
+    if (refusal := await _refusal(address)) is not None:
+        return Reason(refusal)
+    host, _, port = address.rpartition(":")
+    protocol, mechanism = security["security_protocol"], security.get("sasl_mechanism")
+    try:
+        async with asyncio.timeout(_PROBE):
+            connection = await create_conn(host.strip("[]"), int(port), **security)
+        connection.close()
+    except ssl.SSLCertVerificationError as error:
+        why = f"the certificate of the broker at {address} is not to be trusted ({said(error)})"
+        return Reason(f"{why}: see that --kafka-ca has signed it, and that it names that host", True)
+    except ssl.SSLError as error:
+        why = f"the broker at {address} and this worker do not come to terms about TLS ({said(error)})"
+        return Reason(f"{why}: correct --kafka-security-protocol {protocol}, or --kafka-cert", True)
+    except (SaslAuthenticationFailed, AuthenticationFailedError):
+        who = f"--kafka-user {security['sasl_plain_username']}"
+        why = f"the broker at {address} does not know {who} with the password of --kafka-password-file by {mechanism}"
+        return Reason(f"{why}: correct them, or have that user made", True)
+    except UnsupportedSaslMechanismError:
+        why = f"the broker at {address} does not take --kafka-sasl-mechanism {mechanism}"
+        return Reason(f"{why}: give one that it takes", True)
+    except (OSError, KafkaError, TimeoutError) as error:
+        logger.debug("no terms with %s: %r", address, error)
+    how = "without TLS" if protocol == "PLAINTEXT" else f"with --kafka-security-protocol {protocol}"
+    return Reason(f"what listens at {address} does not answer as a Kafka broker {how} does")
 
 
 async def _refusal(broker: str, tls: ssl.SSLContext | None = None) -> str | None:

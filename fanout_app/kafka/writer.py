@@ -21,6 +21,7 @@ from aiokafka.errors import (
 )
 
 from fanout_app.kafka.acknowledged import acknowledged
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.ports import SourceError
 
 #: Beyond the broker's own limits, which decide; it only has to be larger than they are.
@@ -43,7 +44,7 @@ class TooLargeError(NeverTakenError):
 class Writer:
     """Connects with the first message."""
 
-    def __init__(self, brokers: list[str], request_timeout: float = _REQUEST) -> None:
+    def __init__(self, brokers: Brokers, request_timeout: float = _REQUEST) -> None:
         """``request_timeout``: seconds after which what a broker has not taken is given up."""
         self._brokers = brokers
         self._request_timeout = request_timeout
@@ -137,7 +138,7 @@ class Writer:
                 raise SourceError("this worker is stopping")
             if alone not in self._producers:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._brokers,
+                    **self._brokers.client,
                     acks="all",
                     request_timeout_ms=round(self._request_timeout * 1000),
                     max_request_size=_MAX_REQUEST_SIZE,

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from kazoo.exceptions import KazooException, NoNodeError
+from kazoo.exceptions import KazooException, NoAuthError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 
 from fanout_app.ports import ElectionError
@@ -52,6 +52,7 @@ class LockElection:
         self._term_over = threading.Event()
         self._stopping = threading.Event()
         self._lock: Any = None
+        self._refused = False
         self._node: str | None = None
 
     def start(self, look: Callable[[], None], suspended: Callable[[], None]) -> None:
@@ -136,6 +137,13 @@ class LockElection:
             try:
                 self._one_term(self._session.client)
             except (KazooException, KazooTimeoutError) as error:
+                if isinstance(error, NoAuthError) and not self._refused:
+                    self._refused = True
+                    logger.warning(
+                        "ZooKeeper refuses this worker %s, so it will not lead: see --zookeeper-user and its password, "
+                        "and what that user may do below /fanout",
+                        self._path,
+                    )
                 logger.debug("not in the lock's queue: %r", error)
                 self._stopping.wait(_PAUSE)
             except Exception as error:

@@ -27,6 +27,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import KazooRetry
 
 from fanout_app.core.errors import FanoutError, StartError
+from fanout_app.zookeeper.login import NOBODY, Login
 
 logger = logging.getLogger("fanout.zookeeper.session")
 
@@ -62,10 +63,11 @@ def root_of(id: str, topic: str) -> str:
 class Session:
     """One ZooKeeper session."""
 
-    def __init__(self, hosts: str, timeout: float) -> None:
+    def __init__(self, hosts: str, timeout: float, login: Login = NOBODY) -> None:
         """ZooKeeper ends the session after ``timeout`` seconds without word of us."""
         #: For those that have threads of their own to wait in.
-        self.client = KazooClient(hosts, timeout=timeout, connection_retry=KazooRetry(max_tries=-1, max_delay=2.0))
+        retry = KazooRetry(max_tries=-1, max_delay=2.0)
+        self.client = KazooClient(hosts, timeout=timeout, connection_retry=retry, **login.client)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fanout-zookeeper")
         self._hosts = hosts
         self._in_contact = asyncio.Event()
@@ -132,14 +134,17 @@ class Session:
             raise ZooKeeperError(repr(error)) from error
 
 
-def lease_key(hosts: str, id: str, topic: str, fresh: bytes) -> bytes:
+def lease_key(hosts: str, login: Login, id: str, topic: str, fresh: bytes) -> bytes:
     """The lease key of this id and topic: ``fresh``, unless somebody has kept one there before.
 
     Raises:
         StartError: ZooKeeper does not answer; without the key no token could be checked.
     """
     client = KazooClient(
-        hosts, timeout=_CONNECT_TIMEOUT, connection_retry=KazooRetry(max_tries=-1, max_delay=_START_PAUSE)
+        hosts,
+        timeout=_CONNECT_TIMEOUT,
+        connection_retry=KazooRetry(max_tries=-1, max_delay=_START_PAUSE),
+        **login.client,
     )
     path = f"{root_of(id, topic)}/lease-key"
     try:
@@ -166,8 +171,8 @@ def lease_key(hosts: str, id: str, topic: str, fresh: bytes) -> bytes:
         ) from error
     except NoAuthError as error:
         raise StartError(
-            f"ZooKeeper at {hosts} refuses {path}: allow this worker to create, read and write below /fanout, or "
-            "do without: --zookeepers none"
+            f"ZooKeeper at {hosts} refuses {path}: allow {login} to create, read and write below /fanout (correct "
+            "--zookeeper-user and its password, if others have made it), or do without: --zookeepers none"
         ) from error
     except KazooException as error:
         raise StartError(

@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from fanout_app.kafka import log_client
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.log_reader import LogReader
 from fanout_app.ports import SourceError
 from support.eventually import eventually
@@ -27,7 +28,7 @@ class Readers:
         self.all: list[LogReader] = []
 
     def __call__(self, topic: str, isolation_level: str = "read_committed") -> LogReader:
-        self.all.append(LogReader([self._brokers], topic, isolation_level))
+        self.all.append(LogReader(Brokers((self._brokers,)), topic, isolation_level))
         return self.all[-1]
 
 
@@ -207,7 +208,7 @@ async def test_a_kafka_that_does_not_answer_is_an_error_in_time(
     monkeypatch.setattr(log_client, "_TIMEOUT", 0.5)
     # Connections are made, and nobody ever reads them.
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        one = LogReader([f"127.0.0.1:{silent.getsockname()[1]}"], "topic")
+        one = LogReader(Brokers((f"127.0.0.1:{silent.getsockname()[1]}",)), "topic")
         reader.all.append(one)
         began = time.monotonic()
         with pytest.raises(SourceError, match=r"no answer within 0\.5 s"):

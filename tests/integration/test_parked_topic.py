@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from fanout_app.core.message import Message
 from fanout_app.core.parked import ParkedMessage, Redriven
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.log_reader import LogReader
 from fanout_app.kafka.parked import ParkedTopic
 from fanout_app.kafka.writer import Writer
@@ -55,7 +56,7 @@ class Place:
 async def place(kafka: Kafka) -> AsyncIterator[Place]:
     source = await kafka.new_topic(2, max_message_bytes=str(9 << 20))
     parked = await kafka.new_topic(1, cleanup_policy="compact", max_message_bytes=str(20 << 20))
-    brokers = [kafka.brokers]
+    brokers = Brokers((kafka.brokers,))
     writer = Writer(brokers)
     readers = [LogReader(brokers, topic) for topic in (source, parked, parked)]
     one, other = (ParkedTopic(reader, writer, id="service", parked=parked, source=source) for reader in readers[1:])

@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from fanout_app.core.requests import SeekTo, Timestamp
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.log_client import LogClient
 from fanout_app.kafka.source import ConsumerSource
 from support.kafka import Kafka
@@ -25,7 +26,7 @@ async def source(kafka: Kafka) -> AsyncIterator[ConsumerSource]:
     await admin.start()
     await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=2)})
     await admin.close()
-    log = LogClient([kafka.brokers], topic)
+    log = LogClient(Brokers((kafka.brokers,)), topic)
     await kafka.produce(topic, "before", partition=2)
     async with kafka.transaction(topic) as transaction:
         await transaction.produce("open", "open", partition=2)

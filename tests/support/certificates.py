@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import trustme
+from cryptography.hazmat.primitives import serialization as form
 
 HERE = ("localhost", "127.0.0.1")
 
@@ -35,8 +36,16 @@ class Authority:
         made = self._ca.issue_cert(*(hosts or HERE), not_after=datetime.now(UTC) + timedelta(days=days))
         files = Files(str(self._folder / f"{name}.pem"), str(self._folder / f"{name}.key"))
         Path(files.cert).write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
-        made.private_key_pem.write_to_path(files.key)
+        key = form.load_pem_private_key(made.private_key_pem.bytes(), None)
+        # Java reads keys of this form alone.
+        Path(files.key).write_bytes(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()))
         return files
+
+    def keystore(self, name: str) -> str:
+        """The same in one file, as brokers of Kafka want it."""
+        files, path = self.issue(name), self._folder / f"{name}.keystore.pem"
+        path.write_bytes(Path(files.key).read_bytes() + Path(files.cert).read_bytes())
+        return str(path)
 
     def trusted(self, shown: Files | None = None) -> ssl.SSLContext:
         """For a client that trusts this CA, and shows a certificate if it has one."""

@@ -293,17 +293,23 @@ class Workers:
         return network.add(next(name for number in count(1) if (name := f"worker-{number}") not in taken))
 
     def _reserve_port(self) -> int:
-        """A port of ours until the end of the test.
-
-        Bound without SO_REUSEADDR, so that nobody else has it, and given the option afterwards, so that the worker
-        may bind it too.
-        """
-        reserved = socket.socket()
+        """A port of ours until the end of the test."""
+        reserved = reserve_port()
         self._ports.append(reserved)
-        reserved.bind(("127.0.0.1", 0))
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         port: int = reserved.getsockname()[1]
         return port
+
+
+def reserve_port() -> socket.socket:
+    """What holds a port until it is closed.
+
+    Bound without SO_REUSEADDR, so that nobody else has it, and given the option afterwards, so that a server may bind
+    it too.
+    """
+    reserved = socket.socket()
+    reserved.bind(("127.0.0.1", 0))
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return reserved
 
 
 ShowLogs = Callable[[Workers], None]

@@ -11,6 +11,7 @@ import pytest
 
 from fanout_app.kafka.board_feed import BoardFeed, BoardRecord
 from fanout_app.kafka.board_seal import HEADER, seal_of
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.log_client import Part
 from fanout_app.lease_keys import LeaseKeys, Seal
 from fanout_app.ports import SourceError
@@ -76,7 +77,7 @@ class Scene:
         self.log = Log()
         self.dropped = 0
         self.told: list[BoardRecord] = []
-        self.feed = BoardFeed(["nowhere:1"], "board", OURS, self._drop)
+        self.feed = BoardFeed(Brokers(("nowhere:1",)), "board", OURS, self._drop)
         self.feed._client = self.log  # type: ignore[assignment]
         self.task: asyncio.Task[None] | None = None
 

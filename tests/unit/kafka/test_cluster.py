@@ -16,6 +16,7 @@ from fanout_app.core.heartbeat_row import decode_heartbeat, encode_heartbeat
 from fanout_app.core.roster import Heartbeat, Roster
 from fanout_app.kafka import cluster as module
 from fanout_app.kafka.board_feed import BoardRecord
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.cluster import Cluster
 from fanout_app.lease_keys import LeaseKeys
 from fanout_app.options import from_environment
@@ -108,6 +109,7 @@ class Scene:
             patched.setattr(module, "BoardWriter", lambda *_: self.board)
             self.cluster = Cluster(
                 from_environment(),
+                Brokers(()),
                 self.member,
                 LeaseKeys([b"a key"]),
                 on_fault=self.faults.append,

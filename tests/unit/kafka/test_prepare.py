@@ -9,6 +9,7 @@ from aiokafka.errors import InvalidReplicationFactorError, KafkaError, KafkaTime
 
 from fanout_app.core.errors import StartError
 from fanout_app.kafka import prepare as module
+from fanout_app.kafka.brokers import Brokers
 from fanout_app.options import from_environment
 
 PREPARED = module.Prepared(source=None, lease_keys=[b""], first_starts={}, paused=False)  # type: ignore[arg-type]
@@ -26,7 +27,7 @@ class Admin:
     def brokers(self) -> list[Any]:
         return []
 
-    async def connect(self, brokers: list[str]) -> Admin:
+    async def connect(self, brokers: Brokers) -> Admin:
         self.open += 1
         return self
 
@@ -46,7 +47,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch, admin: Admin) -> module.Prepared:
     monkeypatch.setattr("fanout_app.kafka.reach.connect", admin.connect)
     monkeypatch.setattr(module, "_look_and_make", admin.look_and_make)
     monkeypatch.setattr(module, "_PAUSE", 0.001)
-    return module.prepare(from_environment())
+    return module.prepare(from_environment(), Brokers(()))
 
 
 def test_it_is_begun_again_where_another_broker_may_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from fanout_app.core.errors import StartError
 from fanout_app.kafka import reach
+from fanout_app.kafka.brokers import Brokers
 
 
 class Admin:
@@ -36,7 +37,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_broker_that_names_no_broker_is_asked_again_until_it_does() -> None:
     Admin.known = [0, 0, 1]
-    admin = await reach.connect(["here:9092"])
+    admin = await reach.connect(Brokers(("here:9092",)))
     assert len(admin._client.cluster.brokers()) == 1
     assert Admin.closed == 2
 
@@ -47,5 +48,5 @@ async def test_a_cluster_that_never_has_a_broker_ends_the_start_with_what_is_wro
     Admin.known = []
     monkeypatch.setattr(reach, "REACH_FOR", 0.01)
     with pytest.raises(StartError, match="here:9092 answers, but no broker has joined its cluster; start it"):
-        await reach.connect(["here:9092"])
+        await reach.connect(Brokers(("here:9092",)))
     assert Admin.closed > 0
