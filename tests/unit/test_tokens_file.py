@@ -122,7 +122,7 @@ def test_whatever_a_file_holds_is_read_or_refused_without_being_shown(lines: lis
 
 def test_the_page_shows_how_a_token_is_made(path: Path) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text()
-    (commands,) = re.findall(r"^```\n(token=.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (commands,) = re.findall(r"^```sh\n(token=.*?)^```", page, re.MULTILINE | re.DOTALL)
     made = [
         subprocess.run(["bash", "-euc", commands], cwd=path.parent, capture_output=True, text=True, check=True).stdout
         for _ in range(2)
