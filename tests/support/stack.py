@@ -102,6 +102,10 @@ class Stack:
         for kind in ("log", "index", "timeindex"):
             (folder / f"{offset:020d}.{kind}").touch()
 
+    def lose_data(self, zookeeper: str) -> None:
+        """Leave nothing of what this server knows, which is killed: started again it is a new one."""
+        shutil.rmtree(_disk_of(self.name, zookeeper) / "version-2")
+
     def _log_of(self, topic: str) -> Path:
         return _disk_of(self.name, "kafka-1") / f"{topic}-0"
 
