@@ -1,4 +1,4 @@
-"""A checkout of an earlier commit, with an environment of its own, to start workers of that version from."""
+"""A checkout of an earlier commit, to start workers of that version from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from support.stack import ROOT
 
 
 def earlier_bin(commit: str) -> Path:
-    """The folder of that version's commands; made at the first call, which installs its packages.
+    """The folder of that version's commands, with the packages that it asked for; the first call installs them.
+
+    Raises:
+        RuntimeError: this clone does not have the commit.
+    """
+    folder = earlier_source(commit)
+    subprocess.run([str(folder / "bin" / "deps")], cwd=folder, check=True)
+    return folder / ".venv" / "bin"
+
+
+def earlier_source(commit: str) -> Path:
+    """The folder of that version's source, for those whose packages are good enough for it: a PYTHONPATH.
 
     Raises:
         RuntimeError: this clone does not have the commit.
@@ -23,5 +34,4 @@ def earlier_bin(commit: str) -> Path:
     if not folder.exists():
         subprocess.run(["git", "worktree", "prune"], cwd=ROOT, check=True)
         subprocess.run(["git", "worktree", "add", "--detach", str(folder), commit], cwd=ROOT, check=True)
-    subprocess.run([str(folder / "bin" / "deps")], cwd=folder, check=True)
-    return folder / ".venv" / "bin"
+    return folder

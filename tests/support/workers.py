@@ -262,9 +262,14 @@ class Workers:
         self.all.append(worker)
         return worker
 
-    def again(self, worker: Worker) -> Worker:
-        """Start one that has ended once more, at its address."""
-        again = Worker(replace(worker.start, log=self._folder / f"worker-{len(self.all) + 1}.log"), self._session)
+    def again(self, worker: Worker, *, environment: Mapping[str, str] | None = None) -> Worker:
+        """Start one that has ended once more, at its address; ``environment`` is what is another one than before."""
+        start = replace(
+            worker.start,
+            environment={**worker.start.environment, **(environment or {})},
+            log=self._folder / f"worker-{len(self.all) + 1}.log",
+        )
+        again = Worker(start, self._session)
         self.all.append(again)
         return again
 
