@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
+import pytest
 
 from support.clients import MakeClient
 from support.eventually import eventually
@@ -16,6 +17,8 @@ from support.stack import Stack, kafka_tool
 from support.workers import READY_TOGETHER, Worker, Workers
 from support.zookeeper import mirrored
 
+#: One after the other, each with a start or two of workers; what is alike and shorter is in the files named above.
+pytestmark = pytest.mark.long
 SERVERS = {"zookeeper": 1}
 ID = "service"
 MANY = 20
