@@ -17,8 +17,6 @@ from support.clients import Client, MakeClient
 from support.eventually import eventually
 from support.workers import Worker, Workers
 
-pytestmark = pytest.mark.skipif(program() is None, reason=f"there is none of {', '.join(NAMES)}, nor is {VARIABLE} set")
-
 MARKUP = "<img src=x onerror=alert(1)>"
 #: The least contrast of text (WCAG 2.2, 1.4.3) that is not large: what is less of what can be seen, in words.
 PALE = """(() => {
@@ -48,7 +46,7 @@ NAMELESS = """[...document.querySelectorAll('button, input, table, dialog[open],
 @pytest.fixture
 async def browser(session: aiohttp.ClientSession, tmp_path: Path) -> AsyncIterator[Browser]:
     path = program()
-    assert path is not None
+    assert path is not None, f"there is none of {', '.join(NAMES)}, nor is {VARIABLE} set: apt-get install chromium"
     async with browsing(path, session, tmp_path / "profile") as browser:
         yield browser
 
