@@ -23,8 +23,8 @@ from support.stack import ROOT
 from support.workers import READY_TOGETHER, Worker, Workers
 
 PARTITIONS = 4
-#: The first commit whose workers take what the client libraries send (`receive_id`). It has no /openapi.json yet.
-BEFORE = "cebb90e"
+#: The first commit whose workers take what the client libraries send (`receive_id`) and that is whole.
+BEFORE = "97f6130"
 #: Messages handled between one replacement and the next.
 MEANWHILE = 40
 #: Messages that wait at most: enough for all handlers, few enough to be worked off soon.
@@ -82,8 +82,9 @@ def sources() -> dict[str, Path]:
 
 
 async def version(worker: Worker, session: aiohttp.ClientSession) -> str:
-    async with session.get(f"{worker.url}/openapi.json") as response:
-        return {200: "this", 404: "before"}[response.status]
+    """Told by what a seek of a partition is answered that the topic does not have."""
+    async with session.post(f"{worker.url}/v1/seek", json={"partition": PARTITIONS, "to": "latest"}) as response:
+        return {400: "this", 503: "before"}[response.status]
 
 
 @pytest.mark.parametrize(("first", "then"), [("this", "this"), ("before", "this"), ("this", "before")])
