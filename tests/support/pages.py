@@ -162,7 +162,9 @@ def copy_checkout(folder: Path) -> None:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    for name in (".venv", ".local"):
+    (folder / ".local").mkdir()
+    # And none of the data that servers have kept from an earlier run.
+    for name in (".venv", ".local/stamps", ".local/classpath"):
         (folder / name).symlink_to(ROOT / name)
 
 
