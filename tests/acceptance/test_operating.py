@@ -169,9 +169,10 @@ async def test_a_seek_past_live_leases_takes_force(
     assert [message.delivery_count for message in await client(fresh, "other").take(2)] == [1, 1]
 
 
-async def test_a_seek_of_a_partition_that_is_not_there_is_503(operator: Operator) -> None:
+async def test_a_seek_of_a_partition_that_the_topic_does_not_have_is_400(operator: Operator) -> None:
     status, problem = await operator.ask("POST", "/v1/seek", to="earliest", partition=7)
-    assert (status, problem["type"]) == (503, "urn:fanout:problem:moving")
+    assert (status, problem["type"]) == (400, "urn:fanout:problem:invalid-field")
+    assert [fault["field"] for fault in problem["errors"]] == ["partition"]
 
 
 # Clients and leases --------------------------------------------------------------------------------------------------
