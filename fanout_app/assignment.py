@@ -21,11 +21,14 @@ from fanout_app.core.requests import SeekTo
 from fanout_app.core.start import Start
 from fanout_app.group_commit import GroupCommit
 from fanout_app.groups import Followers
+from fanout_app.patience import Patience
 from fanout_app.ports import Source, SourceError, Starts, Terms, WriteError
 from fanout_app.tasks import Tasks
 
 logger = logging.getLogger("fanout.assignment")
 
+#: Seconds in which what Kafka has refused is tried again before the worker ends. Where it does not answer at all there
+#: is no such limit: nobody else could begin the partition either.
 _START_WRITE_FOR = 15.0
 _LAST_ROWS_FOR = 2.0
 _BACKOFF = 0.2
@@ -164,16 +167,16 @@ class Assignment:
         """Try to get into Kafka what a partition begins with.
 
         Raises:
-            SourceError, WriteError: it was not taken within ``_START_WRITE_FOR`` seconds, however often it was tried,
-                or a rebalance began before it was: tried again then, it might take back what the next owner settles.
+            SourceError, WriteError: it was refused, and still is after ``_START_WRITE_FOR`` seconds, or a rebalance
+                began before it was taken: tried again then, it might take back what the next owner settles.
         """
-        deadline = monotonic() + _START_WRITE_FOR
+        patience = Patience(_START_WRITE_FOR)
         while True:
             try:
                 return await tell_kafka()
-            except (SourceError, WriteError):
+            except (SourceError, WriteError) as error:
                 await asyncio.sleep(_BACKOFF)
-                if monotonic() > deadline or term != self._terms.term():
+                if patience.is_over(refused=error.refused) or term != self._terms.term():
                     raise
 
     def _take_on(self, number: int, snapshot: LedgerSnapshot, slots: Mapping[int, Slot]) -> None:

@@ -16,9 +16,19 @@ from fanout_app.core.start import Start
 class SourceError(UnavailableError):
     """Kafka did not answer; the same may go well a moment later."""
 
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        """``refused``: it did answer, and to go on asking may well be of no use."""
+        super().__init__(message)
+        self.refused = refused
+
 
 class WriteError(FanoutError):
     """A row was not acknowledged; whether it is in the changelog is not known."""
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        """``refused``: Kafka did answer, and to go on trying may well be of no use."""
+        super().__init__(message)
+        self.refused = refused
 
 
 class ElectionError(UnavailableError):

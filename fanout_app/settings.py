@@ -7,6 +7,7 @@ from typing import Any
 from fanout_app.kafka.assignor import LedgerAssignor
 from fanout_app.kafka.brokers import Brokers
 from fanout_app.kafka.prepare import Prepared
+from fanout_app.kafka.recovery import LedgerTables
 from fanout_app.logs import logging_config
 from fanout_app.options import Options
 from fanout_app.worker import FanoutWorker
@@ -54,6 +55,7 @@ def settings(options: Options, brokers: Brokers, prepared: Prepared) -> dict[str
         "web_application_options": {"client_max_size": int(options.max_body_size)},
         "Worker": FanoutWorker,
         "PartitionAssignor": LedgerAssignor,
+        "TableManager": LedgerTables,
         "worker_redirect_stdouts": False,
         "logging_config": logging_config(verbose=options.verbose),
     }

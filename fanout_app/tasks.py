@@ -6,6 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from fanout_app.core.errors import FanoutError
+
+
+class TaskEndedError(FanoutError):
+    """A task has ended although nobody asked it to: something that it waited for was cancelled."""
+
 
 class Tasks:
     """The tasks of one owner."""
@@ -23,8 +29,11 @@ class Tasks:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._on_fault(error)
+        if not task.cancelled():
+            if (error := task.exception()) is not None:
+                self._on_fault(error)
+        elif not task.cancelling():
+            self._on_fault(TaskEndedError(f"{task.get_name()} has ended by itself: start the worker again"))
 
     async def stop(self) -> None:
         tasks = set(self._tasks)

@@ -157,8 +157,19 @@ class ConsumerDriver(Threadless, driver.AIOKafkaConsumerThread):
             if after[tp] != asked or messages:
                 fetches.append(FetchedBatch(tp.partition, asked, after[tp], messages))
         assert not any(tp.topic == topic for tp in records), "a record without a position"
-        self._leave_alone(fetcher, [tp for tp in records if _is_read(fetcher, tp)])
+        self._leave_alone(fetcher, [tp for tp in records if self._is_read(fetcher, tp)])
         return fetches, records
+
+    def _is_read(self, fetcher: Any, tp: Any) -> bool:
+        """Whether the recovery needs no more of this changelog.
+
+        The high watermark of a fetch may lie below the end that was asked for when the recovery began: a new leader
+        learns only from its followers how far they have come.
+        """
+        state = fetcher._subscriptions.subscription.assignment.state_value(tp)
+        awaited = self.app.tables.recovery.active_highwaters.get(TP(tp.topic, tp.partition))
+        ends = [state.highwater] if awaited is None else [state.highwater, awaited + 1]
+        return state.highwater is not None and bool(state.position >= max(ends))
 
     @staticmethod
     def _leave_alone(fetcher: Any, tps: Iterable[Any]) -> None:
@@ -268,8 +279,3 @@ class ConsumerDriver(Threadless, driver.AIOKafkaConsumerThread):
             logger.warning("floors were not committed, will be with the next commit: %r", error)
             return False
         return True
-
-
-def _is_read(fetcher: Any, tp: Any) -> bool:
-    state = fetcher._subscriptions.subscription.assignment.state_value(tp)
-    return bool(state.highwater is not None and state.position >= state.highwater)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from faust.exceptions import FaustError
 
 from fanout_app.ports import SourceError
+
+
+def is_refusal(error: KafkaError | FaustError) -> bool:
+    """Whether Kafka has answered with this, and will answer the same to who asks again."""
+    return isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaTimeoutError))
 
 
 @contextmanager
@@ -17,4 +22,4 @@ def as_source_error() -> Iterator[None]:
     try:
         yield
     except (KafkaError, FaustError) as error:
-        raise SourceError(repr(error)) from error
+        raise SourceError(repr(error), refused=is_refusal(error)) from error

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -23,6 +24,8 @@ from faust.transport.drivers import aiokafka as driver
 logger = logging.getLogger("fanout.kafka.ledger_producer")
 
 _PAUSE = 0.5
+#: Seconds.
+_FLUSHED_WITHIN = 2.0
 
 
 class LedgerProducer(driver.Producer):
@@ -48,6 +51,14 @@ class LedgerProducer(driver.Producer):
                 return False
 
         sender._do_init_pid = ask_patiently
+
+    async def flush(self) -> None:
+        """A recovery begins with this. It reads what is in the changelog; what is on its way to one partition, of which
+        Kafka may take nothing for long, is no reason to begin none of the others.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FLUSHED_WITHIN):
+                await super().flush()
 
     async def send(self, *args: Any, **kwargs: Any) -> asyncio.Future[Any]:
         sent: asyncio.Future[Any] = await super().send(*args, **kwargs)

@@ -13,6 +13,7 @@ from faust.exceptions import FaustError
 from fanout_app.core.group_row import Slot, encode_group_row
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.ledger_row import encode_row
+from fanout_app.kafka.errors import is_refusal
 from fanout_app.kafka.ledger_table import row_key
 from fanout_app.options import Options
 from fanout_app.ports import WriteError
@@ -44,5 +45,5 @@ class LedgerRows:
         except TimeoutError:
             raise WriteError(f"no acknowledgement within {_TIMEOUT:g} s") from None
         except (KafkaError, FaustError) as error:
-            raise WriteError(repr(error)) from error
+            raise WriteError(repr(error), refused=is_refusal(error)) from error
         return len(row)

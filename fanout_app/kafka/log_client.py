@@ -158,7 +158,7 @@ class LogClient:
                         return {number: answer for one in answers for number, answer in one.items()}
                     except KafkaError as error:
                         if not error.retriable:
-                            raise SourceError(repr(error)) from error
+                            raise SourceError(repr(error), refused=True) from error
                         last = error
                         if error.invalid_metadata and self._client is not None:
                             await self._client.force_metadata_update()

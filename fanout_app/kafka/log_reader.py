@@ -150,7 +150,9 @@ class LogReader:
                     del wanted[number]
             if wanted:
                 if monotonic() > deadline:
-                    raise SourceError(f"records of partitions {sorted(wanted)} cannot be read at the moment")
+                    raise SourceError(
+                        f"records of partitions {sorted(wanted)} cannot be read at the moment", refused=True
+                    )
                 await asyncio.sleep(_END_PAUSE)
         return answers
 

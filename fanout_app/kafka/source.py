@@ -52,7 +52,7 @@ class ConsumerSource:
         with as_source_error():
             committed = await self._app.consumer.commit_source(partition, floor, era)
         if not committed:
-            raise SourceError("the group's coordinator did not take the offset")
+            raise SourceError("the group's coordinator did not take the offset", refused=True)
 
     def wake_up(self) -> None:
         self._app.consumer.wake_up()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from time import monotonic
 from typing import Protocol
 
 from aiokafka.errors import KafkaError
@@ -19,16 +18,19 @@ from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.start import Known, Mirrored, Start, decide
 from fanout_app.core.witness import Seen, Witness, compare
 from fanout_app.kafka.commit_mark import marked_era
+from fanout_app.kafka.errors import is_refusal
 from fanout_app.kafka.ledger_table import LedgerTable
 from fanout_app.kafka.log_client import LogClient
 from fanout_app.kafka.log_reader import LogReader
 from fanout_app.options import Options
+from fanout_app.patience import Patience
 from fanout_app.ports import SourceError
 
 #: A floor beyond the end of the log is believed only if the end is read so often: a new leader may lag for a moment.
 _READINGS = 3
 _READING_PAUSE = 0.3
 _RETRY_PAUSE = 0.2
+#: Seconds in which a refusal is taken for one that may pass. Where Kafka does not answer there is no such limit.
 _RETRY_FOR = 20.0
 
 
@@ -69,17 +71,18 @@ class StartOffsets:
         """Decide for each of these partitions.
 
         Raises:
-            KafkaError, SourceError: Kafka did not answer for as long as a start may take.
+            KafkaError, SourceError: Kafka has refused an answer for as long as a start may take.
             RowError: a row of theirs cannot be used.
         """
         if not partitions:
             return {}
-        deadline = monotonic() + _RETRY_FOR
+        patience = Patience(_RETRY_FOR)
         while True:
             try:
                 return await self._find(partitions)
-            except (KafkaError, SourceError):
-                if monotonic() > deadline:
+            except (KafkaError, SourceError) as error:
+                refused = error.refused if isinstance(error, SourceError) else is_refusal(error)
+                if patience.is_over(refused=refused):
                     raise
                 await asyncio.sleep(_RETRY_PAUSE)
 

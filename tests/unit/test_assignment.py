@@ -94,11 +94,23 @@ class TestRebalance:
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "_START_WRITE_FOR", 0.0)
-        worker.kafka.fail("write_row", *[WriteError("full")] * 10)
+        worker.kafka.fail("write_row", *[WriteError("full", refused=True)] * 10)
         worker.rebalance(0)
         with pytest.raises(WriteError):
             await worker.assignment.start({0})
         assert worker.dispatcher.partitions == {}
+
+    async def test_a_kafka_that_does_not_answer_is_waited_for(
+        self, worker: Worker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Neither is the worker ended, nor left with partitions that nobody begins."""
+        monkeypatch.setattr(module, "_START_WRITE_FOR", 0.0)
+        worker.kafka.starts[0] = Start(LedgerSnapshot(floor=7), write=True, mark=True)
+        worker.kafka.fail("commit", *[SourceError("no answer")] * 10)
+        worker.kafka.fail("write_row", *[WriteError("no answer")] * 10)
+        worker.rebalance(0)
+        assert await worker.assignment.start({0})
+        assert [len(worker.kafka.called(step)) for step in ("commit", "write_row")] == [11, 11]
 
     async def test_a_foreign_offset_is_replaced_before_the_row_is_written(self, worker: Worker) -> None:
         """A row of the new era without that commit would leave an offset to be taken for set once more."""
@@ -121,7 +133,7 @@ class TestRebalance:
     ) -> None:
         monkeypatch.setattr(module, "_START_WRITE_FOR", 0.0)
         worker.kafka.starts[0] = Start(LedgerSnapshot(floor=7), write=False, mark=True)
-        worker.kafka.fail("commit", *[SourceError("no coordinator")] * 10)
+        worker.kafka.fail("commit", *[SourceError("not taken", refused=True)] * 10)
         worker.rebalance(0)
         with pytest.raises(SourceError):
             await worker.assignment.start({0})
@@ -229,7 +241,7 @@ class TestSeek:
         self, worker: Worker, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "_START_WRITE_FOR", 0.0)
-        worker.kafka.fail("write_row", *[WriteError("full")] * 7)
+        worker.kafka.fail("write_row", *[WriteError("full", refused=True)] * 7)
         await worker.assignment.seek(0, 1, force=False)
         assert worker.dispatcher.partitions[0].ledger.era == 2
 
