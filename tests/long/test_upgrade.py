@@ -24,7 +24,7 @@ from support.workers import READY_TOGETHER, Worker, Workers
 
 PARTITIONS = 4
 #: The first commit whose workers take what the client libraries send (`receive_id`) and that is whole.
-BEFORE = "97f6130"
+BEFORE = "0189410"
 #: Messages handled between one replacement and the next.
 MEANWHILE = 40
 #: Messages that wait at most: enough for all handlers, few enough to be worked off soon.
