@@ -14,7 +14,7 @@ import click
 
 from fanout_app import help
 from fanout_app.build import build
-from fanout_app.core.errors import FanoutError, OptionError
+from fanout_app.core.errors import FanoutError, OptionError, UnansweredError
 from fanout_app.discovery import complete
 from fanout_app.environment import unknown_variables
 from fanout_app.logs import describe, logging_config
@@ -36,8 +36,9 @@ _COMMANDS = {
 _MEMORY = "--memory"
 _MEMORY_DEFAULTS = {"id": "memory", "topic": "memory"}
 _EPILOG = (
-    f"Exit codes: {EXIT_STOPPED} stopped as asked, {EXIT_FAULT} a fault while running (start it again), "
-    f"{EXIT_START} cannot start as it is configured (starting it again does not help). "
+    f"Exit codes: {EXIT_STOPPED} stopped as asked, {EXIT_FAULT} a fault while running, or no answer of Kafka or "
+    f"ZooKeeper to a start (start it again), {EXIT_START} cannot start as it is configured (starting it again does not "
+    "help). "
     "The last line on stderr says why."
 )
 
@@ -109,6 +110,8 @@ def _build(options: Options) -> Fanout:
 
         _use_uvloop()
         return create(complete(options, os.environ))
+    except UnansweredError as error:
+        _stop(error, EXIT_FAULT)
     except FanoutError as error:
         _stop(error, EXIT_START)
     except Exception as error:

@@ -19,6 +19,10 @@ class StartError(FanoutError):
     """The worker cannot start; the message is the one line a person sees."""
 
 
+class UnansweredError(StartError):
+    """The servers that a start needs do not answer: the same start may go well a moment later."""
+
+
 class LeasesLiveError(FanoutError):
     """A seek would take messages away from clients that hold them."""
 

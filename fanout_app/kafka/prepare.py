@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from fanout_app.canary import KEY as SHARES
-from fanout_app.core.errors import StartError
+from fanout_app.core.errors import StartError, UnansweredError
 from fanout_app.kafka import reach, rights, switch, topics
 from fanout_app.kafka.board import Board
 from fanout_app.kafka.brokers import Brokers
@@ -93,8 +93,10 @@ async def _prepare(
             async with asyncio.timeout(_WHOLE):
                 return await _look_and_make(admin, options, brokers, lease_keys, zookeeper_key)
         except (KafkaError, TimeoutError) as error:
-            if not _may_pass(error) or monotonic() + _PAUSE >= until:
+            if not _may_pass(error):
                 raise StartError(_given_up(admin, error, options.brokers)) from error
+            if monotonic() + _PAUSE >= until:
+                raise UnansweredError(_given_up(admin, error, options.brokers)) from error
             logger.info("a broker does not do what it is asked, beginning again: %s", describe(error))
         finally:
             await admin.close()

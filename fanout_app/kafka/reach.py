@@ -21,7 +21,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from fanout_app.core.errors import StartError
+from fanout_app.core.errors import StartError, UnansweredError
 from fanout_app.kafka.brokers import Brokers
 from fanout_app.logs import describe
 from fanout_app.tls import said
@@ -43,7 +43,8 @@ async def connect(brokers: Brokers) -> AIOKafkaAdminClient:
     aiokafka makes of such an answer break on their first question.
 
     Raises:
-        StartError: none answered so within `REACH_FOR` seconds, or one does not let us in.
+        UnansweredError: none answered so within `REACH_FOR` seconds.
+        StartError: one does not let us in.
     """
     deadline = monotonic() + REACH_FOR
     waits = False
@@ -68,7 +69,7 @@ async def connect(brokers: Brokers) -> AIOKafkaAdminClient:
             await admin.close()
             raise
         if monotonic() + _PAUSE >= deadline:
-            raise StartError(f"{why}; start it, or correct --brokers") from cause
+            raise UnansweredError(f"{why}; start it, or correct --brokers") from cause
         if not waits:
             logger.info("%s; trying for %.0f s", why, REACH_FOR)
         waits = True

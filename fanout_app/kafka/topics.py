@@ -25,7 +25,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from fanout_app.core.errors import StartError
+from fanout_app.core.errors import StartError, UnansweredError
 from fanout_app.kafka.growth import raise_partitions
 from fanout_app.options import Options
 
@@ -232,7 +232,7 @@ async def _made_meanwhile(admin: AIOKafkaAdminClient, name: str, brokers: str, l
         if found and len(found) >= least:
             return found
         await asyncio.sleep(_LOOK_PAUSE)
-    raise StartError(f"topic {name} exists on {brokers} and cannot be seen: start again")
+    raise UnansweredError(f"topic {name} exists on {brokers} and cannot be seen: start again")
 
 
 async def _check(admin: AIOKafkaAdminClient, topic: Ours, count: int, source: Source, brokers: str) -> None:

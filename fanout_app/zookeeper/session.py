@@ -26,7 +26,7 @@ from kazoo.exceptions import (
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import KazooRetry
 
-from fanout_app.core.errors import FanoutError, StartError
+from fanout_app.core.errors import FanoutError, StartError, UnansweredError
 from fanout_app.zookeeper.login import NOBODY, Login
 
 logger = logging.getLogger("fanout.zookeeper.session")
@@ -138,7 +138,8 @@ def lease_key(hosts: str, login: Login, id: str, topic: str, fresh: bytes) -> by
     """The lease key of this id and topic: ``fresh``, unless somebody has kept one there before.
 
     Raises:
-        StartError: ZooKeeper does not answer; without the key no token could be checked.
+        UnansweredError: ZooKeeper does not answer; without the key no token could be checked.
+        StartError: it does not let us in.
     """
     client = KazooClient(
         hosts,
@@ -160,7 +161,7 @@ def lease_key(hosts: str, login: Login, id: str, topic: str, fresh: bytes) -> by
             return bytes(client.get(path)[0])
         return fresh
     except (KazooTimeoutError, ConnectionClosedError, SessionExpiredError) as error:
-        raise StartError(
+        raise UnansweredError(
             f"no ZooKeeper answers at {hosts} within {_CONNECT_TIMEOUT:.0f} s, and the lease key is kept there: start "
             "it, correct --zookeepers, give --lease-key-file to every worker, or do without: --zookeepers none"
         ) from error
