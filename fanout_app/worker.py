@@ -26,7 +26,7 @@ EXIT_START = 2
 _CONFIGURATION = (OptionError, StartError, RowError)
 
 #: Seconds on top of ``--drain`` that a stop may take.
-_STOP_FOR = 15.0
+STOP_FOR = 15.0
 _SAY_FOR = 1.0
 #: Seconds.
 _CANCELLED_WITHIN = 1.0
@@ -99,7 +99,7 @@ class FanoutWorker(faust.Worker):
 
     def _limit_the_stop(self) -> None:
         """From a thread, since what hangs may be the loop itself."""
-        seconds = self.app.options.drain + _STOP_FOR
+        seconds = self.app.options.drain + STOP_FOR
         timer = threading.Timer(seconds, self._give_up, (seconds,))
         timer.daemon = True
         timer.start()
