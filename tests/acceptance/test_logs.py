@@ -20,7 +20,7 @@ async def test_a_start_takes_less_than_twelve_lines_and_work_none(
     kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     topic = await kafka.new_topic(4)
-    worker = await workers.start(topic)
+    worker = await workers.start(topic, command="fanout")
     # The last line of a start: whoever leads waits a little before it says so.
     await eventually(lambda: " leads, epoch " in worker.text())
     lines = worker.text().splitlines()

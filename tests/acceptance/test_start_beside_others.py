@@ -37,7 +37,7 @@ async def test_who_runs_is_not_disturbed_and_when_he_has_gone_the_other_may_star
 
 async def test_of_two_that_start_at_one_time_one_ends_at_least(kafka: Kafka, workers: Workers) -> None:
     topic = await kafka.new_topic(1)
-    two = [workers.launch(topic, delivery=delivery) for delivery in ("balance", "broadcast")]
+    two = [workers.launch(topic, command="fanout", delivery=delivery) for delivery in ("balance", "broadcast")]
     await eventually(lambda: not all(worker.runs for worker in two), SOON)
     for worker in two:
         if not worker.runs:

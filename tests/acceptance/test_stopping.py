@@ -29,7 +29,7 @@ async def test_sigterm_with_open_pulls_and_a_held_message_ends_in_seconds_and_lo
     for partition in range(2):
         await kafka.produce(topic, *(f"{partition}/{n}" for n in range(5)), partition=partition)
     # The floors are to be in Kafka because the worker stops, not because it was time for it anyway.
-    worker = await workers.start(topic, commit_interval="60s", drain="1s")
+    worker = await workers.start(topic, command="fanout", commit_interval="60s", drain="1s")
     busy = client(worker, "busy")
     messages = await busy.take(10, ack_wait_ms=8000)
     *to_ack, late, held = [message for message in messages if message.partition == 0]
@@ -86,7 +86,7 @@ async def test_sigterm_before_the_worker_is_ready_ends_it_without_a_drain(
     said: str, kafka: Kafka, workers: Workers
 ) -> None:
     topic = await kafka.new_topic(1)
-    worker = workers.launch(topic, drain="60s")
+    worker = workers.launch(topic, command="fanout", drain="60s")
     await eventually(lambda: said in worker.text(), every=0.005)
     exit = await worker.terminate(10.0)
     assert exit.code == 0
@@ -95,7 +95,7 @@ async def test_sigterm_before_the_worker_is_ready_ends_it_without_a_drain(
 
 async def test_sigint_is_as_good_as_sigterm(kafka: Kafka, workers: Workers, client: MakeClient) -> None:
     topic = await kafka.new_topic(1)
-    worker = await workers.start(topic, drain="500ms")
+    worker = await workers.start(topic, command="fanout", drain="500ms")
     waiting = asyncio.create_task(client(worker, "one").pull(wait_ms=50_000))
     await eventually(lambda: worker.has_waiting(1))
     worker.signal(signal.SIGINT)

@@ -19,7 +19,7 @@ IN_TIME = 40.0
 
 async def watched(kafka: Kafka, workers: Workers) -> Worker:
     topic = await kafka.new_topic(1)
-    worker = workers.launch(topic, faults=["loop-hangs"], stall_timeout=f"{TIMEOUT:g}s", drain="0s")
+    worker = workers.launch(topic, command="fanout", faults=["loop-hangs"], stall_timeout=f"{TIMEOUT:g}s", drain="0s")
     return await worker.ready(READY_TOGETHER)
 
 

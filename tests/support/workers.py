@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 import aiohttp
 
 from support.eventually import eventually
+from support.forks import Fork, fork
 from support.network.network import Network, Node
 
 BIN = Path(sys.executable).parent
@@ -34,7 +35,8 @@ _LOG_SHOWN = 40_000
 #: At a node of its own there is nobody else to take it.
 _PORT = 6066
 
-Command = Literal["fanout", "faust"]
+#: ``fork`` is ``fanout`` without what comes before its `main`: see `support.forks`.
+Command = Literal["fork", "fanout", "faust"]
 
 
 class Exit(NamedTuple):
@@ -53,7 +55,7 @@ class Start:
     brokers: str
     #: Further options as ``--commit-interval`` would take them: ``{"commit_interval": "100ms"}``.
     options: Mapping[str, str]
-    command: Command = "fanout"
+    command: Command = "fork"
     #: Where the commands are.
     bin: Path = BIN
     #: A topic in the process, without Kafka.
@@ -77,13 +79,15 @@ class Start:
     def _program(self) -> list[str]:
         if self.command == "faust":
             return [str(self.bin / "faust"), "-A", "fanout_app", "worker"]
-        program = [str(self.bin / "fanout")]
+        program = [sys.executable, str(LAUNCHER)] if self.faults else [str(self.bin / "fanout")]
+        return program + self.options_given()
+
+    def options_given(self) -> list[str]:
+        """What the command or, with faults, the launcher is told."""
+        before = [*self.faults, "--"] if self.faults else []
         if self.memory:
-            program.append("--memory")
-        if self.faults:
-            program = [sys.executable, str(LAUNCHER), *self.faults, "--"]
-        given = [f"--{name.replace('_', '-')}={value}" for name, value in self._given().items()]
-        return program + given
+            before.append("--memory")
+        return before + [f"--{name.replace('_', '-')}={value}" for name, value in self._given().items()]
 
     def variables(self) -> dict[str, str]:
         variables = {**os.environ, **self.environment}
@@ -108,7 +112,19 @@ class Worker:
         self.log = start.log
         self._session = session
         self._log_file = start.log.open("wb")
-        self._process = subprocess.Popen(
+        self._process = self._begin()
+        self.pid = self._process.pid
+        self.node = start.node
+        self.url = f"{'https' if 'tls_cert' in start.options else 'http'}://{start.address}"
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.id} {self.topic} pid={self.pid} {self.url}>"
+
+    def _begin(self) -> Fork | subprocess.Popen[bytes]:
+        start = self.start
+        if start.command == "fork":
+            return fork(start.options_given(), start.folder, start.variables(), self._log_file)
+        return subprocess.Popen(
             start.arguments(),
             cwd=start.folder,
             env=start.variables(),
@@ -116,12 +132,6 @@ class Worker:
             stdout=self._log_file,
             stderr=subprocess.STDOUT,
         )
-        self.pid = self._process.pid
-        self.node = start.node
-        self.url = f"{'https' if 'tls_cert' in start.options else 'http'}://{start.address}"
-
-    def __repr__(self) -> str:
-        return f"<Worker {self.id} {self.topic} pid={self.pid} {self.url}>"
 
     async def ready(self, deadline: float = READY) -> Worker:
         """Wait until it can answer a pull."""
@@ -228,7 +238,7 @@ class Workers:
         topic: str,
         *,
         id: str = "service",
-        command: Command = "fanout",
+        command: Command | None = None,
         bin: Path = BIN,
         memory: bool = False,
         faults: Sequence[str] = (),
@@ -237,13 +247,14 @@ class Workers:
     ) -> Worker:
         """Start a worker without waiting for it. Options by their names: ``commit_interval="100ms"``."""
         node = self._free_node(self.network) if self.network else None
+        elsewhere = node is not None or bin is not BIN or "PYTHONPATH" in (environment or {})
         start = Start(
             id=id,
             topic=topic,
             brokers=self._brokers,
             # Short, so that tests need not wait for what is committed or for the dead to be missed.
             options={"commit_interval": "100ms", "session_timeout": "3s", **options},
-            command=command,
+            command=command or ("fanout" if elsewhere else "fork"),
             bin=bin,
             memory=memory,
             faults=faults,
