@@ -6,7 +6,10 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -24,8 +27,13 @@ _WORKERS = pytest.StashKey[list[Worker]]()
 
 _FRESH_PARTITIONS = 3
 
+#: What processes of pytest-xdist share, and the end of it.
+_SHARED = pytest.StashKey[Stack]()
+_FOR_ALL = pytest.StashKey[ExitStack]()
 
-def pytest_configure() -> None:
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FOR_ALL] = ExitStack()
     # Asked to end, it ends what it has started, as with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A worker started by a test must not read what a shell happens to export.
@@ -33,9 +41,24 @@ def pytest_configure() -> None:
         del os.environ[variable]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Before pytest-xdist starts a process: all of them have one stack, as each takes time from the tests."""
+    stash = node.config.stash
+    if _SHARED not in stash:
+        stash[_SHARED] = stash[_FOR_ALL].enter_context(running_stack())
+    node.workerinput["stack"] = asdict(stash[_SHARED])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_FOR_ALL].close()
+
+
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    with running_stack() as stack:
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """For tests of topics of their own, which have nobody else's servers to break: for those there is `own_stack`."""
+    told = getattr(request.config, "workerinput", {})
+    with nullcontext(Stack(**told["stack"])) if told else running_stack() as stack:
         yield stack
 
 

@@ -17,6 +17,7 @@ from support.leaders import Leaders
 from support.stack import Stack
 from support.workers import READY_TOGETHER, ShowLogs, Worker, Workers
 
+SERVERS = {"zookeeper": 1}
 PARTITIONS = 6
 #: Session and 3 s, and a busy machine's allowance.
 LED_AGAIN = 15.0
@@ -33,13 +34,13 @@ class Redirecting:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def three(
-    stack: Stack, kafka: Kafka, session: aiohttp.ClientSession, tmp_path_factory: pytest.TempPathFactory
+    own_stack: Stack, kafkas: Kafka, session: aiohttp.ClientSession, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Redirecting]:
-    workers = Workers(stack.brokers, tmp_path_factory.mktemp("redirect"), session)
+    workers = Workers(own_stack.brokers, tmp_path_factory.mktemp("redirect"), session)
     try:
-        topic = await kafka.new_topic(PARTITIONS)
+        topic = await kafkas.new_topic(PARTITIONS)
         for _ in range(3):
-            workers.launch(topic, drain="0s", routing="redirect", zookeepers=stack.zookeepers)
+            workers.launch(topic, drain="0s", routing="redirect", zookeepers=own_stack.zookeepers)
         await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in workers.all))
         leaders = Leaders(session, workers.all)
         await leaders.settled(READY_TOGETHER)
@@ -66,10 +67,10 @@ async def curl(*arguments: str) -> tuple[int, int, str]:
     return int(status), int(redirects), body
 
 
-async def test_curl_gets_messages_from_every_worker(cluster: Redirecting, kafka: Kafka) -> None:
+async def test_curl_gets_messages_from_every_worker(cluster: Redirecting, kafkas: Kafka) -> None:
     leader = (await cluster.leaders.settled(READY_TOGETHER)).by
     for partition in range(PARTITIONS):
-        await kafka.produce(cluster.topic, *(f"{partition}-{number}" for number in range(5)), partition=partition)
+        await kafkas.produce(cluster.topic, *(f"{partition}-{number}" for number in range(5)), partition=partition)
     for worker in cluster.workers.all:
         pull = json.dumps({"client": "curl", "wait_ms": 20_000, "encoding": "utf8"})
         status, redirects, body = await curl("--data", pull, f"{worker.url}/v1/pull")
@@ -116,10 +117,10 @@ async def pull_on_and_on(session: aiohttp.ClientSession, worker: Worker, name: s
 
 
 async def test_there_is_no_loop_while_leadership_moves(
-    cluster: Redirecting, kafka: Kafka, session: aiohttp.ClientSession
+    cluster: Redirecting, kafkas: Kafka, session: aiohttp.ClientSession
 ) -> None:
     leader = (await cluster.leaders.settled(READY_TOGETHER)).by
-    await kafka.produce(cluster.topic, *(str(number) for number in range(50)))
+    await kafkas.produce(cluster.topic, *(str(number) for number in range(50)))
     met = Followed()
     async with asyncio.TaskGroup() as group:
         clients = [
@@ -139,10 +140,10 @@ async def test_there_is_no_loop_while_leadership_moves(
 
 
 async def test_without_a_leader_each_serves_what_it_has(
-    cluster: Redirecting, kafka: Kafka, session: aiohttp.ClientSession, stack: Stack
+    cluster: Redirecting, kafkas: Kafka, session: aiohttp.ClientSession, own_stack: Stack
 ) -> None:
     left = [worker for worker in cluster.workers.all if worker.runs]
-    stack.pause("zookeeper-1")
+    own_stack.pause("zookeeper-1")
     try:
 
         async def nobody_leads() -> bool:
@@ -151,9 +152,9 @@ async def test_without_a_leader_each_serves_what_it_has(
 
         await eventually(nobody_leads, LED_AGAIN)
         for worker in left:
-            await kafka.produce(cluster.topic, "one more")
+            await kafkas.produce(cluster.topic, "one more")
             async with session.post(f"{worker.url}/v1/next?client=anyone&wait_ms=20000") as response:
                 assert response.status == 200
                 assert response.history == ()
     finally:
-        stack.resume("zookeeper-1")
+        own_stack.resume("zookeeper-1")

@@ -12,7 +12,7 @@ from support.clients import MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.stack import Stack
-from support.workers import Worker
+from support.workers import Worker, Workers
 
 
 @pytest.fixture
@@ -109,23 +109,24 @@ async def test_a_batch_is_acked_but_for_what_was_nacked(kafka: Kafka, worker: Wo
 
 
 async def test_a_settle_that_need_not_be_durable_does_not_wait_for_kafka(
-    kafka: Kafka, worker: Worker, client: MakeClient, stack: Stack
+    kafkas: Kafka, own_stack: Stack, workers: Workers, client: MakeClient
 ) -> None:
-    await kafka.produce(worker.topic, "v1")
+    worker = await workers.start(await kafkas.new_topic(1), brokers=own_stack.brokers)
+    await kafkas.produce(worker.topic, "v0", "v1")
     one = client(worker, "one")
     first, second = await one.take(2)
-    stack.pause("kafka-1")
+    own_stack.pause("kafka-1")
     try:
         durable = asyncio.create_task(one.ack(first.lease))
         loose = await asyncio.wait_for(one.ack(second.lease, durable=False), 0.7)
         done, _ = await asyncio.wait([durable], timeout=0.3)
         assert not done, "answered as durable while Kafka stood still"
     finally:
-        stack.resume("kafka-1")
+        own_stack.resume("kafka-1")
     assert (loose.acked, loose.results) == (1, {})
     settled = await durable
     assert (settled.acked, settled.results) == (1, {})
-    await eventually(lambda: kafka.has_committed(worker.id, worker.topic, {0: 2}))
+    await eventually(lambda: kafkas.has_committed(worker.id, worker.topic, {0: 2}))
 
 
 async def test_one_message_at_a_time_needs_no_body_and_no_json(

@@ -27,8 +27,12 @@ FOLLOWED = 10.0
 @pytest_asyncio.fixture
 async def pair(kafka: Kafka, workers: Workers) -> tuple[Worker, Worker]:
     """Two workers that share the partitions of a topic."""
+    return await pair_at(kafka, workers)
+
+
+async def pair_at(kafka: Kafka, workers: Workers) -> tuple[Worker, Worker]:
     topic = await kafka.new_topic(PARTITIONS)
-    first, second = [workers.launch(topic, drain="0s") for _ in range(2)]
+    first, second = [workers.launch(topic, brokers=kafka.brokers, drain="0s") for _ in range(2)]
     await asyncio.gather(first.ready(READY_TOGETHER), second.ready(READY_TOGETHER))
     return first, second
 
@@ -114,16 +118,17 @@ async def test_a_pause_of_one_is_a_pause_of_all_and_so_is_a_resume(
 
 
 async def test_while_kafka_is_away_each_misses_the_other_and_they_find_each_other_again(
-    pair: tuple[Worker, Worker], stack: Stack
+    kafkas: Kafka, own_stack: Stack, workers: Workers
 ) -> None:
+    pair = await pair_at(kafkas, workers)
     await eventually(lambda: each_lists_both(pair), READY_TOGETHER)
-    stack.pause("kafka-1")
+    own_stack.pause("kafka-1")
     try:
         for worker in pair:
             await eventually(partial(lists_itself_alone, worker), MISSED)
             await eventually(partial(says, worker, "Kafka takes no heartbeat of this worker"), MISSED)
     finally:
-        stack.resume("kafka-1")
+        own_stack.resume("kafka-1")
     await eventually(lambda: each_lists_both(pair), READY_TOGETHER)
     for worker in pair:
         await eventually(partial(says, worker, "Kafka takes heartbeats of this worker again"))

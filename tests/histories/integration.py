@@ -39,9 +39,11 @@ LONG_WITHIN = 1800.0
 #: The rules for Prometheus, tried out with its own tool, which is fetched for it.
 ALERTS = ("tests/alerts",)
 #: Requests of all kinds, other ones each time: so many at two workers, and so many runs of some twenty in process.
-FUZZED = {
+#: And so many random courses of things for each property.
+RANDOM = {
     "tests/acceptance/test_fuzz.py": {"FUZZ_REQUESTS": "3000"},
     "tests/unit/web/test_fuzz.py": {"FUZZ_EXAMPLES": "500"},
+    "tests/properties": {"FANOUT_HYPOTHESIS_EXAMPLES": "2000"},
 }
 KEPT = ROOT / ".local" / "histories"
 SEEDS = 1_000_000
@@ -107,8 +109,8 @@ def main(
             _tests_pass("examples", EXAMPLES, LONG_WITHIN, folder, summary)
             _tests_pass("alerts", ALERTS, LONG_WITHIN, folder, summary)
             _tests_pass("longest of the others", LONGEST, LONG_WITHIN, folder, summary)
-            for number, (path, many) in enumerate(FUZZED.items(), 1):
-                _tests_pass(f"fuzzer {number}", (path,), LONG_WITHIN, folder, summary, **many)
+            for number, (path, many) in enumerate(RANDOM.items(), 1):
+                _tests_pass(f"random {number}", (path,), LONG_WITHIN, folder, summary, **many)
     plans = [large_plan(first)] if large else _plans(range(first, first + histories), workers, brokers, zookeepers)
     if plans:
         with running_stack(kafka=plans[0].brokers, zookeeper=plans[0].zookeepers) as stack:

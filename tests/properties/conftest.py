@@ -1,4 +1,7 @@
-"""How much the property tests do: FANOUT_HYPOTHESIS_EXAMPLES=5000 pytest tests/properties for a long run."""
+"""How much the property tests do: few examples in bin/test, ten times as many in bin/integration.
+
+FANOUT_HYPOTHESIS_EXAMPLES=5000 pytest tests/properties is a long run.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 from hypothesis import HealthCheck, Phase, settings
 
 # Read while pytest loads its plug-ins: a moment later tests/conftest.py clears the product's variables away.
-_EXAMPLES = int(os.environ.get("FANOUT_HYPOTHESIS_EXAMPLES", "600"))
+_EXAMPLES = int(os.environ.get("FANOUT_HYPOTHESIS_EXAMPLES", "200"))
 
 settings.register_profile(
     "fanout",
