@@ -17,10 +17,10 @@ from fanout_app.build import build
 from fanout_app.core.errors import FanoutError, OptionError, UnansweredError
 from fanout_app.discovery import complete
 from fanout_app.environment import unknown_variables
+from fanout_app.exits import EXIT_FAULT, EXIT_START, EXIT_STOPPED
 from fanout_app.logs import describe, logging_config
 from fanout_app.memory_options import MEMORY_OPTIONS
 from fanout_app.options import TABLE, Options, from_environment
-from fanout_app.worker import EXIT_FAULT, EXIT_START, EXIT_STOPPED
 
 if TYPE_CHECKING:
     from fanout_app.faust_app import Fanout

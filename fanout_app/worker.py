@@ -13,14 +13,10 @@ from typing import Any, NoReturn
 import faust
 
 from fanout_app.core.errors import OptionError, RowError, StartError
+from fanout_app.exits import EXIT_FAULT, EXIT_START, EXIT_STOPPED
 from fanout_app.logs import describe, told_once
 
 logger = logging.getLogger("fanout.worker")
-
-#: Exit codes; `docs/operations.md` says what to do about each.
-EXIT_STOPPED = 0
-EXIT_FAULT = 1
-EXIT_START = 2
 
 #: What starting again does not mend.
 _CONFIGURATION = (OptionError, StartError, RowError)

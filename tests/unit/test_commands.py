@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -91,3 +92,9 @@ def test_the_commands_are_there_and_the_options_are_completed() -> None:
     assert "Make a token" in ran("token", "new", "--help")
     offered = ran(_FANOUT_COMPLETE="bash_complete", COMP_WORDS="fanout --ack", COMP_CWORD="1")
     assert "--ack-wait" in offered
+
+
+def test_what_only_says_something_does_not_wait_for_what_a_worker_imports() -> None:
+    probe = "import sys, fanout_app.__main__; print({'faust', 'aiohttp', 'aiokafka', 'asyncio'} & sys.modules.keys())"
+    ended = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=30, check=True)
+    assert ended.stdout == "set()\n"

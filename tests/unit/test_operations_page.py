@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from fanout_app.exits import EXIT_FAULT, EXIT_START, EXIT_STOPPED
 from fanout_app.options import TABLE
-from fanout_app.worker import EXIT_FAULT, EXIT_START, EXIT_STOPPED
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text()
 
