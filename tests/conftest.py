@@ -27,6 +27,15 @@ _WORKERS = pytest.StashKey[list[Worker]]()
 
 _FRESH_PARTITIONS = 3
 
+#: Of the files that take longest, the place of each.
+_LONGEST = {
+    f"test_{name}": place
+    for place, name in enumerate(
+        ("client_libraries", "client_clusters", "histories", "sabotage", "another_log", "groups", "handover",
+         "acks_with_gaps", "input", "broadcast", "holes_queue", "leader_cut_off", "canary_guard", "https_worker")
+    )
+}  # fmt: skip
+
 #: What processes of pytest-xdist share, and the end of it.
 _SHARED = pytest.StashKey[Stack]()
 _FOR_ALL = pytest.StashKey[ExitStack]()
@@ -39,6 +48,11 @@ def pytest_configure(config: pytest.Config) -> None:
     # A worker started by a test must not read what a shell happens to export.
     for variable in [name for name in os.environ if name.startswith(("FANOUT_", "KAFKA_", "ZK_"))]:
         del os.environ[variable]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest come first: of several processes none is to begin one when the others have ended."""
+    items.sort(key=lambda item: _LONGEST.get(item.path.stem, len(_LONGEST)))
 
 
 @pytest.hookimpl(optionalhook=True)

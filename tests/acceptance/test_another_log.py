@@ -42,7 +42,11 @@ async def test_a_topic_made_anew_is_read_from_its_beginning_although_it_has_grow
     assert "partition 0: the floor 20 is beyond the end of the log 0" in worker.text()
 
 
-@pytest.mark.parametrize("acked", [[], [0], [1, 2], [0, 1, 3]], ids=str)
+@pytest.mark.parametrize(
+    "acked",
+    [[], *(pytest.param(acked, marks=pytest.mark.long) for acked in ([0], [1, 2])), [0, 1, 3]],
+    ids=str,
+)
 async def test_a_topic_made_anew_of_which_little_was_acked_is_not_taken_for_the_old_one(
     acked: list[int], kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:

@@ -204,6 +204,7 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.long
 async def test_ten_thousand_connections_that_say_nothing_hurt_nobody_else(
     worker: Worker, kafka: Kafka, client: MakeClient, session: aiohttp.ClientSession, many_files: None
 ) -> None:

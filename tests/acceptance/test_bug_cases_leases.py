@@ -69,7 +69,7 @@ async def test_d01_there_are_never_two_live_leases_of_one_message(
     assert sum(len(answer.messages) for answer in answers) == 1
 
 
-@pytest.mark.parametrize("asks_for", [1, 1000])
+@pytest.mark.parametrize("asks_for", [1, pytest.param(1000, marks=pytest.mark.long)])
 async def test_d09_a_client_that_takes_and_does_not_ack_keeps_nobody_from_work(
     asks_for: int, kafka: Kafka, workers: Workers, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:

@@ -111,6 +111,7 @@ async def test_d05_the_same_while_the_worker_runs_and_nobody_pulls(
     assert len(worker.text().splitlines()) < 20
 
 
+@pytest.mark.long
 async def test_d05_a_hole_of_fifty_million_costs_neither_time_nor_memory(
     session: aiohttp.ClientSession, client: MakeClient, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

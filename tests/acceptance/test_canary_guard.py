@@ -123,7 +123,7 @@ async def slowly(message: Delivery) -> Outcome:
     ("handle", "guard", "reason"),
     [
         pytest.param(of_ten(3, "nacked"), GUARD, "nacked", id="nacks three of ten"),
-        pytest.param(of_ten(3, "left"), GUARD, "expired", id="lets three of ten expire"),
+        pytest.param(of_ten(3, "left"), GUARD, "expired", id="lets three of ten expire", marks=pytest.mark.long),
         pytest.param(
             slowly, {**GUARD, "max_failure_ratio": None, "max_p99_over_stable": 5}, "99 % of acks", id="is slow"
         ),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -15,13 +12,27 @@ import pytest
 from support.eventually import eventually
 from support.kafka import Kafka
 from support.losing import losing_answers
-from support.programs import LIBRARIES, Programs
-from support.workers import READY_TOGETHER, Worker, Workers
+from support.programs import LIBRARIES, Programs, script
+from support.workers import Worker, Workers
+
+#: Each at a worker with Kafka. The HTTP of one with a topic in memory is the same, and one library shows that.
+PLACES = [
+    pytest.param((library, kind), id=f"{kind}-{library}", marks=[pytest.mark.long] * (kind == "memory" and n > 0))
+    for n, library in enumerate(LIBRARIES)
+    for kind in ("kafka", "memory")
+]
 
 
-@pytest.fixture(params=LIBRARIES)
-def programs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Programs]:
-    programs = Programs(request.param, tmp_path)
+@pytest.fixture(params=PLACES)
+def where(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A library, and where its messages come from."""
+    library, kind = request.param
+    return library, kind
+
+
+@pytest.fixture
+def programs(where: tuple[str, str], tmp_path: Path) -> Iterator[Programs]:
+    programs = Programs(where[0], tmp_path)
     yield programs
     programs.close()
 
@@ -52,17 +63,11 @@ class Place:
         return bool(row["floor"] == count)
 
 
-@pytest.fixture(params=["kafka", "memory"])
-async def place(
-    request: pytest.FixtureRequest, kafka: Kafka, workers: Workers, session: aiohttp.ClientSession
-) -> Place:
-    if request.param == "memory":
+@pytest.fixture
+async def place(where: tuple[str, str], kafka: Kafka, workers: Workers, session: aiohttp.ClientSession) -> Place:
+    if where[1] == "memory":
         return Place(await workers.start("memory", memory=True), session, None)
     return Place(await workers.start(await kafka.new_topic(1)), session, kafka)
-
-
-def script(n: int, **says: Any) -> str:
-    return json.dumps({"n": n, **says})
 
 
 async def test_what_a_handler_returns_from_is_settled(place: Place, programs: Programs) -> None:
@@ -136,38 +141,3 @@ async def test_asked_to_end_it_brings_to_an_end_what_it_has_and_settles_that(pla
     other = programs.start(place.url)
     await eventually(lambda: place.has_settled(3), 8.0)
     assert other.ended() == {2: 1}
-
-
-async def test_nothing_is_lost_while_workers_are_killed_and_started_again(
-    kafka: Kafka, workers: Workers, programs: Programs
-) -> None:
-    count = 600
-    topic = await kafka.new_topic(4)
-    running = [workers.launch(topic) for _ in range(3)]
-    await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in running))
-    addresses = [worker.url for worker in running]
-    for _ in range(3):
-        programs.start(*addresses, concurrency=4, ack_wait=3.0)
-    for number in range(4):
-        await kafka.produce(topic, *(script(n, **{"for": 0.05}) for n in range(number, count, 4)), partition=number)
-    for victim in (0, 1):
-        done = programs.ended().total()
-        await eventually(lambda done=done: programs.ended().total() > done + 60, 40.0)  # type: ignore[misc]
-        running[victim].kill9()
-        running[victim] = workers.again(running[victim])
-
-    await eventually(lambda: len(programs.ended()) == count, 90.0)
-
-    await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in running))
-    ends = {number: count // 4 for number in range(4)}
-    await eventually(lambda: kafka.has_committed("service", topic, ends), 40.0)
-    repeated = programs.ended().total() - count
-    assert repeated <= count // 10, f"{repeated} of {count} messages came more than once"
-
-
-async def test_it_goes_on_at_another_worker_and_comes_back(kafka: Kafka, workers: Workers, programs: Programs) -> None:
-    topic = await kafka.new_topic(1)
-    first = await workers.start(topic)
-    program = programs.start("http://127.0.0.1:1", first.url)
-    await kafka.produce(topic, script(0))
-    await eventually(lambda: program.ended() == {0: 1})

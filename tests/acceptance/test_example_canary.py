@@ -7,11 +7,14 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Half a minute where nothing else runs.
 WITHIN = 120.0
 
 
+@pytest.mark.long
 async def test_the_new_release_is_raised_fails_and_is_taken_out_and_every_order_is_booked() -> None:
     story = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "examples.canary", cwd=ROOT,

@@ -20,6 +20,8 @@ from support.workers import Worker, Workers
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 100
 
+pytestmark = pytest.mark.long
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 

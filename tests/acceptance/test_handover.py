@@ -7,6 +7,7 @@ import random
 from time import monotonic
 
 import aiohttp
+import pytest
 
 from support.book import Book, watched_commits
 from support.clients import Client, Delivery, MakeClient
@@ -20,7 +21,6 @@ PARTITIONS = 4
 LONG_MS = 120_000
 #: Ends while the partitions move, or soon after.
 SOON_MS = 6000
-MOVES = 10
 
 
 class Owners:
@@ -160,8 +160,9 @@ async def test_leases_of_a_killed_owner_end_early(kafka: Kafka, workers: Workers
     await owners.nothing_for(other)
 
 
-async def test_d10_acks_in_random_order_while_the_partitions_move_ten_times(
-    kafka: Kafka, workers: Workers, client: MakeClient
+@pytest.mark.parametrize("moves", [3, pytest.param(10, marks=pytest.mark.long)])
+async def test_d10_acks_in_random_order_while_the_partitions_move_time_and_again(
+    moves: int, kafka: Kafka, workers: Workers, client: MakeClient
 ) -> None:
     """Each is delivered once, and each ack is that of a live lease, wherever its partition is by then."""
     topic = await kafka.new_topic(PARTITIONS)
@@ -173,7 +174,7 @@ async def test_d10_acks_in_random_order_while_the_partitions_move_ten_times(
     async with watched_commits(kafka, book, id=ID, topic=topic):
         owners = Owners(await workers.launch(topic).ready(READY_TOGETHER))
         one = client(owners.workers[0], "one")
-        for round in range(MOVES):
+        for round in range(moves):
             for partition in range(PARTITIONS):
                 book.add(await kafka.produce(topic, *(f"{round}-{n}" for n in range(5)), partition=partition))
             for worker in owners.workers:
@@ -192,11 +193,11 @@ async def test_d10_acks_in_random_order_while_the_partitions_move_ten_times(
         dice.shuffle(held)
         book.acking(*held)
         acked += [await owners.ack(one, message) for message in held]
-        everything = [(partition, offset) for partition in range(PARTITIONS) for offset in range(5 * MOVES)]
+        everything = [(partition, offset) for partition in range(PARTITIONS) for offset in range(5 * moves)]
         assert sorted(delivered) == everything
         assert len(acked) == len(everything)
         assert set(acked) <= {"done", "already_settled"}, "an answer of retry may have counted all the same"
-        await eventually(lambda: kafka.has_committed(ID, topic, dict.fromkeys(range(PARTITIONS), 5 * MOVES)))
+        await eventually(lambda: kafka.has_committed(ID, topic, dict.fromkeys(range(PARTITIONS), 5 * moves)))
 
 
 async def _move(owners: Owners, workers: Workers, topic: str) -> None:

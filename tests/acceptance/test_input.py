@@ -235,7 +235,7 @@ async def test_a_worker_with_100_partitions_is_ready_in_ten_seconds_and_delivers
     for partition in range(100):
         await kafka.produce(topic, f"{partition}/0", f"{partition}/1", partition=partition)
     began = time.monotonic()
-    worker = await workers.launch(topic).ready(READY_TOGETHER)
+    worker = await workers.launch(topic, command="fanout").ready(READY_TOGETHER)
     took = time.monotonic() - began
     taken = await client(worker, "one").take(200)
     assert sorted(message.value or "" for message in taken) == sorted(f"{p}/{n}" for p in range(100) for n in range(2))

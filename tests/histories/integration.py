@@ -29,10 +29,8 @@ from support.stack import ROOT, Stack, running_stack
 FORERUNNER = ("tests/acceptance/test_forerunner.py",)
 #: One run of it takes 15 s, most of which is the start of servers.
 FORERUNNER_WITHIN = 180.0
-#: Services that do a real task, each fed a hundred messages.
-EXAMPLES = ("tests/acceptance/test_examples.py", "tests/acceptance/test_example_canary.py")
 #: Two versions in one cluster for a minute, a rolling restart of four workers with a thousand leases, long outages.
-#: And what takes longest of the tests with real servers.
+#: And what takes longest of the tests with real servers, examples of services among it.
 LONG = ("tests/long",)
 LONGEST = ("-m", "long", "tests/histories", "tests/acceptance")
 LONG_WITHIN = 1800.0
@@ -106,7 +104,6 @@ def main(
                 summary.repeats += 1
         if long:
             _tests_pass("long tests", LONG, LONG_WITHIN, folder, summary)
-            _tests_pass("examples", EXAMPLES, LONG_WITHIN, folder, summary)
             _tests_pass("alerts", ALERTS, LONG_WITHIN, folder, summary)
             _tests_pass("longest of the others", LONGEST, LONG_WITHIN, folder, summary)
             for number, (path, many) in enumerate(RANDOM.items(), 1):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from itertools import pairwise
 
 import pytest
 
+from support.histories import soak_plan
 from support.histories.events import Trouble
 from support.histories.plan import Plan, Strike
-from support.histories.soak_plan import ALL_KINDS, ERA_CHANGES, OF_SHARES, PARTITIONS, RATE, STOPS_ALL, soak_plan_of
+from support.histories.soak_plan import ALL_KINDS, ERA_CHANGES, OF_SHARES, PARTITIONS, RATE, STOPS_ALL
+
+#: Most tests look at the same plans.
+soak_plan_of = cache(soak_plan.soak_plan_of)
 
 SEEDS = range(15)
 _ENDS_ONE: frozenset[Trouble] = frozenset({"kill -9", "SIGTERM", "worker removed"})
@@ -26,8 +31,8 @@ def _together(plan: Plan) -> list[tuple[Strike, Strike]]:
 
 
 def test_the_same_seed_gives_the_same_plan() -> None:
-    assert soak_plan_of(7, minutes=3) == soak_plan_of(7, minutes=3)
-    assert soak_plan_of(7, minutes=3) != soak_plan_of(8, minutes=3)
+    made = soak_plan.soak_plan_of
+    assert made(7, minutes=3) == made(7, minutes=3) != made(8, minutes=3)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

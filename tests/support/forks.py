@@ -3,7 +3,7 @@
 Such a worker goes its whole way from `main` on. What a start has before that, the command itself and its imports, is
 there in the tests that ask for ``command="fanout"``, and wherever a worker is of another installation or at a node.
 
-As a script this is that process. It ends with the one that started it; its workers do not.
+As a script this is that process. It ends with the one that started it, and its workers with both.
 """
 
 from __future__ import annotations
@@ -122,6 +122,8 @@ def _next_start(requests: socket.socket) -> Request:
         if asked in ready:
             data, (*fds,), _, _ = socket.recv_fds(requests, _LARGEST, 2)
             if not data:
+                for pid in running:
+                    os.kill(pid, signal.SIGKILL)
                 os._exit(0)
             log, tells = fds
             pid = os.fork()

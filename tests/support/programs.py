@@ -21,6 +21,11 @@ _BUILT = ROOT / ".local" / "go-handler"
 LIBRARIES = ("asyncio", "threads", "go")
 
 
+def script(n: int, **says: Any) -> str:
+    """A message that says what the handler is to do with it."""
+    return json.dumps({"n": n, **says})
+
+
 class Event(NamedTuple):
     """A line that a handler has written; ``what`` is `begin` or how it ended."""
 
