@@ -50,4 +50,12 @@ CONNECTION_OPTIONS: tuple[click.Option, ...] = (
         show_default=True,
         type=size(64 << 10, 1 << 30, "4MiB"),
     ),
+    option(
+        "max-streams",
+        "Streams of events, of which each open dashboard has one, that may be open at once; a further one is answered "
+        "429.",
+        default=20,
+        show_default=True,
+        type=click.IntRange(1, 1000),
+    ),
 )

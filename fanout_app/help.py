@@ -44,7 +44,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "Limits of memory and of connections": (
         "buffer_bytes", "max_ack_pending", "max_row_bytes", "max_connections", "max_header_size", "max_body_size",
-        "request_timeout", "answer_timeout", "idle_timeout",
+        "max_streams", "request_timeout", "answer_timeout", "idle_timeout",
     ),
     "The cluster": (
         "session_timeout", "zookeeper_timeout", "leader_lease", "leader_timeout", "commit_interval", "stall_timeout",

@@ -60,6 +60,7 @@ class Options(SecurityOptions):
     idle_timeout: float
     max_header_size: float
     max_body_size: float
+    max_streams: int
     max_row_bytes: float
     session_timeout: float
     zookeeper_timeout: float

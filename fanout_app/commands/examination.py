@@ -76,7 +76,7 @@ def _settings(options: Options) -> Iterator[Finding]:
         yield wrong(f"{error} (it may be a worker of yours that runs)")
     else:
         yield good(f"can serve at {options.bind or 'a port from 6066 on'}")
-    room = room_for(options.max_waiting, options.max_connections)
+    room = room_for(options.max_waiting, options.max_connections, options.max_streams)
     if room.pulls < options.max_waiting:
         yield look(
             f"{room.pulls} pulls may wait, not {options.max_waiting}, with the files that a process may open here: "

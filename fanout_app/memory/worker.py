@@ -127,7 +127,7 @@ class MemoryWorker:
             self._runtime.certificate_trouble = self._tls.trouble
         listening.check(options.bind, insecure=options.insecure, tokens=tokens is not None)
         app = web.Application(client_max_size=int(options.max_body_size))
-        room = room_for(options.max_waiting, options.max_connections)
+        room = room_for(options.max_waiting, options.max_connections, options.max_streams)
         gate = Gate(tokens.in_use if tokens is not None else None, self._metrics.request_refused)
         produce = ProduceViews(self._topic)
         install(
@@ -137,6 +137,7 @@ class MemoryWorker:
             render_metrics=self._metrics.render,
             gate=gate,
             max_waiting=room.pulls,
+            max_streams=options.max_streams,
             ack_wait=options.ack_wait,
             broadcast=options.delivery == "broadcast",
             more=[Row("POST", "/v1/produce", produce.produce, Access.ADMIN)],

@@ -14,8 +14,8 @@ from fanout_app.web.views import install
 
 logger = logging.getLogger("fanout.web.server")
 
-#: Connections at the port of those who run it.
-_MOST_OPERATORS = 50
+#: Connections at the port of those who run it, beside those of `--max-streams`.
+_MOST_OPERATORS = 30
 
 
 class FanoutWeb(Web):
@@ -28,7 +28,7 @@ class FanoutWeb(Web):
         if app.options.admin_port is not None:
             self._operators = Application(**app.conf.web_application_options)
             self._operators_runner = new_runner(self._operators, app.options)
-            self._operators_runner.allow(_MOST_OPERATORS)
+            self._operators_runner.allow(_MOST_OPERATORS + app.options.max_streams)
         #: Where this worker answers, once it does.
         self.address = ""
 
@@ -37,7 +37,7 @@ class FanoutWeb(Web):
 
     async def on_start(self) -> None:
         app = self.app
-        room = room_for(app.options.max_waiting, app.options.max_connections)
+        room = room_for(app.options.max_waiting, app.options.max_connections, app.options.max_streams)
         self._runner.allow(room.connections)
         install(
             self.web_app,
@@ -47,6 +47,7 @@ class FanoutWeb(Web):
             operators=self._operators,
             gate=app.gate,
             max_waiting=room.pulls,
+            max_streams=app.options.max_streams,
             ack_wait=app.options.ack_wait,
             redirect=app.options.routing == "redirect",
             broadcast=app.options.delivery == "broadcast",

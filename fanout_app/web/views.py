@@ -55,6 +55,7 @@ def install(
     operators: web.Application | None = None,
     gate: Gate | None = None,
     max_waiting: int = 10_000,
+    max_streams: int = 20,
     ack_wait: float = 30.0,
     redirect: bool = False,
     broadcast: bool = False,
@@ -65,7 +66,8 @@ def install(
 
     ``render_metrics`` gives the text of /metrics and its content type; ``operators`` is where what they ask is served
     instead, if they have a port of their own; ``gate`` says who may ask, none: everybody; ``max_waiting`` is how many
-    pulls may wait at this worker, ``ack_wait`` how many seconds a lease lasts if the request does not say;
+    pulls may wait at this worker, ``max_streams`` how many may look on at it, ``ack_wait`` how many seconds a lease
+    lasts if the request does not say;
     ``broadcast`` gives each group every message, so that none has a share; ``redirect`` sends clients to the worker
     that is to serve their pulls; ``link`` takes the calls of other workers; ``more`` are routes beside these.
     """
@@ -84,7 +86,7 @@ def install(
     canary = CanaryViews(runtime, unbroken, shares=not broadcast)
     for_clients = (*_of_clients(messages, leases), *more)
     openapi = OpenApiView(version("fanout-app"))
-    events = EventViews(runtime, broadcast=broadcast)
+    events = EventViews(runtime, most=max_streams, broadcast=broadcast)
     for_operators = (
         *_of_page(DashboardViews(), events),
         *_of_operators(operations, leases, control, parked, canary, openapi),

@@ -17,8 +17,6 @@ from fanout_app.web.problems import Kind, Problem
 from fanout_app.web.views_canary import canary_of, milliseconds
 from fanout_app.web.views_operations import leader_of, status_of, workers_of
 
-#: That may be open at a worker.
-MOST_STREAMS: Final = 20
 #: Clients that are shown.
 MOST_CLIENTS: Final = 200
 _HEADERS: Final = {
@@ -32,11 +30,13 @@ _HEADERS: Final = {
 class EventViews:
     """Each stream lasts until its client goes or the worker stops. An event a second is sign of life enough."""
 
-    def __init__(self, runtime: Runtime, *, broadcast: bool = False) -> None:
+    def __init__(self, runtime: Runtime, *, most: int, broadcast: bool = False) -> None:
+        """``most`` streams may be open at once."""
         self._runtime = runtime
         self._delivery = "broadcast" if broadcast else "balance"
         self._version = version("fanout-app")
-        self._onlookers = Onlookers(self._event, lambda: runtime.stopping, most=MOST_STREAMS)
+        self._onlookers = Onlookers(self._event, lambda: runtime.stopping, most=most)
+        self._most = most
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         refuse_query(request)
@@ -55,7 +55,7 @@ class EventViews:
         except NoPlaceError:
             raise Problem(
                 Kind.TOO_MANY_STREAMS,
-                f"{MOST_STREAMS} look on at this worker already: close one, or ask another worker",
+                f"{self._most} look on at this worker already: close one, or ask another worker",
             ) from None
         return response
 

@@ -28,7 +28,7 @@ async def test_any_worker_tells_of_all_and_its_end_does_not_wait_for_who_looks(
     topic = await kafka.new_topic(4)
     for partition in range(4):
         await kafka.produce(topic, *map(str, range(10)), partition=partition)
-    one, other = workers.launch(topic), workers.launch(topic)
+    one, other = workers.launch(topic, max_streams="1"), workers.launch(topic)
     await asyncio.gather(one.ready(READY_TOGETHER), other.ready(READY_TOGETHER))
     endless = aiohttp.ClientTimeout(total=None)
     async with session.get(f"{one.url}/v1/events", timeout=endless) as got:
@@ -38,6 +38,9 @@ async def test_any_worker_tells_of_all_and_its_end_does_not_wait_for_who_looks(
             return len({row["owner"] for row in state["partitions"]}) == len(state["counted"]) == 2
 
         await eventually(both, every=0)
+        async with session.get(f"{one.url}/v1/events") as refused:
+            assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+            assert "1 look on at this worker already" in (await refused.json(content_type=None))["detail"]
         taken = await client(one, "a").take(40)
         await client(one, "a").ack(*[message.lease for message in taken])
 

@@ -158,6 +158,8 @@ def test_what_a_client_may_ask_of_a_connection_is_what_the_page_says() -> None:
     assert "2 minutes (`--idle-timeout`)" in PAGE
     assert DEFAULTS["max_connections"] is None
     assert "twice `--max-waiting` (`--max-connections`)" in PAGE
+    assert DEFAULTS["max_streams"] == 20
+    assert "20 streams (`--max-streams`)" in PAGE
 
 
 @pytest.mark.parametrize(

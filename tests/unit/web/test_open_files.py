@@ -68,3 +68,10 @@ def test_twice_as_many_connections_may_be_open_or_as_many_as_are_asked_for_or_fi
     monkeypatch.setattr(resource, "setrlimit", limits.set)
     assert room_for(10_000, asked).connections == connections
     assert limits.soft == soft
+
+
+def test_those_who_look_on_take_no_room_from_pulls(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = Limits(1024, 4096)
+    monkeypatch.setattr(resource, "getrlimit", limits.get)
+    monkeypatch.setattr(resource, "setrlimit", limits.set)
+    assert room_for(10_000, streams=1000) == (4096 - 180 - 1000, 4096 - 130 - 1000)

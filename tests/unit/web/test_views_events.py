@@ -111,9 +111,8 @@ async def test_where_each_group_gets_everything_that_is_said() -> None:
         assert (await event(got))["delivery"] == "broadcast"
 
 
-async def test_there_are_no_more_streams_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views_events, "MOST_STREAMS", 2)
-    async with serving() as there, there.http.get("/v1/events") as first:
+async def test_there_are_no_more_streams_than_may_be() -> None:
+    async with serving(max_streams=2) as there, there.http.get("/v1/events") as first:
         async with there.http.get("/v1/events") as second:
             await event(second)
             status, headers, problem = await there.ask("GET", "/v1/events")
