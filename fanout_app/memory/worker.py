@@ -140,6 +140,7 @@ class MemoryWorker:
             max_streams=options.max_streams,
             ack_wait=options.ack_wait,
             broadcast=options.delivery == "broadcast",
+            names=listening.names_of(options),
             more=[Row("POST", "/v1/produce", produce.produce, Access.ADMIN)],
         )
         self._runner = listening.new_runner(app, options)

@@ -17,6 +17,7 @@ from fanout_app.web.access import Admit
 from fanout_app.web.broken import UNREADABLE, TooSlowError, is_open
 from fanout_app.web.codecs import asked_in
 from fanout_app.web.cross_site import refuse_cross_site
+from fanout_app.web.hosts import refuse_other_names
 from fanout_app.web.problems import (
     Fault,
     Kind,
@@ -36,11 +37,15 @@ _NOTHING: Final = Body(NoQuery)
 _log = logging.getLogger(__name__)
 
 
-def guarded(handler: Handler, admit: Admit) -> Handler:
-    """The handler, for those whom ``admit`` lets in, with every error answered as a problem."""
+def guarded(handler: Handler, admit: Admit, names: frozenset[str] | None = None) -> Handler:
+    """The handler, for those whom ``admit`` lets in, with every error answered as a problem.
+
+    ``names`` are those by which it may be asked (`fanout_app.web.hosts`); None: all.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
+            refuse_other_names(request, names)
             refuse_cross_site(request)
             admit(request)
             return await handler(request)

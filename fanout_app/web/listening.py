@@ -13,6 +13,7 @@ from aiohttp.web import Application, BaseSite, SockSite
 from fanout_app.core.errors import StartError
 from fanout_app.options import Options
 from fanout_app.tls import TlsFiles
+from fanout_app.web.hosts import host_of
 from fanout_app.web.protocol import ProblemRunner
 from fanout_app.web.serving_limits import ServingLimits
 from fanout_app.web.tls_site import TlsSite
@@ -79,6 +80,16 @@ def exposed(bind: str | None) -> bool:
         return False
     found = _addresses(*_host_and_port(bind), bind)
     return not all(ipaddress.ip_address(address[0].partition("%")[0]).is_loopback for *_, address in found)
+
+
+def names_of(options: Options) -> frozenset[str] | None:
+    """The names by which this worker may be asked, beside those of the loopback; None: any will do.
+
+    Names are looked at where nothing else keeps strangers away: at the loopback, without tokens.
+    """
+    if options.insecure or options.tokens_file is not None or exposed(options.bind):
+        return None
+    return frozenset(host_of(address) for address in (options.bind, options.advertise) if address is not None)
 
 
 def listen(bind: str | None) -> socket.socket:

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp.web import Application, BaseSite
 from faust.web.drivers.aiohttp import Web
 
-from fanout_app.web.listening import exposed, listen, listen_for_operators, new_runner, new_site, url_of
+from fanout_app.web.listening import exposed, listen, listen_for_operators, names_of, new_runner, new_site, url_of
 from fanout_app.web.open_files import room_for
 from fanout_app.web.views import install
 
@@ -51,6 +51,7 @@ class FanoutWeb(Web):
             ack_wait=app.options.ack_wait,
             redirect=app.options.routing == "redirect",
             broadcast=app.options.delivery == "broadcast",
+            names=names_of(app.options),
             link=lambda request: app.mesh.accept(request),
         )
         await super().on_start()

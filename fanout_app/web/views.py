@@ -59,6 +59,7 @@ def install(
     ack_wait: float = 30.0,
     redirect: bool = False,
     broadcast: bool = False,
+    names: frozenset[str] | None = None,
     link: Handler | None = None,
     more: Iterable[Row] = (),
 ) -> None:
@@ -69,7 +70,8 @@ def install(
     pulls may wait at this worker, ``max_streams`` how many may look on at it, ``ack_wait`` how many seconds a lease
     lasts if the request does not say;
     ``broadcast`` gives each group every message, so that none has a share; ``redirect`` sends clients to the worker
-    that is to serve their pulls; ``link`` takes the calls of other workers; ``more`` are routes beside these.
+    that is to serve their pulls; ``names`` are those by which it may be asked, none: all; ``link`` takes the calls of
+    other workers; ``more`` are routes beside these.
     """
     unbroken = Unbroken()
 
@@ -97,20 +99,20 @@ def install(
     openapi.describe([Described(row.method, _PATTERN.sub("}", row.path), row.access) for row in described])
     gate = gate or Gate(None)
     if operators is None:
-        _add(app, gate, (*for_clients, *for_operators, *for_workers, *for_all))
+        _add(app, gate, names, (*for_clients, *for_operators, *for_workers, *for_all))
     else:
-        _add(app, gate, (*for_clients, *_elsewhere(for_operators, "--admin-port"), *for_workers, *for_all))
-        _add(operators, gate, (*for_operators, *_elsewhere(for_clients, "--bind"), *for_all))
+        _add(app, gate, names, (*for_clients, *_elsewhere(for_operators, "--admin-port"), *for_workers, *for_all))
+        _add(operators, gate, names, (*for_operators, *_elsewhere(for_clients, "--bind"), *for_all))
     there = app if operators is None else operators
     there.on_shutdown.append(events.stop)
     there.on_cleanup.append(stop)
 
 
-def _add(app: web.Application, gate: Gate, table: Iterable[Row]) -> None:
+def _add(app: web.Application, gate: Gate, names: frozenset[str] | None, table: Iterable[Row]) -> None:
     heads = app[HEADS] = Heads()
     for method, path, view, access, again, begin in table:
         admit = gate.admit(access)
-        app.add_routes([web.route(method, path, guarded(view, admit), expect_handler=expecting(admit))])
+        app.add_routes([web.route(method, path, guarded(view, admit, names), expect_handler=expecting(admit))])
         if again is not None:
             heads.serve(path, again, gate.identify(access), begin)
 
