@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import resource
 from hashlib import sha256
 from pathlib import Path
 
@@ -114,3 +116,34 @@ async def test_a_worker_that_is_killed(worker: Worker, session: aiohttp.ClientSe
     worker.kill9()
     timeline.goes_on(3, a=await scrape(session, worker))
     timeline.fires(tmp_path, "FanoutWorkerDown")
+
+
+async def test_connections_take_nearly_all_files_that_the_system_allows(
+    worker: Worker, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    timeline = Timeline()
+    well = await leads(session, worker)
+    timeline.goes_on(WELL, a=well)
+    most = int(series(well)["process_open_fds"]) + 60
+    resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (most, most))
+    host, _, port = worker.start.address.rpartition(":")
+    opened = [await asyncio.open_connection(host, int(port)) for _ in range(57)]
+    full = b""
+
+    async def nearly_full() -> bool:
+        nonlocal full
+        full = await scrape(session, worker) or b""
+        return series(full)["process_open_fds"] >= most - 3
+
+    await eventually(nearly_full, 10.0)
+    timeline.goes_on(7, a=full)
+    timeline.fires(tmp_path, "FanoutFilesRunOut")
+    for _, writer in opened:
+        writer.close()
+    await eventually(lambda: has_room(session, worker, most), 10.0)
+    timeline.goes_on(2, a=await scrape(session, worker))
+    timeline.fires(tmp_path)
+
+
+async def has_room(session: aiohttp.ClientSession, worker: Worker, most: int) -> bool:
+    return series(await scrape(session, worker) or b"")["process_open_fds"] < most / 2

@@ -29,5 +29,14 @@ def test_it_has_no_objection_to_a_scrape(scraped: bytes) -> None:
 
 
 def test_each_alert_is_caused_by_a_test() -> None:
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
-    assert set(re.findall(r'"(Fanout[A-Za-z]+)"', tests)) == {rule["alert"] for rule in alerts()}
+    assert caused("test_*.py") == {rule["alert"] for rule in alerts()}
+
+
+def test_each_alert_is_caused_at_a_real_worker() -> None:
+    assert caused("test_at_a_worker.py") | caused("test_with_*.py") == {rule["alert"] for rule in alerts()}
+
+
+def caused(pattern: str) -> set[str]:
+    """The alerts that these tests name."""
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob(pattern))
+    return set(re.findall(r'"(Fanout[A-Za-z]+)"', tests))

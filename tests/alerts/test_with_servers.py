@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
+from alerts.scraping import WELL, once, scrape
 from support.clients import MakeClient
 from support.eventually import eventually
 from support.kafka import Kafka
@@ -15,42 +16,21 @@ from support.scraped import series
 from support.stack import Stack
 from support.workers import READY_TOGETHER, Worker, Workers
 
-WELL = 70
 PARTITIONS = 3
-
-
-async def scrape(session: aiohttp.ClientSession, worker: Worker) -> bytes:
-    async with session.get(f"{worker.url}/metrics") as response:
-        assert response.status == 200, await response.text()
-        return await response.read()
-
-
-async def once(session: aiohttp.ClientSession, worker: Worker, least: float, **names: str) -> bytes:
-    """What it says once the value of each of these is so high."""
-    said = b""
-
-    async def is_so() -> bool:
-        nonlocal said
-        said = await scrape(session, worker)
-        found = series(said)
-        return all(found[name] >= least for name in names.values())
-
-    await eventually(is_so, 40.0)
-    return said
 
 
 async def test_kafka_that_does_not_answer(
     fresh: Worker, stack: Stack, kafka: Kafka, session: aiohttp.ClientSession, client: MakeClient, tmp_path: Path
 ) -> None:
     timeline = Timeline()
-    timeline.goes_on(WELL, a=await once(session, fresh, 1, leads="fanout_leading"))
+    timeline.goes_on(WELL, a=await once(session, fresh, leading=1))
     await kafka.produce(fresh.topic, "a")
     (held,) = await client(fresh, "one").take(1)
     stack.pause("kafka-1")
     try:
         acking = asyncio.create_task(client(fresh, "one").ack(held.lease))
         for failures in range(1, 5):
-            timeline.goes_on(1, a=await once(session, fresh, failures, failed="fanout_commit_failures_total"))
+            timeline.goes_on(1, a=await once(session, fresh, commit_failures_total=failures))
     finally:
         stack.resume("kafka-1")
     await acking
@@ -61,9 +41,9 @@ async def test_records_of_strangers_on_the_board(
     fresh: Worker, kafka: Kafka, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     timeline = Timeline()
-    timeline.goes_on(WELL, a=await once(session, fresh, 1, leads="fanout_leading"))
+    timeline.goes_on(WELL, a=await once(session, fresh, leading=1))
     await kafka.write(f"fanout_service_{fresh.topic}", key=b"worker/stranger", value=b"{}")
-    timeline.goes_on(2, a=await once(session, fresh, 1, dropped="fanout_board_dropped_total"))
+    timeline.goes_on(2, a=await once(session, fresh, board_dropped_total=1))
     timeline.fires(tmp_path, "FanoutBoardDropped")
 
 
@@ -94,6 +74,6 @@ async def test_a_leader_that_is_killed(
     leads.kill9()
     timeline.goes_on(4, leads=None, other=await scrape(session, other))
     timeline.fires(tmp_path, "FanoutWorkerDown", "FanoutNoLeader", "FanoutPartitionWithoutOwner")
-    await once(session, other, PARTITIONS, owned="fanout_owned_partitions")
-    timeline.goes_on(2, leads=None, other=await once(session, other, 1, leads="fanout_leading"))
+    await once(session, other, owned_partitions=PARTITIONS)
+    timeline.goes_on(2, leads=None, other=await once(session, other, leading=1))
     timeline.fires(tmp_path, "FanoutWorkerDown")
