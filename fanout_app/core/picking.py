@@ -10,7 +10,7 @@ to be handed out alone is the first thing or it waits for the next pull.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from fanout_app.core.lanes import Lane
@@ -36,9 +36,6 @@ class Turns:
 
     def __len__(self) -> int:
         return len(self._ring)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._ring)
 
     def add(self, number: int) -> None:
         self._ring.append(number)

@@ -92,7 +92,7 @@ class _Heap:
 
     def __init__(self) -> None:
         self._entries: dict[int, Returned] = {}
-        #: Every offset of ``_entries``, and some that were discarded since.
+        #: Every offset of ``_entries``, and some that were taken out since.
         self._heap: list[int] = []
         #: By client. One that failed a thousand messages and asks for more must not look at each of them every time.
         self._bars: dict[str, _Bars] = {}
@@ -102,11 +102,11 @@ class _Heap:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._entries)
+    def __iter__(self) -> Iterator[Returned]:
+        return iter(self._entries.values())
 
-    def get(self, offset: int) -> Returned | None:
-        return self._entries.get(offset)
+    def __getitem__(self, offset: int) -> Returned:
+        return self._entries[offset]
 
     def add(self, entry: Returned) -> None:
         offset = entry.message.offset
@@ -121,11 +121,8 @@ class _Heap:
                 bars.count += 1
                 bars.earliest = min(bars.earliest, entry.barred_until)
 
-    def discard(self, offset: int) -> Message | None:
-        """Take this one out, if it is there."""
-        entry = self._entries.pop(offset, None)
-        if entry is None:
-            return None
+    def take_out(self, offset: int) -> Message:
+        entry = self._entries.pop(offset)
         if entry.barred is not None:
             bars = self._bars[entry.barred]
             bars.count -= 1
@@ -170,8 +167,7 @@ class _Heap:
             if (room < 0 or by_itself) and (taken or not first):
                 skipped.append(offset)
                 break
-            self.discard(offset)
-            taken.append(entry.message)
+            taken.append(self.take_out(offset))
             if by_itself:
                 break
         else:
@@ -209,7 +205,7 @@ class Returns:
         return self._heaps.keys()
 
     def get(self, offset: int) -> Returned | None:
-        return self._heaps[self._lane_of[offset]].get(offset) if offset in self._lane_of else None
+        return self._heaps[self._lane_of[offset]][offset] if offset in self._lane_of else None
 
     def add(self, entry: Returned, lane: Lane = None) -> None:
         self._lane_of[entry.message.offset] = lane
@@ -220,18 +216,17 @@ class Returns:
 
     def lay(self, lanes: Lanes) -> None:
         """Let messages wait in these lanes from now on."""
-        entries = [heap.get(offset) for heap in self._heaps.values() for offset in heap]
+        entries = [entry for heap in self._heaps.values() for entry in heap]
         self._heaps.clear()
         for entry in entries:
-            if entry is not None:
-                self.add(entry, lanes.of_failed(entry.message, entry.group))
+            self.add(entry, lanes.of_failed(entry.message, entry.group))
 
     def discard(self, offset: int) -> Message | None:
         """Take this one out, if it is there."""
         if offset not in self._lane_of:
             return None
         lane = self._lane_of.pop(offset)
-        message = self._heaps[lane].discard(offset)
+        message = self._heaps[lane].take_out(offset)
         if not self._heaps[lane]:
             del self._heaps[lane]
         return message

@@ -31,10 +31,6 @@ class Rotation:
         self._numbers = 0
         self._last = 0
 
-    def __len__(self) -> int:
-        """How many clients can be served."""
-        return len(self.ring)
-
     def others_wait(self, client: str) -> bool:
         """Whether another client than this one can be served."""
         return len(self.ring) > (client in self._waiting and client not in self._benched)

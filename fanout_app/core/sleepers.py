@@ -73,7 +73,7 @@ class Sleepers:
         offsets: list[int] = []
         while self._due and len(offsets) < most:
             offset = heapq.heappop(self._due)
-            if offset in self._asleep and offset not in self._reading:
+            if offset in self._asleep:
                 offsets.append(offset)
         self._reading.update(offsets)
         return offsets

@@ -332,7 +332,7 @@ class TestSeek:
         await until(lambda: not worker.assignment._beginning)
         partition = worker.dispatcher.partitions[0]
         assert (partition.ledger.era, partition.suspended) == (1 if step == "offsets_at" else 2, False)
-        assert list(worker.dispatcher._turns_of_partitions).count(0) == 1
+        assert len(worker.dispatcher._turns_of_partitions) == 2
 
     async def test_a_rebalance_during_the_last_step_finds_it_done(self, worker: Worker) -> None:
         held = worker.kafka.hold("seek")
@@ -388,7 +388,7 @@ class TestBeginAgain:
         await beginning
         assert worker.dispatcher.partitions.keys() <= {0}
         assert await worker.assignment.start({0})
-        assert list(worker.dispatcher._turns_of_partitions) == [0]
+        assert len(worker.dispatcher._turns_of_partitions) == 1
         assert not worker.dispatcher.partitions[0].suspended
 
     async def test_during_a_rebalance_nothing_is_begun(self, worker: Worker) -> None:
