@@ -145,3 +145,11 @@ def test_no_majority_no_deposition() -> None:
     assert missing("b").to_depose([beat("b", 7), beat("c", None)]) is None, "half is no majority"
     assert missing("b").to_depose([beat("b", 7), beat("c", 6), beat("d", 9)]) is None, "other epochs are other votes"
     assert following("b").to_depose([beat("b", None), beat("c", 7), beat("d", 7)]) is None
+
+
+def test_a_record_of_an_epoch_that_is_over_is_ignored_though_it_stood_there_before() -> None:
+    one = following("b")
+    one.heard_before(10.0, leader("a", 3))
+    assert one.epoch == 7
+    one.heard_before(10.0, leader("a", 8))
+    assert one.epoch == 8

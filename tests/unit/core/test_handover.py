@@ -364,6 +364,14 @@ def test_what_is_settled_is_not_taken_over() -> None:
     assert list(new[0].in_flight) == [1]
 
 
+@pytest.mark.parametrize("leased", [True, False], ids=["leased", "resting"])
+def test_of_one_that_is_settled_as_a_whole_nothing_is_taken_over(leased: bool) -> None:
+    new = Desk(LedgerSnapshot(floor=1))
+    assert new.queue.take_over(0, [run_of(0, leased=leased)], 0.0) == 0
+    assert (new[0].held, len(new[0].sleepers), new.queue.clients.get("A")) == (0, 0, None)
+    assert new.queue.next_deadline() is None
+
+
 def test_settles_of_one_body_in_their_order(fetch: Fetched) -> None:
     old, refs = held(5)
     new = moved(old)

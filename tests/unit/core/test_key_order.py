@@ -334,3 +334,38 @@ def test_blocked_messages_fill_the_window() -> None:
     desk.ack(leases(answer)[0])
     assert desk[0].full() is None
     assert order.waited_for() == 1
+
+
+def test_one_without_a_key_that_was_handed_over_is_in_no_chain() -> None:
+    desk = Desk(limits=ORDERED)
+    desk.queue.take_over(0, [HandedOver(first=0, span=1, left=10.0, client="A", batch=77)], desk.now)
+    fetch(desk, ".a")
+    assert all_of(desk) == [1]
+    desk.queue.leases.settle_one(0, 0, desk.now)
+    assert desk[0].ledger.floor == 1
+
+
+def test_the_last_blocked_one_of_a_key_that_is_taken_out_leaves_nothing_behind() -> None:
+    desk = ordered("aab")
+    first = desk.pull("A")
+    desk.ack(lease(first)._replace(offset=1, batch=99))
+    assert counts(desk) == (2, 0, 4)
+    desk.ack(lease(first), lease(first)._replace(offset=2, batch=99))
+    order = desk[0].key_order
+    assert order is not None
+    assert (order._chain_of, order._out, order._blocked) == ({}, {}, {})
+    assert desk[0].ledger.floor == 3
+
+
+def test_an_ack_of_what_was_not_fetched_yet_is_no_matter_of_chains() -> None:
+    """A token of an owner before, which had read further."""
+    desk = ordered("aa")
+    first = desk.pull("A")
+    assert desk.ack(lease(first)._replace(offset=3, batch=99)) == [Status.LATE]
+    fetch(desk, "aaaa")
+    for expected in (1, 2):
+        desk.ack(lease(first))
+        first = desk.pull("B")
+        assert offsets(first) == [expected]
+    desk.ack(lease(first))
+    assert desk[0].ledger.floor == 4

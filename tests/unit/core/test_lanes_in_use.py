@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from fanout_app.core.fresh import Fresh
 from fanout_app.core.lanes import Lanes
 from fanout_app.core.requests import Status
 from support.messages import FakeMessage
@@ -149,3 +150,13 @@ def test_what_a_canary_has_failed_stays_stables_when_it_comes_back_from_stable_u
     assert desk.queue.serve(desk.now) == []
     desk.wait("s", group="stable")
     assert [answer.group for _, answer in desk.queue.serve(desk.now)] == ["stable"]
+
+
+def test_lanes_may_be_laid_where_nothing_waits() -> None:
+    fresh = Fresh()
+    lanes = Lanes({"stable": 1, "canary": 1}, ("stable", "canary"), "key")
+    fresh.lay(lanes)
+    assert (len(fresh), list(fresh.lanes)) == (0, [])
+    message = FakeMessage(1, key=b"1")
+    fresh.add([message])
+    assert list(fresh.lanes) == [lanes.group_of(b"1")], "and what comes then waits in them"

@@ -81,3 +81,17 @@ def test_ten_thousand_leases_of_one_message_each_fit_into_the_row_of_the_default
     row = encode_row(snapshot, id="i", topic="t", generation=1, counter=1)
     assert len(row) < 300_000
     assert len(moved(desk)[0].in_flight) == 10_000
+
+
+def test_of_rests_that_are_over_nothing_is_left_and_those_alike_are_one_run() -> None:
+    desk = Desk()
+    desk.fetch(*range(5))
+    refs = leases(desk.pull("A", 5))
+    desk.nack(refs[4], 1.0)
+    for ref in refs[1:4]:
+        desk.nack(ref, 5.0)
+    desk.now += 2.0  # and nobody has rung yet
+    leased, resting = left_by(desk)
+    assert (leased.first, leased.span) == (0, 1)
+    assert (resting.first, resting.span, resting.batch, resting.client, resting.left) == (1, 3, None, "A", 3.0)
+    assert resting.delivery_count == 2

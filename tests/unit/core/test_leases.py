@@ -7,6 +7,8 @@ import weakref
 import pytest
 
 from fanout_app.core.dispatcher import Limits
+from fanout_app.core.key_order import KeyOrder
+from fanout_app.core.message import Bodiless
 from fanout_app.core.redelivery import Backoff
 from fanout_app.core.requests import Settle, Status, Verb
 from fanout_app.core.settling import REJECT_WAIT
@@ -363,3 +365,10 @@ def test_runs_and_partitions_say_where_they_stand() -> None:
         "asleep=0 spent=0 "
         "<PartitionLedger era=0 floor=0 above=0 version=0>>"
     )
+
+
+def test_what_of_a_key_waits_and_what_was_never_read_say_so_too() -> None:
+    order = KeyOrder()
+    order.admit([FakeMessage(offset, key=b"a") for offset in range(3)])
+    assert repr(order) == "<KeyOrder chains=1 blocked=2>"
+    assert repr(Bodiless(7)) == "<Bodiless 7>"

@@ -218,3 +218,9 @@ def test_how_many_are_unsettled_in_a_stretch() -> None:
         True,
         False,
     ]
+
+
+def test_what_is_committed_is_written_with_the_next_row_and_makes_none_due() -> None:
+    one = PartitionLedger(ledger(5))
+    one.note_committed(5)
+    assert (one.version, one.snapshot().committed) == (0, 5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanout_app.core.dispatcher import Limits
+from fanout_app.core.limits import Counters, Limits, summed
 from fanout_app.core.requests import Empty, Pull
 from unit.core.desk import ACK_WAIT, Desk, batch, lease, leases, ledger, offsets
 
@@ -212,6 +212,53 @@ class TestWhyEmpty:
         desk.pull("A", 10)
         assert self.why(desk) is Empty.CLIENT_LIMIT
 
+    def test_all_is_paused(self) -> None:
+        desk = Desk()
+        desk.queue.paused = True
+        desk.fetch(0)
+        desk.wait("A")
+        assert self.why(desk) is Empty.PAUSED
+        assert desk.serve() == []
+
+    def test_each_partition_that_has_more_is_full_by_its_own_limit(self) -> None:
+        desk = Desk(limits=Limits(max_ack_pending=2, max_row_bytes=100))
+        desk.assign(1)
+        desk.fetch(0, 1)
+        desk.pull("B", 2)
+        desk[0].log_end = 5
+        assert self.why(desk) is Empty.BUFFER_FULL
+        desk[1].log_end = 5
+        assert self.why(desk) is Empty.NO_MESSAGE, "the other one is to be read"
+        desk[1].row_bytes = 100
+        assert desk[1].full() == "max-row-bytes"
+        assert self.why(desk) is Empty.BUFFER_FULL
+
+
+class TestCouldServe:
+    def test_what_is_held_counts_and_what_is_in_kafka_and_wanted(self) -> None:
+        desk = Desk()
+        desk.queue.set_weights({"stable": 1, "canary": 0})
+        assert not desk.queue.could_serve("stable", desk.now)
+        desk[0].log_end = 1
+        assert not desk.queue.could_serve("stable", desk.now), "nobody is there, so it is not read"
+        desk.wait("A")
+        assert desk.queue.could_serve("stable", desk.now)
+        assert not desk.queue.could_serve("canary", desk.now)
+        desk.queue.paused = True
+        assert not desk.queue.could_serve("stable", desk.now)
+        desk.queue.paused = False
+        desk.fetch(0)
+        assert desk.queue.could_serve("stable", desk.now)
+        assert not desk.queue.could_serve("canary", desk.now)
+        assert desk.serve() == [("A", [0])]
+        assert not desk.queue.could_serve("stable", desk.now), "it is handed out"
+
+
+def test_counts_of_several_queues_are_added_up() -> None:
+    one, other = Counters(delivered=3, acked=1, late=1), Counters(delivered=4, nacked=2)
+    assert summed([one, other]) == Counters(delivered=7, acked=1, late=1, nacked=2)
+    assert summed([]) == Counters()
+
 
 class TestBytesHeld:
     def test_bodies_count_until_they_are_settled(self) -> None:
@@ -256,3 +303,10 @@ class TestOldestHeld:
         assert self.oldest(desk) == 0
         desk.ack(ref)
         assert self.oldest(desk) == 1
+
+
+def test_what_lags_is_what_is_not_settled_up_to_the_end_of_the_log() -> None:
+    desk = Desk(ledger(10, 12))
+    assert desk[0].lag == 0
+    desk[0].log_end = 20
+    assert desk[0].lag == 9

@@ -201,3 +201,35 @@ class TestStarts:
     def test_of_an_earlier_era_nothing_counts(self) -> None:
         _, ledger = started(KNOWN, era=1, floor=400)
         assert (ledger.era, ledger.floor, set(ledger.settled)) == (2, 10, set())
+
+
+def test_a_fetch_that_does_not_continue_the_chain_goes_to_nobody(passing: Passing) -> None:
+    one = group(passing, "one", 10)
+    passing.resume(0)
+    assert not passing.offer(0, 11, 13, messages((11, 12)))
+    assert not passing.offer(0, 10, 9, [])
+    assert not passing.offer(7, 10, 11, messages((10,))), "a partition that is not here"
+    assert pulled(one, "one") == []
+    assert passing.partitions[0].next_offset == one.partitions[0].next_offset == 10
+
+
+def test_a_fetch_of_nothing_but_markers_settles_their_offsets_for_each(passing: Passing) -> None:
+    one = group(passing, "one", 10)
+    passing.resume(0)
+    assert passing.offer(0, 10, 13, [])
+    assert (passing.partitions[0].next_offset, one.partitions[0].ledger.floor) == (13, 13)
+
+
+def test_a_group_without_a_ledger_in_a_partition_has_no_part_in_it(passing: Passing) -> None:
+    passing.assign(1, LedgerSnapshot(floor=10))
+    one = group(passing, "one", 10)
+    passing.resume(0)
+    passing.resume(1)
+    assert passing.offer(1, 10, 12, messages((10, 11)))
+    assert one.partitions.keys() == {0}
+    assert pulled(one, "one") == []
+
+
+def test_what_was_handed_over_in_a_time_of_balance_is_held_back_for_nobody(passing: Passing) -> None:
+    assert passing.take_over(0, [HandedOver(first=10, span=1, left=9.0, client="c", batch=1)], 0.0) == 0
+    assert passing.partitions[0].held == 0

@@ -66,3 +66,28 @@ def test_it_does_look_after_the_first_of_them_is_free_and_then_knows_the_next_ti
     assert take(returns, "A", now=1.6) == []
     assert Counted.compared == 0
     assert len(take(returns, "A", now=2.0, limit=2000)) == 999
+
+
+def doubted(returns: Returns, *, now: float, only_of: str | None = None) -> list[int]:
+    """What one that is in doubt and has failed none of these is handed."""
+    taken = returns.take("in doubt", now, 10, 1000, in_doubt=True, only_of=only_of)
+    return [message.offset for message in taken]
+
+
+def test_one_in_doubt_waits_for_each_and_its_next_look_is_at_the_time_of_the_first() -> None:
+    returns = returned(*map(Counted, range(1, 1000)), by="A", until=2.0)
+    returns.add(Returned(FakeMessage(0), "A", 1.0))
+    returns.discard(0)
+    assert doubted(returns, now=1.5) == []
+    Counted.compared = 0
+    assert doubted(returns, now=1.6) == []
+    assert Counted.compared == 0, "it knows that none is free before 2.0"
+    assert len(doubted(returns, now=2.0)) == 10
+
+
+def test_one_that_stands_back_is_handed_what_the_one_that_comes_first_is_barred_from() -> None:
+    returns = returned(1, 3, by="A")
+    returns.add(Returned(FakeMessage(2), "B", 0.0))
+    assert doubted(returns, now=1.0, only_of="C") == []
+    assert doubted(returns, now=1.0, only_of="A") == [1, 3]
+    assert doubted(returns, now=1.0, only_of="B") == [2]

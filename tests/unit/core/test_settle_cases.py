@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fanout_app.core.requests import LeaseRef, Settle, Status, Verb
+from fanout_app.core.requests import LeaseRef, Settle, SettleOutcome, Status, Verb
 from fanout_app.core.settling import TABLE, Case, case_of
 from unit.core.desk import ACK_WAIT, Desk, batch, entry, lease, leases, ledger, status_of
 
@@ -235,3 +235,10 @@ def test_a_batch_token_is_listed_once_with_what_it_hangs_on() -> None:
     desk.ack(batch(answer))
     assert desk.settling.pending[0].tokens == [entry(batch(answer)).token]
     assert desk.settling.pending[0].acked == 2
+
+
+def test_outcomes_of_several_owners_are_added_up() -> None:
+    total = SettleOutcome(acked=1, nacked=2, extended=3, rejected=4, results=[("a", Status.LATE)])
+    total.add(SettleOutcome(acked=10, nacked=20, extended=30, rejected=40, results=[("b", Status.GONE)]))
+    assert (total.acked, total.nacked, total.extended, total.rejected) == (11, 22, 33, 44)
+    assert total.results == [("a", Status.LATE), ("b", Status.GONE)]

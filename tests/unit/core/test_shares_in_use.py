@@ -18,6 +18,8 @@ from support.messages import FakeMessage
 from unit.core.desk import Desk
 
 MESSAGES = 10_000
+#: Hundreds of thousands of messages, and no branch of the core that others do not take: not worth being traced.
+MANY = pytest.mark.no_cover
 
 
 class Crowd:
@@ -74,6 +76,7 @@ def up_to(most: int) -> Iterator[int]:
         yield chance.randint(1, most)
 
 
+@MANY
 @pytest.mark.parametrize("clients", [1, 3, 64])
 @pytest.mark.parametrize("batches", [1, 7, 100, 500, None])
 def test_a_canary_of_five_percent_has_five_percent(clients: int, batches: int | None) -> None:
@@ -82,12 +85,14 @@ def test_a_canary_of_five_percent_has_five_percent(clients: int, batches: int | 
     assert abs(had["canary"] / had.total() - 0.05) <= 0.005
 
 
+@MANY
 @pytest.mark.parametrize("at_once", [1, 10, 5000])
 def test_it_is_so_however_messages_come(at_once: int) -> None:
     had = Crowd({"stable": 95, "canary": 5}, clients=5, batches=up_to(20)).work(MESSAGES, at_once=at_once)
     assert abs(had["canary"] / had.total() - 0.05) <= 0.005
 
 
+@MANY
 @pytest.mark.parametrize(
     "weights",
     [

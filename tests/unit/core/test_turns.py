@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fanout_app.core.dispatcher import Limits
+from fanout_app.core.rotation import Rotation
 from unit.core.desk import ACK_WAIT, Desk, batch, lease, offsets
 
 
@@ -270,3 +271,45 @@ def test_bars_of_one_client_end_one_by_one() -> None:
     assert desk.serve() == []
     desk.now = 1.5
     assert desk.serve() == [("A", [0])]
+
+
+def test_who_leaves_is_told_of_its_pulls_and_a_stranger_of_nothing() -> None:
+    desk = Desk()
+    pulls = [desk.wait("A"), desk.wait("A")]
+    assert desk.queue.leave("A", desk.now) == pulls
+    assert desk.queue.leave("A", desk.now) is None
+    desk.queue.cancel_pull(desk.wait("B"), desk.now)
+    assert desk.queue.leave("B", desk.queue.limits.client_ttl) is None, "it has been silent for too long"
+
+
+class TestRotation:
+    """What a client does while it is passed over."""
+
+    def test_one_that_stops_waiting_while_it_is_passed_over_keeps_its_place(self) -> None:
+        rotation = Rotation()
+        for pull, client in enumerate("AB"):
+            rotation.wait(client, pull)
+        rotation.bench("A")
+        rotation.stop_waiting("A", 0)
+        assert list(rotation.turns()) == [("B", 1)]
+        rotation.unbench("A")
+        rotation.unbench("A")
+        assert list(rotation.turns()) == [("B", 1)]
+        rotation.wait("A", 2)
+        assert list(rotation.turns()) == [("A", 2), ("B", 1)]
+
+    def test_one_that_is_trusted_again_while_it_does_not_wait_is_found_when_it_does(self) -> None:
+        rotation = Rotation()
+        for client in "AB":
+            rotation.doubt(client)
+        rotation.trust("A")
+        assert list(rotation.turns(trusted=True)) == []
+        rotation.wait("A", 1)
+        assert list(rotation.turns(trusted=True)) == [("A", 1)]
+
+    def test_where_nobody_waits_there_is_no_other_to_go_on_with(self) -> None:
+        rotation = Rotation()
+        rotation.jump(0.5)
+        for pull, client in enumerate("AB"):
+            rotation.wait(client, pull)
+        assert list(rotation.turns()) == [("A", 0), ("B", 1)]

@@ -37,6 +37,8 @@ def test_a_group_that_begins_anew_is_not_judged_by_what_was() -> None:
     tallies = windows.tallies(2.0)
     assert (tallies["canary"].expired, tallies["other"].expired) == (0, 4)
     assert windows.totals["canary"] == [0, 0, 0, 4], "that it ever happened is not forgotten"
+    windows.use({}, ["of which nothing was counted"], 2.0)
+    assert windows.tallies(2.0).keys() == {"canary", "other"}
     windows.use({"other": 5.0}, [], 2.0)
     assert windows.tallies(2.0)["other"].expired == 0, "another length is another window"
 
