@@ -30,11 +30,6 @@ class LeaseKeys:
             raise OptionError("there is no lease key: write one key a line, at least 32 random characters each")
         self.signing_id = next(iter(self.by_id))
 
-    @classmethod
-    def from_text(cls, text: str) -> LeaseKeys:
-        """Read a key file: one key a line, blank lines and space around keys do not count."""
-        return cls(line.strip().encode() for line in text.splitlines() if line.strip())
-
 
 class Seal:
     """Signs and checks what workers of one id and topic tell each other. A seal is 18 bytes: the key's id and a MAC."""

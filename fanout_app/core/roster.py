@@ -35,10 +35,6 @@ class Heartbeat:
     delivery: str = ""
     order: str = ""
 
-    def place(self) -> tuple[str, str, tuple[int, ...], int]:
-        """What others go by to find a partition's owner; the rest changes all the time."""
-        return self.worker, self.address, self.partitions, self.generation
-
 
 class _Heard(NamedTuple):
     at: float
@@ -54,11 +50,8 @@ class Roster:
         self._silence = silence
         self._heard: dict[str, _Heard] = {}
 
-    def heard(self, now: float, heartbeat: Heartbeat) -> bool:
-        """True if it has come, or has another place than before."""
-        before = self._heard.get(heartbeat.worker)
+    def heard(self, now: float, heartbeat: Heartbeat) -> None:
         self._heard[heartbeat.worker] = _Heard(now, heartbeat)
-        return before is None or before.heartbeat.place() != heartbeat.place()
 
     def left(self, worker: str) -> None:
         """It has said that it goes, or somebody has found out that it is gone."""

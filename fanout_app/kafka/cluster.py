@@ -73,16 +73,10 @@ class Cluster:
         self._absentees = Absentees(_ABSENT_FOR)
         self._read_back = False
         self._silent = False
-        self._names: list[str] = []
-        self._on_change: list[Callable[[], None]] = []
         #: Told once at which address the others reach this worker.
         self.on_advertised: Callable[[str], None] = lambda address: None
         self.feed.on(PREFIX, self._hear)
         self.feed.on(PREFIX, self._note, sealed=False)
-
-    def on_change(self, tell: Callable[[], None]) -> None:
-        """Be told when somebody has come, gone, or has other partitions or another address than before."""
-        self._on_change.append(tell)
 
     def use(self, keys: LeaseKeys) -> None:
         """Go on with these lease keys."""
@@ -141,7 +135,7 @@ class Cluster:
 
     async def _beat(self, now: float, address: str) -> None:
         heartbeat = heartbeat_of(self._member, self._options, address, self.epochs(), now)
-        self._look_around(changed=self.roster.heard(now, heartbeat))
+        self.roster.heard(now, heartbeat)
         row = encode_heartbeat(heartbeat, id=self._options.id, topic=self._options.topic)
         try:
             await self.writer.write(PREFIX + heartbeat.worker, row)
@@ -163,7 +157,6 @@ class Cluster:
             self._read_back = True
         elif record.value is None:
             self.roster.left(worker)
-            self._look_around()
         elif record.live:
             try:
                 heartbeat = decode_heartbeat(record.value, id=self._options.id, topic=self._options.topic)
@@ -172,9 +165,7 @@ class Cluster:
                 self._on_dropped()
                 return
             self._refuse(heartbeat)
-            # Who has fallen silent is seen with the next heartbeat of our own: not looked for with each of a thousand.
-            if self.roster.heard(record.received, heartbeat):
-                self._look_around(changed=True)
+            self.roster.heard(record.received, heartbeat)
 
     def _refuse(self, other: Heartbeat) -> None:
         """A start finds out who runs with other options before it joins him; here two that started at one time meet.
@@ -187,13 +178,6 @@ class Cluster:
         member, in_service = self._member, other.generation > 0
         if not member.ready or (in_service and member.worker > other.worker):
             self._on_fault(StartError(why))
-
-    def _look_around(self, *, changed: bool = False) -> None:
-        names = [heartbeat.worker for heartbeat in self.roster.present(monotonic())]
-        if changed or names != self._names:
-            self._names = names
-            for tell in self._on_change:
-                tell()
 
     # The dead --------------------------------------------------------------------------------------------------------
 

@@ -45,9 +45,8 @@ def test_those_heard_are_present_by_name_and_the_silent_are_not() -> None:
 
 def test_the_latest_heartbeat_counts() -> None:
     roster = Roster("me", 3.0)
-    assert roster.heard(0.0, beat("a"))
-    assert not roster.heard(0.5, replace(beat("a"), waiting_messages=0, waiting_pulls=9, epoch=4, misses_epoch=4))
-    assert roster.heard(1.0, replace(BEAT, worker="a", partitions=(7,)))
+    roster.heard(0.0, beat("a"))
+    roster.heard(1.0, replace(BEAT, worker="a", partitions=(7,)))
     assert [one.partitions for one in roster.present(1.0)] == [(7,)]
 
 

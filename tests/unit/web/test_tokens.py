@@ -196,14 +196,13 @@ def test_a_run_whose_messages_are_gone_has_no_tokens() -> None:
     assert CODEC.leases(run) == []
 
 
-def test_a_key_file_is_read_line_by_line() -> None:
-    assert LeaseKeys.from_text("one\n\n  two \r\none\n").by_id == LeaseKeys([b"one", b"two"]).by_id
+def test_a_key_given_twice_counts_once() -> None:
+    assert LeaseKeys([b"one", b"two", b"one"]).by_id == LeaseKeys([b"one", b"two"]).by_id
 
 
-@pytest.mark.parametrize("text", ["", "\n \n"])
-def test_a_key_file_without_a_key_says_what_to_do(text: str) -> None:
+def test_no_key_at_all_says_what_to_do() -> None:
     with pytest.raises(OptionError, match="write one key a line"):
-        LeaseKeys.from_text(text)
+        LeaseKeys(())
 
 
 def test_an_empty_key_is_no_key() -> None:
