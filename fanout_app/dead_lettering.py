@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from fanout_app.core.dispatcher import Dispatcher
 from fanout_app.core.redelivery import Spent
+from fanout_app.core.resting import Resting
 from fanout_app.group_commit import GroupCommit
 from fanout_app.ports import DeadLetterSink, SourceError
 from fanout_app.tasks import Tasks
@@ -35,6 +36,7 @@ class DeadLettering:
     ) -> None:
         """``take_more`` is called when messages have left and others may have been waiting for their room."""
         self._dispatcher = dispatcher
+        self._resting = Resting(dispatcher)
         self._commit = commit
         self._sink = sink
         self._tasks = tasks
@@ -50,7 +52,7 @@ class DeadLettering:
 
     async def _work(self) -> None:
         try:
-            while spent := self._dispatcher.spent():
+            while spent := self._resting.spent():
                 done: list[bool] = []
                 # All in turn before any is tried again: some may never be taken, and must not hold up the others.
                 for first in range(0, len(spent), _AT_ONCE):
@@ -61,7 +63,7 @@ class DeadLettering:
             self._working = False
 
     async def _put_away(self, spent: Spent) -> bool:
-        if not self._dispatcher.is_spent(spent):
+        if not self._resting.is_spent(spent):
             return True  # settled while others were written, or the partition is somebody else's
         try:
             async with asyncio.timeout(_WRITE_FOR):
@@ -78,7 +80,7 @@ class DeadLettering:
             self._failing = True
             return False
         self._failing = False
-        if self._dispatcher.put_away(spent):
+        if self._resting.put_away(spent):
             logger.warning(
                 "partition %d/%d: given up on after %d deliveries (%s), client %s had it last",
                 spent.partition, spent.message.offset, spent.delivery_count, spent.reason, spent.client or "unknown",

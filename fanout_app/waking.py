@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from fanout_app.core.dispatcher import Dispatcher
+from fanout_app.core.resting import Resting
 from fanout_app.group_commit import GroupCommit
 from fanout_app.ports import Bodies, SourceError
 from fanout_app.tasks import Tasks
@@ -31,6 +32,7 @@ class Waking:
     ) -> None:
         """``serve`` is called when messages are there to be handed out again."""
         self._dispatcher = dispatcher
+        self._resting = Resting(dispatcher)
         self._commit = commit
         self._bodies = bodies
         self._tasks = tasks
@@ -41,7 +43,7 @@ class Waking:
     def look(self) -> None:
         """Something may be due, or wanted that was not before."""
         self._news.set()
-        if not self._working and self._dispatcher.anything_due():
+        if not self._working and self._resting.anything_due():
             self._working = True
             self._tasks.start(self._work(), "waking")
 
@@ -50,7 +52,7 @@ class Waking:
         try:
             while True:
                 self._news.clear()
-                due = self._dispatcher.to_read(_AT_ONCE, monotonic())
+                due = self._resting.to_read(_AT_ONCE, monotonic())
                 reading |= {asyncio.create_task(self._read(number, offsets)) for number, offsets in due.items()}
                 if not reading:
                     return
@@ -76,10 +78,10 @@ class Waking:
             found = await self._bodies.read(number, offsets)
         except SourceError as error:
             logger.warning("partition %d: %d delayed messages cannot be read yet: %s", number, len(offsets), error)
-            self._dispatcher.not_read(number, offsets)
+            self._resting.not_read(number, offsets)
             await asyncio.sleep(_RETRY_PAUSE)
             return
-        lost = self._dispatcher.awake(number, era, offsets, found, monotonic())
+        lost = self._resting.awake(number, era, offsets, found, monotonic())
         if lost:
             logger.error("partition %d: %d delayed messages were deleted from the log meanwhile", number, lost)
             self._commit.kick()

@@ -23,16 +23,11 @@ from fanout_app.core.limits import Counters, Limits
 from fanout_app.core.message import Message
 from fanout_app.core.partition import PartitionQueue
 from fanout_app.core.picking import IN_A_ROW, Turns, Wish, lanes_with_something, pick
-from fanout_app.core.redelivery import Spent
 from fanout_app.core.requests import Empty, Pull
 from fanout_app.core.rotation import Rotation, Rotations
 from fanout_app.core.sharing import Sharing, Turn
 
 __all__ = ["Counters", "Dispatcher", "Handout", "Limits"]
-
-
-#: Messages whose bodies are read although the buffer is full, of one partition at a time.
-_A_FEW = 10
 
 
 class Handout(NamedTuple):
@@ -346,72 +341,6 @@ class Dispatcher:
 
     def next_deadline(self) -> float | None:
         return self._deadlines.next()
-
-    # Asleep and spent ------------------------------------------------------------------------------------------------
-
-    def anything_due(self) -> bool:
-        """Whether a message that slept wants to be read. Asked at every pull: no partition is looked at in vain."""
-        waking = self.leases.waking
-        while waking:
-            number = next(iter(waking))
-            if number in self.partitions and self.partitions[number].sleepers.due:
-                return True
-            waking.discard(number)
-        return False
-
-    def to_read(self, most: int, now: float) -> dict[int, list[int]]:
-        """Messages that slept and are due, up to so many a partition: read their bodies, then call `awake`.
-
-        None as long as nobody is there to take them or the buffer is full: they can sleep on at no cost. But where the
-        buffer may be full of what waits for them, a few.
-        """
-        if self.paused or not self.clients.someone_alive(now):
-            return {}
-        ready = [one for one in self.partitions.values() if one.sleepers.due and not one.suspended]
-        if self.bytes_held() >= self.limits.buffer_bytes:
-            ready = [partition for partition in ready if partition.stuck]
-            most = min(most, _A_FEW)
-        return {partition.number: partition.sleepers.to_read(most) for partition in ready}
-
-    def awake(self, number: int, era: int, offsets: Sequence[int], found: Mapping[int, Message], now: float) -> int:
-        """These were read for `to_read`; what was not found exists no more.
-
-        Returns:
-            How many messages were lost to retention or compaction.
-        """
-        partition = self.partitions.get(number)
-        if partition is None or partition.ledger.era != era:
-            return 0
-        lost = [offset for offset in offsets if not partition.wake(offset, found.get(offset), now)]
-        partition.settle(lost)
-        self.counters.lost_to_retention += len(lost)
-        return len(lost)
-
-    def not_read(self, number: int, offsets: Sequence[int]) -> None:
-        """They could not be read; `to_read` answers them again."""
-        partition = self.partitions.get(number)
-        if partition is not None:
-            partition.sleepers.not_read(offsets)
-            self.leases.waking.add(number)
-
-    def spent(self) -> list[Spent]:
-        """What has been given up on and waits to be put where such messages go."""
-        return [spent for partition in self.partitions.values() for spent in partition.spent.values()]
-
-    def is_spent(self, spent: Spent) -> bool:
-        """False if somebody has settled it meanwhile, or the partition is not ours any more."""
-        partition = self.partitions.get(spent.partition)
-        return partition is not None and partition.spent.get(spent.message.offset) is spent
-
-    def put_away(self, spent: Spent) -> bool:
-        """It is there now: settle it. False if `is_spent` is no longer true."""
-        if not self.is_spent(spent):
-            return False
-        partition = self.partitions[spent.partition]
-        partition.forget(spent.message.offset)
-        partition.settle((spent.message.offset,))
-        self.counters.dead_lettered += 1
-        return True
 
     # Clients ---------------------------------------------------------------------------------------------------------
 

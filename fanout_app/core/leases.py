@@ -6,9 +6,9 @@ Whoever ends one moves the message first, then calls `_end`, which keeps the cou
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from fanout_app.core.acked_batches import AckedBatches
 from fanout_app.core.client import Client, Clients
 from fanout_app.core.deadlines import Deadlines
 from fanout_app.core.lease import Answer, HandedOver, LeaseRun
@@ -21,8 +21,6 @@ from fanout_app.core.redelivery import Delayed
 from fanout_app.core.requests import Pull
 from fanout_app.core.sleepers import Sleeper
 from fanout_app.core.windows import Windows
-
-_REMEMBERED_BATCHES = 10_000
 
 
 class Leases:
@@ -48,9 +46,7 @@ class Leases:
         self.received = Received(self.live_messages)
         #: Partitions of which sleeping messages want to be read; maybe some more.
         self.waking: set[int] = set()
-        #: Batches acked whole, latest last, with their partitions: a client whose answer was lost on the way sends its
-        #: ack again, and is answered when all of these are in the changelog.
-        self.acked_batches: OrderedDict[int, tuple[int, ...]] = OrderedDict()
+        self.acked_batches = AckedBatches()
         self._limits = limits
         self._partitions = partitions
         self._clients = clients
@@ -380,18 +376,11 @@ class Leases:
             if answer.receive_id:
                 self.received.over(answer)
 
-    def remember_acked(self, answer: Answer) -> None:
-        self.acked_batches[answer.batch] = tuple({run.partition for run in answer.runs})
-        if len(self.acked_batches) > _REMEMBERED_BATCHES:
-            self.acked_batches.popitem(last=False)
-
     def drop(self, partition: PartitionQueue, now: float) -> None:
         """The partition is somebody else's: its leases end, uncounted."""
         for run in set(partition.in_flight.values()):
             self._end(run, run.live, now)
-        # What was settled there may not have reached the changelog: the next ledger decides, whoever reads it.
-        for batch in [batch for batch, numbers in self.acked_batches.items() if partition.number in numbers]:
-            del self.acked_batches[batch]
+        self.acked_batches.drop(partition.number)
 
 
 def _nothing(now: float) -> None:

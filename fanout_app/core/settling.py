@@ -175,10 +175,10 @@ class Settling:
                 if verb is not Verb.ACK:
                     self._named.update(_ref(run, message) for message in messages)
             if verb is Verb.ACK and not lost:
-                leases.remember_acked(answer)
-        elif ref.batch in leases.acked_batches:
+                leases.acked_batches.add(answer)
+        elif numbers := leases.acked_batches.partitions_of(ref.batch):
             self.outcome.results.append((entry.token, Status.ALREADY_SETTLED))
-            for number in leases.acked_batches[ref.batch]:
+            for number in numbers:
                 self._hangs_on(entry, number)
         else:
             self.outcome.results.append((entry.token, Status.LEASE_LOST))

@@ -18,6 +18,7 @@ from fanout_app.core.ledger import LedgerSnapshot, PartitionLedger, join
 from fanout_app.core.ledger_row import decode_row, encode_row
 from fanout_app.core.redelivery import Backoff, Spent
 from fanout_app.core.requests import BatchRef, Entry, LeaseRef, Pull, Settle, Verb
+from fanout_app.core.resting import Resting
 from fanout_app.core.settling import Settling
 from properties.machine_checks import Checks
 from properties.machine_owners import Owners
@@ -97,6 +98,7 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
 
     def start_worker(self) -> None:
         self.queue = Dispatcher(self.limits, new_batch=self.batches[0].__next__, jitter=lambda: 0.0, in_a_row=IN_A_ROW)
+        self.resting = Resting(self.queue)
         self.naive = NaiveWholeQueue(self.batches[1], ordered=self.limits.order_by_key)
         self.answers: list[Answer] = []
         self.pulls = 0
@@ -327,7 +329,7 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
     @rule(most=st.integers(1, 3), answered=st.booleans(), found=st.sampled_from(("all", "first", "none", "failed")))
     def read_what_sleeps(self, most: int, answered: bool, found: str) -> None:
         expected = self.naive.to_read(most, self.now)
-        assert self.queue.to_read(most, self.now) == expected
+        assert self.resting.to_read(most, self.now) == expected
         for number, offsets in expected.items():
             self.being_read.append((number, self.naive.partitions[number].era, offsets))
             if answered:
@@ -339,25 +341,25 @@ class QueueMachine(Checks, Owners, RuleBasedStateMachine):
         """Also long after it was asked for, when nobody needs it any more."""
         number, era, offsets = self.being_read.pop(-1 - min(back, len(self.being_read) - 1))
         if found == "failed":
-            self.queue.not_read(number, offsets)
+            self.resting.not_read(number, offsets)
             self.naive.not_read(number, offsets)
             return
         log = self.logs[number]
         there = {"all": offsets, "first": offsets[:1], "none": []}[found]
         bodies = {offset: message(offset, log.sizes[offset] or 0) for offset in there}
         self.read_at.add(self.now)
-        lost = self.queue.awake(number, era, offsets, bodies, self.now)
+        lost = self.resting.awake(number, era, offsets, bodies, self.now)
         assert lost == self.naive.awake(number, era, offsets, there, self.now)
 
     @rule(arrives=st.booleans(), back=recent)
     def put_away_what_is_spent(self, arrives: bool, back: int) -> None:
         expected = self.naive.spent()
-        spent = {(s.partition, s.era, s.message.offset, s.delivery_count, s.client): s for s in self.queue.spent()}
+        spent = {(s.partition, s.era, s.message.offset, s.delivery_count, s.client): s for s in self.resting.spent()}
         assert spent.keys() == expected.keys()
         self.being_put_away.extend((spent[given], given, held) for given, held in expected.items())
         if arrives and self.being_put_away:
             one, given, held = self.being_put_away.pop(-1 - min(back, len(self.being_put_away) - 1))
-            assert self.queue.put_away(one) == self.naive.put_away(given, held)
+            assert self.resting.put_away(one) == self.naive.put_away(given, held)
 
     # Time ------------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from fanout_app import waking as module
 from fanout_app.core.dispatcher import Limits
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.requests import Pull
+from fanout_app.core.resting import Resting
 from fanout_app.ports import SourceError
 from fanout_app.waking import Waking
 from unit.fake_ports import Worker, until
@@ -211,7 +212,7 @@ async def test_while_nobody_is_there_they_sleep_on(scene: Scene) -> None:
     scene.sleeping(0, 0)
     scene.fall_due(0)
     now = monotonic()
-    assert scene.dispatcher.to_read(200, now + 100.0) == {}
+    assert Resting(scene.dispatcher).to_read(200, now + 100.0) == {}
     scene.dispatcher.paused = True
     scene.waking.look()
     await until(scene.is_idle)

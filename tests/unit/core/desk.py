@@ -10,6 +10,7 @@ from fanout_app.core.lease import Answer
 from fanout_app.core.ledger import LedgerSnapshot
 from fanout_app.core.partition import PartitionQueue
 from fanout_app.core.requests import BatchRef, Entry, LeaseRef, Pull, Settle, SettleOutcome, Status, Verb
+from fanout_app.core.resting import Resting
 from fanout_app.core.settling import Settling
 from support.messages import messages
 
@@ -25,6 +26,7 @@ class Desk:
     ) -> None:
         self.now = 0.0
         self.queue = Dispatcher(limits or Limits(), new_batch=count(1).__next__, jitter=lambda: 0.0, in_a_row=in_a_row)
+        self.resting = Resting(self.queue)
         self.answers: dict[int, Answer] = {}
         self.settling: Settling
         self.assign(0, ledger)

@@ -369,13 +369,13 @@ def test_a_new_era_starts_with_nothing_settled() -> None:
 def test_where_an_earlier_owner_has_used_up_all_that_a_fetch_brings_all_of_it_is_put_away() -> None:
     desk = Desk(ledger(0, failures=[(0, 2), (1, 2)]), Limits(max_deliver=2))
     desk.fetch(0, 1, size=5)
-    assert [spent.message.offset for spent in desk.queue.spent()] == [0, 1]
+    assert [spent.message.offset for spent in desk.resting.spent()] == [0, 1]
     assert (desk[0].held, desk[0].bytes_held) == (2, 10)
-    first, second = desk.queue.spent()
-    assert desk.queue.put_away(first)
-    assert not desk.queue.put_away(first), "it is settled already"
+    first, second = desk.resting.spent()
+    assert desk.resting.put_away(first)
+    assert not desk.resting.put_away(first), "it is settled already"
     desk.queue.drop(0, desk.now)
-    assert not desk.queue.put_away(second), "somebody else's"
+    assert not desk.resting.put_away(second), "somebody else's"
 
 
 def test_one_to_be_handed_out_alone_does_not_hold_up_those_before_it() -> None:

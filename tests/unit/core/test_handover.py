@@ -35,9 +35,9 @@ def fetch(request: pytest.FixtureRequest) -> Fetched:
 
 def read_what_sleeps(desk: Desk) -> None:
     desk.queue.expire(desk.now)
-    for number, offsets in desk.queue.to_read(100, desk.now).items():
+    for number, offsets in desk.resting.to_read(100, desk.now).items():
         found = {message.offset: message for message in messages(offsets)}
-        desk.queue.awake(number, desk[number].ledger.era, offsets, found, desk.now)
+        desk.resting.awake(number, desk[number].ledger.era, offsets, found, desk.now)
 
 
 def test_an_ack_by_lease_is_that_of_a_live_one(fetch: Fetched) -> None:
@@ -243,8 +243,8 @@ def test_retention_does_not_take_what_a_client_has() -> None:
     assert new.queue.log_starts_at(0, 4) == 1  # offset 3; the others are with A
     assert new.ack(refs[0], refs[1]) == [Status.DONE, Status.DONE]
     new.pass_time(ACK_WAIT)
-    ((number, offsets),) = new.queue.to_read(9, new.now).items()
-    assert new.queue.awake(number, 0, offsets, {}, new.now) == 1
+    ((number, offsets),) = new.resting.to_read(9, new.now).items()
+    assert new.resting.awake(number, 0, offsets, {}, new.now) == 1
     assert new[0].ledger.floor == 4
     assert new.queue.counters.lost_to_retention == 2
 
@@ -263,8 +263,8 @@ def test_one_that_cannot_be_read_before_the_fetches_reach_it_is_left_to_them() -
     old, _ = held(1)
     new = moved(old)
     new.pass_time(ACK_WAIT)
-    ((number, offsets),) = new.queue.to_read(9, new.now).items()
-    assert new.queue.awake(number, 0, offsets, {}, new.now) == 0
+    ((number, offsets),) = new.resting.to_read(9, new.now).items()
+    assert new.resting.awake(number, 0, offsets, {}, new.now) == 0
     assert not new[0].ledger.is_settled(0)
     fetched(new)
     new.wait("B", 9)
@@ -276,15 +276,15 @@ def test_one_that_has_used_up_its_deliveries_is_put_away_once_it_is_read(fetch: 
     new = moved(old)
     fetch(new)
     new.pass_time(ACK_WAIT)
-    assert new.queue.spent() == []
+    assert new.resting.spent() == []
     read_what_sleeps(new)
-    assert [(spent.message.offset, spent.reason, spent.client) for spent in new.queue.spent()] == [
+    assert [(spent.message.offset, spent.reason, spent.client) for spent in new.resting.spent()] == [
         (offset, "lease expired", "A") for offset in (0, 1, 2)
     ]
     new.wait("B", 9)
     fetched(new)
     assert new.serve() == [("B", [3, 4])]
-    assert all(map(new.queue.put_away, new.queue.spent()))
+    assert all(map(new.resting.put_away, new.resting.spent()))
     assert new[0].ledger.floor == 3
 
 

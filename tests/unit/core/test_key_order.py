@@ -39,9 +39,9 @@ def all_of(desk: Desk, client: str = "C") -> list[int]:
 
 
 def read_asleep(desk: Desk, keys: str, *, found: bool = True) -> None:
-    for number, due in desk.queue.to_read(10, desk.now).items():
+    for number, due in desk.resting.to_read(10, desk.now).items():
         bodies = {offset: record(offset, keys[offset]) for offset in due} if found else {}
-        desk.queue.awake(number, 0, due, bodies, desk.now)
+        desk.resting.awake(number, 0, due, bodies, desk.now)
 
 
 def counts(desk: Desk) -> tuple[int, int, int]:
@@ -143,9 +143,9 @@ def test_a_dead_letter_keeps_its_key_until_it_is_put_away() -> None:
     desk = ordered("aa")
     for client in "ABA":
         desk.nack(lease(desk.pull(client)), 0.0)
-    (spent,) = desk.queue.spent()
+    (spent,) = desk.resting.spent()
     assert all_of(desk) == []
-    assert desk.queue.put_away(spent)
+    assert desk.resting.put_away(spent)
     assert [offset for _, some in desk.serve() for offset in some] == [1]
     assert counts(desk) == (1, 0, 2)
 
@@ -153,12 +153,12 @@ def test_a_dead_letter_keeps_its_key_until_it_is_put_away() -> None:
 def test_what_an_earlier_owner_used_up_is_given_up_on_when_it_is_its_turn() -> None:
     desk = ordered("aaa", row=ledger(0, failures=[(1, 3)]))
     first = desk.pull("A")
-    assert desk.queue.spent() == []
+    assert desk.resting.spent() == []
     desk.ack(lease(first))
-    (spent,) = desk.queue.spent()
+    (spent,) = desk.resting.spent()
     assert all_of(desk) == []
     assert counts(desk) == (2, 1, 4)
-    desk.queue.put_away(spent)
+    desk.resting.put_away(spent)
     assert [offset for _, some in desk.serve() for offset in some] == [2]
 
 
@@ -310,7 +310,7 @@ def test_the_first_of_a_key_is_read_again_though_the_buffer_is_full_of_what_wait
     assert desk[0].bytes_held == 10
     desk.pass_time(60.0)
     desk.wait("B", 10)
-    assert desk.queue.to_read(100, desk.now) == {0: [0]}
+    assert desk.resting.to_read(100, desk.now) == {0: [0]}
 
 
 @pytest.mark.parametrize(("keys", "wanted"), [("a.", {}), ("aa.", {}), ("aa", {0: [0]})])
@@ -320,7 +320,7 @@ def test_other_sleepers_wait_for_room_in_the_buffer(keys: str, wanted: dict[int,
     desk.nack(lease(desk.pull("A")), 60.0)
     desk.pass_time(60.0)
     desk.wait("B", 10)
-    assert desk.queue.to_read(100, desk.now) == wanted
+    assert desk.resting.to_read(100, desk.now) == wanted
 
 
 def test_blocked_messages_fill_the_window() -> None:

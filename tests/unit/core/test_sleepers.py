@@ -71,43 +71,43 @@ def resting(*offsets: int, limits: Limits | None = None) -> Desk:
 class TestAtTheDispatcher:
     def test_it_says_when_one_is_due_and_looks_at_no_partition_in_vain(self) -> None:
         desk = resting(0)
-        assert desk.queue.anything_due()
-        assert desk.queue.to_read(10, desk.now) == {0: [0]}
-        assert not desk.queue.anything_due()
+        assert desk.resting.anything_due()
+        assert desk.resting.to_read(10, desk.now) == {0: [0]}
+        assert not desk.resting.anything_due()
         assert desk.queue.leases.waking == set()
 
     def test_one_of_a_partition_that_has_gone_is_not_due(self) -> None:
         desk = resting(0)
         desk.queue.drop(0, desk.now)
-        assert not desk.queue.anything_due()
+        assert not desk.resting.anything_due()
 
     def test_nothing_is_read_while_all_is_paused_or_nobody_is_there(self) -> None:
         desk = resting(0)
         desk.queue.paused = True
-        assert desk.queue.to_read(10, desk.now) == {}
+        assert desk.resting.to_read(10, desk.now) == {}
         desk.queue.paused = False
         desk.queue.leave("B", desk.now)
-        assert desk.queue.to_read(10, desk.now + LONG) == {}
+        assert desk.resting.to_read(10, desk.now + LONG) == {}
         desk.wait("B")
-        assert desk.queue.to_read(10, desk.now) == {0: [0]}
+        assert desk.resting.to_read(10, desk.now) == {0: [0]}
 
     def test_what_could_not_be_read_is_asked_for_again(self) -> None:
         desk = resting(0, 1)
-        assert desk.queue.to_read(10, desk.now) == {0: [0, 1]}
-        assert not desk.queue.anything_due()
-        desk.queue.not_read(0, [0, 1])
-        assert desk.queue.anything_due()
-        assert desk.queue.to_read(10, desk.now) == {0: [0, 1]}
-        desk.queue.not_read(7, [0])  # gone meanwhile
+        assert desk.resting.to_read(10, desk.now) == {0: [0, 1]}
+        assert not desk.resting.anything_due()
+        desk.resting.not_read(0, [0, 1])
+        assert desk.resting.anything_due()
+        assert desk.resting.to_read(10, desk.now) == {0: [0, 1]}
+        desk.resting.not_read(7, [0])  # gone meanwhile
 
     def test_what_was_read_for_another_owner_or_another_era_is_left_alone(self) -> None:
         desk = resting(0)
-        desk.queue.to_read(10, desk.now)
+        desk.resting.to_read(10, desk.now)
         found = {0: messages([0])[0]}
-        assert desk.queue.awake(7, 0, [0], {}, desk.now) == 0
-        assert desk.queue.awake(0, 1, [0], {}, desk.now) == 0
+        assert desk.resting.awake(7, 0, [0], {}, desk.now) == 0
+        assert desk.resting.awake(0, 1, [0], {}, desk.now) == 0
         assert desk.serve() == []
-        assert desk.queue.awake(0, 0, [0], found, desk.now) == 0
+        assert desk.resting.awake(0, 0, [0], found, desk.now) == 0
         assert desk.serve() == [("B", [0])]
 
     def test_one_that_is_acked_while_it_is_read_is_neither_handed_out_nor_lost(self) -> None:
@@ -117,8 +117,8 @@ class TestAtTheDispatcher:
         desk.nack(ref, LONG)
         desk.pass_time(LONG)
         desk.wait("B")
-        desk.queue.to_read(10, desk.now)
+        desk.resting.to_read(10, desk.now)
         desk.ack(ref)
-        assert desk.queue.awake(0, 0, [0], {0: messages([0])[0]}, desk.now) == 0
+        assert desk.resting.awake(0, 0, [0], {0: messages([0])[0]}, desk.now) == 0
         assert desk.serve() == []
         assert (desk[0].ledger.floor, desk[0].bytes_held) == (1, 0)
