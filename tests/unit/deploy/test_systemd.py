@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fanout_app.exits import EXIT_FAULT, EXIT_START
 from fanout_app.options import Options
-from fanout_app.worker import EXIT_FAULT, EXIT_START
 from unit.deploy.deployed import ROOT, bytes_of, least_grace, most_memory, options_of, port_of
 
 FOLDER = ROOT / "deploy" / "systemd"
