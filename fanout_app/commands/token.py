@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -76,11 +77,18 @@ def _see_that_it_is_good(line: str) -> None:
 
 
 def _add(path: Path, line: str) -> None:
-    """The file is whole at every moment, since workers read it when they like, and is for its owner alone."""
-    before = path.read_text() if path.exists() else ""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    """The file is whole at every moment, since workers read it when they like.
+
+    A new one is for its owner alone; one that was there goes on being readable by those who could read it.
+    """
+    known = path.stat() if path.exists() else None
+    before = path.read_text() if known else ""
+    mode = known.st_mode & 0o777 if known else 0o600
     ended = before if not before or before.endswith("\n") else before + "\n"
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        if known:
+            with suppress(PermissionError):
+                os.fchown(file.fileno(), known.st_uid, known.st_gid)
         file.write(f"{ended}{line}\n")
     os.replace(beside, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -50,6 +51,16 @@ def test_a_file_that_is_made_is_for_its_owner_alone_and_one_that_was_there_stays
     assert path.read_text().startswith("# ours\n")
     assert len(TokensFile(str(path)).read()) == 2
     assert [entry.name for entry in tmp_path.iterdir()] == ["tokens"]
+
+
+def test_a_file_goes_on_being_its_owners_and_its_groups_who_has_to_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    run("a", "--tokens-file", str(path))
+    # Root may give it to anybody, another user to the groups that he is in.
+    group = 65533 if os.geteuid() == 0 else max({os.getgid(), *os.getgroups()})
+    os.chown(path, -1, group)
+    run("b", "--tokens-file", str(path))
+    assert path.stat().st_gid == group
 
 
 def test_without_a_file_the_line_is_printed_beside_it(tmp_path: Path) -> None:
