@@ -30,10 +30,11 @@ FORERUNNER = ("tests/acceptance/test_forerunner.py",)
 #: One run of it takes 15 s, most of which is the start of servers.
 FORERUNNER_WITHIN = 180.0
 #: Two versions in one cluster for a minute, a rolling restart of four workers with a thousand leases, long outages.
-#: And what takes longest of the tests with real servers, examples of services among it.
+#: And what takes longest of the tests with real servers, examples of services among it. An image is built in it, with a
+#: compiler.
 LONG = ("tests/long",)
 LONGEST = ("-m", "long", "tests/histories", "tests/acceptance")
-LONG_WITHIN = 1800.0
+LONG_WITHIN = 2400.0
 #: The rules for Prometheus, tried out with its own tool, which is fetched for it.
 ALERTS = ("tests/alerts",)
 #: Requests of all kinds, other ones each time: so many at two workers, and so many runs of some twenty in process.
