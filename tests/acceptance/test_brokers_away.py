@@ -27,8 +27,9 @@ LINES = 12
 #: Seconds after which aiokafka's producer gives up what it could not even send; Faust's default is 20 minutes.
 GIVES_UP_AFTER = 2.0
 
+pytestmark = pytest.mark.long
 
-@pytest.mark.long
+
 async def test_all_brokers_down_for_half_a_minute_and_back(
     own_stack: Stack, kafkas: Kafka, workers: Workers, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:

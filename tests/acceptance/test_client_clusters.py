@@ -15,12 +15,18 @@ from support.workers import READY_TOGETHER, Workers
 
 
 @pytest.fixture(params=LIBRARIES)
-def programs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Programs]:
-    programs = Programs(request.param, tmp_path)
+def library(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def programs(library: str, tmp_path: Path) -> Iterator[Programs]:
+    programs = Programs(library, tmp_path)
     yield programs
     programs.close()
 
 
+@pytest.mark.parametrize("library", [pytest.param("threads", marks=pytest.mark.long), "asyncio", "go"])
 async def test_nothing_is_lost_while_workers_are_killed_and_started_again(
     kafka: Kafka, workers: Workers, programs: Programs
 ) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
 import aiohttp
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.clients import Hangup, MakeClient
@@ -57,6 +58,7 @@ async def metrics(worker: Worker, session: aiohttp.ClientSession) -> dict[str, f
     return {sample.name: sample.value for family in families for sample in family.samples}
 
 
+@pytest.mark.long
 async def test_one_pull_more_than_may_wait_is_429_and_a_place_that_is_left_is_free_at_once(
     kafka: Kafka, workers: Workers, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:

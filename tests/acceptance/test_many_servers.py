@@ -6,6 +6,7 @@ import asyncio
 from statistics import median
 from time import monotonic
 
+import pytest
 from aiokafka.errors import KafkaError
 
 from support.clients import Client, Delivery, MakeClient
@@ -59,6 +60,7 @@ async def test_three_of_each_given_by_links_are_all_used_and_one_of_each_may_be_
         await asyncio.to_thread(own_stack.start_all)
 
 
+@pytest.mark.long
 async def test_workers_start_in_the_moment_in_which_a_broker_is_lost(
     own_stack: Stack, kafkas: Kafka, workers: Workers
 ) -> None:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from support.eventually import eventually
 
@@ -37,6 +38,7 @@ def start(variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
+@pytest.mark.long
 async def test_honcho_brings_two_workers_with_their_clients_up_and_down(
     session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: What would make tests wait for minutes otherwise: a dead member keeps its partitions for a session, and a compacted
 #: topic keeps what it is to lose until the cleaner comes by. And records of years ago, which some tests write, would be
 #: deleted by the check for retention that comes by once in five minutes.
-_BROKER_OPTIONS = ("group.min.session.timeout.ms=1000", "log.cleaner.backoff.ms=200", "log.retention.ms=-1")
+_BROKER_OPTIONS = ("group.min.session.timeout.ms=1000", "log.cleaner.backoff.ms=500", "log.retention.ms=-1")
 
 #: Of a disk that is to be filled.
 _SMALL = "64m"
