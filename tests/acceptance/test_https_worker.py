@@ -16,6 +16,8 @@ from fanout_client import Client
 from fanout_client.sync import Client as SyncClient
 from support.certificates import Authority
 from support.eventually import eventually
+from support.kafka import Kafka
+from support.stack import Stack
 from support.workers import BIN, Worker, Workers
 
 TOKEN = "a-token-that-is-never-to-be-seen-in-any-log"
@@ -84,6 +86,25 @@ async def test_curl_takes_a_message_and_acks_it(ca: Authority, workers: Workers,
     assert " 400 " in plain
     assert "this port serves HTTPS" in plain
     assert "Traceback" not in worker.text()
+
+
+async def test_operators_have_a_port_of_their_own_with_https(
+    ca: Authority, kafka: Kafka, stack: Stack, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    one = ca.issue("worker")
+    workers = Workers(stack.brokers, tmp_path, http)
+    try:
+        worker = await workers.start(await kafka.new_topic(1), admin_port="0", tls_cert=one.cert, tls_key=one.key)
+        (operators,) = re.findall(r"serving those who run it at (https://127\.0\.0\.1:\d+)", worker.text())
+        assert " 200 " in curl("--cacert", ca.file, f"{operators}/v1/status")
+        assert " 404 " in curl("--cacert", ca.file, "-X", "POST", f"{operators}/v1/next?wait_ms=0")
+        assert " 204 " in curl("--cacert", ca.file, "-X", "POST", f"{worker.url}/v1/next?wait_ms=0")
+        assert "unable to get local issuer certificate" in curl(f"{operators}/healthz")
+        plain = curl(operators.replace("https", "http") + "/v1/status")
+        assert " 400 " in plain
+        assert "this port serves HTTPS" in plain
+    finally:
+        workers.close()
 
 
 async def test_the_clients_in_python_take_messages(
