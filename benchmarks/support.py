@@ -108,7 +108,7 @@ async def request(
 ) -> tuple[int, bytes]:
     """Its status, and the body of the answer."""
     writer.write(
-        b"%b %b HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%b"
+        b"%b %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b"
         % (method.encode(), path.encode(), len(body), body)
     )
     head = await reader.readuntil(b"\r\n\r\n")

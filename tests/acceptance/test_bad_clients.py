@@ -31,7 +31,7 @@ FEW = 8
 IDLE = 10_000
 AT_A_TIME = 500
 
-_PULL = b"POST /v1/pull HTTP/1.1\r\nHost: x\r\n"
+_PULL = b"POST /v1/pull HTTP/1.1\r\nHost: localhost\r\n"
 _WAIT = b'{"wait_ms":0}'
 
 #: Sent, and then no more; the status that is answered to each, None: hung up on without a word.
@@ -97,7 +97,7 @@ async def never_reading(worker: Worker) -> None:
     one = await Hangup.connected(worker, receive_buffer=4096)
     with suppress(ConnectionError):
         while True:
-            await one.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+            await one.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
     await one.gone()
 
 
@@ -188,7 +188,8 @@ async def test_requests_sent_one_behind_the_other_are_all_answered_in_turn(worke
     one = await Hangup.connected(worker)
     pull = _PULL + b"Content-Length: %d\r\n\r\n%b" % (len(_WAIT), _WAIT)
     await one.send(
-        pull + (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n") * 100
+        pull
+        + (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + b"GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n") * 100
     )
     assert (await one.answer())[0] in (200, 204)
     assert [(await one.answer())[0] for _ in range(200)] == [200, 404] * 100
@@ -245,10 +246,10 @@ async def test_more_connections_than_there_may_be_push_out_the_idle_ones_and_no_
     await asyncio.gather(*(one.read(1) for one in silent[:40]))
     waiting += [await Hangup.pulling(worker, "one") for _ in range(10)]
     one_more = await Hangup.connected(worker)
-    await one_more.send(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+    await one_more.send(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert (await one_more.answer())[0] == 503
     probe = await Hangup.connected(worker)
-    await probe.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    await probe.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert (await probe.answer())[0] == 200
     await kafka.produce(topic, *map(str, range(20)))
     answers = [await one.answer() for one in waiting]

@@ -101,10 +101,11 @@ async def test_d02_who_hangs_up_while_it_waits_gets_nothing(
 
 
 _ASKS = {
-    "pull": b'POST /v1/pull HTTP/1.1\r\nHost: x\r\nContent-Length: 38\r\n\r\n{"wait_ms": 20000, "ack_wait_ms": 500}',
-    "msgpack": b"POST /v1/pull HTTP/1.1\r\nHost: x\r\nAccept: application/msgpack\r\nContent-Length: 38\r\n\r\n"
+    "pull": b"POST /v1/pull HTTP/1.1\r\nHost: localhost\r\nContent-Length: 38\r\n\r\n"
     b'{"wait_ms": 20000, "ack_wait_ms": 500}',
-    "next": b"POST /v1/next?wait_ms=20000&ack_wait_ms=500 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    "msgpack": b"POST /v1/pull HTTP/1.1\r\nHost: localhost\r\nAccept: application/msgpack\r\nContent-Length: 38\r\n\r\n"
+    b'{"wait_ms": 20000, "ack_wait_ms": 500}',
+    "next": b"POST /v1/next?wait_ms=20000&ack_wait_ms=500 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
 }
 
 

@@ -13,7 +13,7 @@ from support.process import resident
 from support.workers import Worker
 
 MB = 1 << 20
-_PULL = b"POST /v1/pull HTTP/1.1\r\nHost: x\r\n"
+_PULL = b"POST /v1/pull HTTP/1.1\r\nHost: localhost\r\n"
 _CHUNKED = _PULL + b"Transfer-Encoding: chunked\r\n\r\n"
 
 #: Sent whole, and answered with a 4xx or by hanging up.

@@ -206,6 +206,33 @@ async def test_parked_messages_are_shown_and_sent_back(
     await page.shows("#parked", "order 0")
 
 
+async def test_parked_messages_that_could_not_be_shown_are_shown_when_they_can_be(
+    memory: Worker, page: Page, client: MakeClient, session: aiohttp.ClientSession
+) -> None:
+    await page.open(f"{memory.url}/")
+    await page.shows("#parked-empty", "None")
+    await page.cut_off("*/v1/parked*")
+    await Topic(session, memory).put(1)
+    one = client(memory, "one")
+    await one.settle(reject=[{"lease": (await one.take(1))[0].lease, "reason": "bad"}])
+    await page.shows("#parked-empty", "They cannot be shown: nothing answers.")
+    await page.cut_off()
+    await page.shows("#parked", "bad")
+    assert await page.text("#parked-empty") == ""
+
+
+async def test_the_lag_of_a_partition_is_what_is_not_settled(
+    memory: Worker, page: Page, client: MakeClient, session: aiohttp.ClientSession
+) -> None:
+    await Topic(session, memory).put(5)
+    one = client(memory, "one")
+    held, *others = await one.take(5, ack_wait_ms=60_000)
+    await one.ack(*[message.lease for message in others])
+    await page.open(f"{memory.url}/")
+    await page.shows("#partitions tbody tr td:nth-child(3)", "1")
+    assert await page.text("#partitions tbody tr td:nth-child(4)") == str(held.offset)
+
+
 async def test_where_each_group_gets_everything_it_is_shown_how_far_each_is(
     workers_without_kafka: Workers, page: Page, client: MakeClient, session: aiohttp.ClientSession
 ) -> None:
@@ -240,11 +267,28 @@ async def test_a_worker_that_is_gone_is_missed_and_found_again(
 ) -> None:
     await page.open(f"{memory.url}/")
     await page.shows("#health", "all well")
+
+    async def lines() -> int:
+        """So many pieces the first line of a chart has."""
+        return str(await page.run("document.querySelector('.line').getAttribute('d')")).count("M")
+
+    await eventually(lines)
     # While somebody looks at it, too.
     assert (await memory.terminate()).code == 0
     await page.shows("#notices", "No word from the worker")
+    # What would come to nothing is not offered, and nothing old is called new.
+    assert await page.run("[...document.querySelectorAll('#pause, #add-group')].every((one) => one.disabled)")
+    assert (await page.text(".chart .when")).startswith("at ")
     await workers_without_kafka.again(memory).ready()
     await page.shows("#health", "all well")
+    assert not await page.run("document.getElementById('pause').disabled")
+    assert await page.text(".chart .when") == "now"
+
+    async def both() -> bool:
+        """That of before, and that of now."""
+        return await lines() == 2
+
+    await eventually(both)
 
 
 # Tokens --------------------------------------------------------------------------------------------------------------

@@ -6,10 +6,7 @@ By the same version (a restart), by this one where an earlier one was (an upgrad
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -18,61 +15,13 @@ import pytest
 from support.earlier import earlier_source
 from support.eventually import eventually
 from support.kafka import Kafka
-from support.programs import LIBRARIES, Programs
+from support.load import Load
 from support.stack import ROOT
 from support.workers import READY_TOGETHER, Worker, Workers
 
 PARTITIONS = 4
 #: The first commit whose workers take what the client libraries send (`receive_id`) and that is whole.
 BEFORE = "0189410"
-#: Messages handled between one replacement and the next.
-MEANWHILE = 40
-#: Messages that wait at most: enough for all handlers, few enough to be worked off soon.
-WAITING = 60
-
-
-class Load:
-    """Numbered messages, and programs of each library that handle them."""
-
-    def __init__(self, kafka: Kafka, topic: str, folder: Path) -> None:
-        self.produced = 0
-        self._kafka = kafka
-        self._topic = topic
-        self._kinds = [Programs(library, folder) for library in LIBRARIES]
-        self._enough = asyncio.Event()
-
-    @asynccontextmanager
-    async def at(self, *addresses: str) -> AsyncIterator[None]:
-        """Until the end of the block; then what is left is handled, and the programs end as they are asked to."""
-        producing = asyncio.create_task(self._produce())
-        try:
-            for programs in self._kinds:
-                programs.start(*addresses, concurrency=2)
-            yield
-            self._enough.set()
-            await producing
-            await eventually(lambda: len(self.handled()) == self.produced, 60.0)
-            assert {await program.stop() for kind in self._kinds for program in kind.all} == {0}
-        finally:
-            producing.cancel()
-            for programs in self._kinds:
-                programs.close()
-
-    def handled(self) -> Counter[int]:
-        """How often each message was."""
-        return sum((programs.ended() for programs in self._kinds), Counter())
-
-    async def goes_on(self) -> None:
-        """Wait until some more have been handled."""
-        done = len(self.handled())
-        await eventually(lambda: len(self.handled()) > done + MEANWHILE, 40.0)
-
-    async def _produce(self) -> None:
-        while not self._enough.is_set():
-            await eventually(lambda: self.produced - len(self.handled()) < WAITING, 60.0)
-            text = json.dumps({"n": self.produced, "for": 0.1})
-            await self._kafka.produce(self._topic, text, partition=self.produced % PARTITIONS)
-            self.produced += 1
 
 
 @pytest.fixture
@@ -101,7 +50,7 @@ async def test_workers_are_replaced_one_after_the_other_and_no_message_is_lost_o
     running = [workers.launch(topic, environment={"PYTHONPATH": str(sources[first])}) for _ in range(3)]
     await asyncio.gather(*(worker.ready(READY_TOGETHER) for worker in running))
     assert {await version(worker, session) for worker in running} == {first}
-    load = Load(kafka, topic, tmp_path)
+    load = Load(kafka, topic, PARTITIONS, tmp_path)
 
     async with load.at(*(worker.url for worker in running)):
         for number, leaving in enumerate(running):

@@ -39,6 +39,8 @@ class Page:
         self._reading = asyncio.create_task(self._read())
         #: What the page has complained of: errors of scripts, and what its policy has refused.
         self.complaints: list[str] = []
+        #: The addresses of requests that came to nothing, as the console has them.
+        self.unanswered: list[str] = []
 
     async def call(self, method: str, **parameters: Any) -> Any:
         number = self._number()
@@ -58,8 +60,12 @@ class Page:
                     asked.set_result(message["result"])
             elif message["method"] == "Runtime.exceptionThrown":
                 self.complaints.append(str(message["params"]["exceptionDetails"]))
-            elif message["method"] == "Log.entryAdded" and message["params"]["entry"]["source"] != "network":
-                self.complaints.append(message["params"]["entry"]["text"])
+            elif message["method"] == "Log.entryAdded":
+                entry = message["params"]["entry"]
+                if entry["source"] == "network":
+                    self.unanswered.append(entry["url"])
+                else:
+                    self.complaints.append(entry["text"])
 
     async def close(self) -> None:
         await self._socket.close()
@@ -89,6 +95,11 @@ class Page:
             return True
 
         await eventually(shown)
+
+    async def cut_off(self, *addresses: str) -> None:
+        """Requests to these come to nothing from now on, and those to others do no more; a * stands for anything."""
+        await self.call("Network.enable")
+        await self.call("Network.setBlockedURLs", urls=list(addresses))
 
     async def click(self, selector: str) -> None:
         """Click where it is, with the mouse, once it is there."""

@@ -186,7 +186,9 @@ class Hangup:
         """Send a pull, with further fields as `docs/api.md` has them."""
         wire = {"client": name, "wait_ms": wait_ms, "ack_wait_ms": ack_wait_ms, **fields}
         body = json.dumps(wire).encode()
-        await self.send(b"POST /v1/pull HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        await self.send(
+            b"POST /v1/pull HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
 
     async def send(self, sent: bytes) -> None:
         """Raises ConnectionError if the other end has hung up."""

@@ -27,6 +27,7 @@ export class Chart {
   #points = [];
   #pointed = null;
   #span = 1;
+  #latest = "now";
 
   /** `lines` are `{name, field}`, drawn in the order of the colours; the scale never ends below `least`. */
   constructor(parent, { title, lines, format, least }) {
@@ -63,6 +64,12 @@ export class Chart {
       this.#pointed = null;
       this.#read();
     });
+  }
+
+  /** What the latest point is called: it is not of now where no more comes. */
+  call(latest) {
+    this.#latest = latest;
+    this.#read();
   }
 
   /** `span` is how many seconds there is room for. */
@@ -103,7 +110,7 @@ export class Chart {
       point = points.reduce((best, one) => (Math.abs(one.at - at) < Math.abs(best.at - at) ? one : best));
     }
     const ago = point === null ? 0 : Math.round(now - point.at);
-    setText(this.when, this.#pointed === null || ago === 0 ? "now" : `${ago} s ago`);
+    setText(this.when, this.#pointed === null || ago === 0 ? this.#latest : `${ago} s ${this.#latest === "now" ? "ago" : "before"}`);
     const place = point === null || this.#pointed === null ? "" : `M${((WIDTH * (point.at - now + this.#span)) / this.#span).toFixed(1)} 0V${HEIGHT}`;
     this.cursor.setAttribute("d", place);
     const said = [];

@@ -48,6 +48,8 @@ let state = null;
 /** Why there is no word from a worker; empty while there is. */
 let lost = "";
 let locked = false;
+/** Who led last, and until when as far as this page has heard. */
+let led = null;
 
 // What is shown -------------------------------------------------------------------------------------------------------
 
@@ -85,11 +87,11 @@ function troubles() {
   if (state === null) return found;
   const { status, leader } = state;
   if (status.stopping) found.push({ look: "warn", title: "Stopping", text: `${status.worker} finishes what it has begun and exits.` });
-  if (leader.worker === null) found.push({ look: "bad", title: "Nobody leads", text: "Deliveries and acks go on. Shares cannot be changed, and no guard looks over all workers, until one leads again." });
+  if (leader.worker === null) found.push({ look: "warn", title: "Nobody leads", text: `${led ? `${led.worker} did until ${clock(led.at)}. ` : ""}Deliveries and acks go on. Shares cannot be changed, and no guard looks over all workers, until one leads again, which takes some seconds.` });
   if (status.paused) found.push({ look: "warn", title: "Paused", text: "Nothing is handed out until somebody resumes it. Settles count, leases run." });
   if (status.degraded.length) found.push({ look: "warn", title: "Degraded", text: "", list: status.degraded });
   for (const [name, group] of Object.entries(state.canary.groups)) {
-    if (group.verdict === "failing") found.push({ look: "bad", title: `${name} was taken out by its guard`, text: `${group.reason}.` });
+    if (group.verdict === "failing") found.push({ look: "bad", title: `${name} was taken out by its guard`, text: `${group.reason}. The others have its share; set its weight when it is mended.` });
   }
   if (status.insecure) found.push({ look: "", title: "Open to everybody", text: "This worker is reached from other machines and asks nobody for a token." });
   if (parked.admin === false) found.push({ look: "", title: "Read only", text: "This token is not one of role admin: what changes anything will be refused." });
@@ -123,7 +125,12 @@ function notice() {
   else if (state === null) setText(chip, "connecting");
   else setText(chip, bad ? plural(bad, "trouble") : "all well");
   setClass(chip, `chip ${bad ? (found.some((one) => one.look === "bad") ? "bad" : "warn") : state === null ? "" : "good"}`);
-  document.body.classList.toggle("stale", Boolean(lost) || locked);
+  const stale = Boolean(lost) || locked;
+  document.body.classList.toggle("stale", stale);
+  for (const chart of charts) chart.call(stale && state !== null ? `at ${clock(state.at_unix_ms)}` : "now");
+  // What would be refused is not offered.
+  for (const button of document.querySelectorAll("#pause, #redrive-some, #redrive-all")) button.disabled = stale;
+  for (const button of document.querySelectorAll("#groups button, #add-group")) button.disabled = stale || state?.leader.worker === null;
 }
 
 function show() {
@@ -150,6 +157,7 @@ function show() {
 const stream = new Stream({
   state(heard) {
     state = heard;
+    if (state.leader.worker !== null) led = { worker: state.leader.worker, at: state.at_unix_ms };
     lost = "";
     locked = false;
     history.add(state);

@@ -14,7 +14,7 @@ const MOST = 1000000;
 const VERDICTS = {
   undecided: ["undecided", ""],
   good: ["good", "good"],
-  failing: ["failing", "bad"],
+  failing: ["taken out", "bad"],
   "rolled-back": ["rolled back", "bad"],
   promoted: ["promoted", "good"],
   complete: ["complete", "good"],
@@ -103,7 +103,9 @@ export class Groups {
     }
     setPart(find("measured"), group.share_measured);
     setPart(find("wanted"), group.share_wanted);
-    setText(find("shares"), `Weight ${count(group.weight)}: ${percent(group.share_wanted)} wanted, ${percent(group.share_measured)} measured`);
+    const idle = group.count ? `its ${plural(group.count, "client")} ${group.count === 1 ? "gets" : "get"} nothing` : "it gets nothing";
+    const share = group.weight ? `${percent(group.share_wanted)} wanted, ${percent(group.share_measured)} measured` : idle;
+    setText(find("shares"), `Weight ${count(group.weight)}: ${share}`);
     const { window } = group;
     card.counts.show(
       [
@@ -120,7 +122,8 @@ export class Groups {
     );
     const guard = group.guard === null ? (group.name === STABLE ? "What the others are judged against." : "No guard.") : `Guard: ${guardInWords(group.guard)}.`;
     const steps = group.steps.length && group.weight ? ` ${stepsInWords(group)}` : "";
-    const counted = window.seconds ? `Counted over ${duration(1000 * Math.round(window.seconds))}. ` : "";
+    const since = group.verdict === "failing" ? ", since it was taken out" : "";
+    const counted = window.seconds ? `Counted over ${duration(1000 * Math.round(window.seconds))}${since}. ` : "";
     setText(find("guard"), `${counted}${guard}${steps}`);
     find("roll-back").hidden = find("promote").hidden = !group.weight;
   }

@@ -18,22 +18,27 @@ export class History {
   /** The states of the last seconds. */
   #counts = [];
   #delivered = [];
+  /** Whether nothing of before can be set beside what comes next. */
+  #broken = false;
 
   add(state) {
     const now = state.at_seconds;
     const before = this.#before;
     this.#before = state;
     if (before === null || before.status.worker !== state.status.worker || now <= before.at_seconds) {
-      // Another worker's clock: nothing of before can be set beside it.
+      // Another worker, with counts and a clock of its own: what was is as long ago as clocks of the day say.
       if (before !== null) {
-        this.points = [];
+        const elapsed = Math.max(1, (state.at_unix_ms - before.at_unix_ms) / 1000);
+        for (const point of this.points) point.at += now - elapsed - before.at_seconds;
         this.#counts = [];
         this.#delivered = [];
+        this.#broken = true;
       }
       this.#remember(state);
       return;
     }
-    const gap = now - before.at_seconds > GAP;
+    const gap = this.#broken || now - before.at_seconds > GAP;
+    this.#broken = false;
     if (gap) this.#counts = [];
     while (this.#counts.length > 1 && this.#counts[0].at_seconds < now - RATE_OVER - 0.5) this.#counts.shift();
     const base = this.#counts[0] ?? before;

@@ -84,7 +84,9 @@ export class Parked {
     } catch (failure) {
       this.#messages = [];
       if (failure instanceof Refused && failure.status === 403) this.#role(false);
-      else trouble = `They cannot be shown: ${inWords(failure)}`;
+      else trouble = `They cannot be shown: ${failure instanceof Refused ? inWords(failure) : "nothing answers."}`;
+      // Looked at again soon.
+      if (trouble) this.#given = null;
     }
     this.#show(trouble);
   }

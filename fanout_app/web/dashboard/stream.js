@@ -43,14 +43,14 @@ export class Stream {
     let wait = FIRST_WAIT;
     for (;;) {
       this.#controller = new AbortController();
-      let why = "the worker has ended the stream";
+      let why = "The worker has ended the stream";
       let refused = false;
       try {
         await this.#read(() => (wait = FIRST_WAIT));
       } catch (error) {
         refused = error instanceof Refused && (error.status === 401 || error.status === 403);
         if (refused) this.#on.refused(error);
-        else why = error instanceof Refused ? error.message : "nothing answers";
+        else why = error instanceof Refused ? error.message : "Nothing answers";
       }
       if (!refused && !this.#away) this.#on.lost(why);
       await this.#sleep(refused || this.#away ? null : wait);

@@ -30,7 +30,11 @@ class Few {
   }
 }
 
-const lagOf = (row) => Math.max(0, row.log_end - row.floor);
+/** What is not settled; the end of the log is looked up now and then. */
+const lagOf = (row) => Math.max(0, row.log_end - row.floor - row.settled_above_floor);
+
+/** A bar of less is not full, although none is longer. */
+const LEAST_LAG = 100;
 
 export class Partitions {
   #state = null;
@@ -59,7 +63,7 @@ export class Partitions {
   show(state) {
     this.#state = state;
     const rows = state.partitions;
-    this.most = Math.max(1, ...rows.map(lagOf));
+    this.most = Math.max(LEAST_LAG, ...rows.map(lagOf));
     const shown = this.few.of(rows, lagOf);
     const those = shown.length < rows.length ? `${shown.length} of ${count(rows.length)}, those with most lag` : count(rows.length);
     setText(byId("partitions-note"), rows.length ? those : "none has an owner at the moment");
@@ -73,7 +77,12 @@ function fillIntake(cell, row) {
   cell.title = `Ledger row ${bytes(row.row_bytes)}, era ${row.era}`;
 }
 
+/** Milliseconds for which a worker that is gone is still named. */
+const GONE_FOR = 60000;
+
 export class Workers {
+  #heard = new Map();
+
   constructor() {
     this.table = new Table(byId("workers"), [
       { label: "Worker", head: true, wide: true, fill: (cell, row) => this.#name(cell, row) },
@@ -97,7 +106,10 @@ export class Workers {
   show(state) {
     this.leader = state.leader.worker;
     const { worker, epoch } = state.leader;
-    setText(byId("workers-note"), worker === null ? "nobody leads" : `led in epoch ${epoch}`);
+    for (const row of state.workers) this.#heard.set(row.worker, state.at_unix_ms);
+    for (const [name, at] of this.#heard) if (at < state.at_unix_ms - GONE_FOR) this.#heard.delete(name);
+    const gone = [...this.#heard].filter(([, at]) => at !== state.at_unix_ms).map(([name, at]) => `${name} was heard last at ${clock(at)}`);
+    setText(byId("workers-note"), [worker === null ? "nobody leads" : `led in epoch ${epoch}`, ...gone].join("; "));
     this.table.show(state.workers, (row) => row.worker);
   }
 }

@@ -41,7 +41,12 @@ class Draft:
                 f"{quote(name, errors='surrogatepass')}={quote(_put(value, tokens), errors='surrogatepass')}"
                 for name, value in self.query
             )
-        lines = [f"{self.method} {path} HTTP/1.1", "Host: here", "Connection: close", f"Content-Length: {len(body)}"]
+        lines = [
+            f"{self.method} {path} HTTP/1.1",
+            "Host: localhost",
+            "Connection: close",
+            f"Content-Length: {len(body)}",
+        ]
         if self.form == "msgpack":
             lines.append("Content-Type: application/msgpack")
         head = b"\r\n".join([*(line.encode(errors="surrogateescape") for line in lines), *map(_line, self.headers)])

@@ -30,7 +30,7 @@ async def read_unless_it_is_too_much(url: str, body: bytes) -> tuple[int, bytes 
 
     try:
         await loop.sock_connect(connection, (host, int(port)))
-        request = f"POST /v1/pull HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        request = f"POST /v1/pull HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         await loop.sock_sendall(connection, request + body)
         read = b""
         while b"\r\n\r\n" not in read:
