@@ -40,7 +40,8 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "What nobody else may read": ("tls_cert", "tls_key", "client_ca", "peer_ca"),
     "To be let in elsewhere": (
         "kafka_security_protocol", "kafka_ca", "kafka_cert", "kafka_key", "kafka_sasl_mechanism", "kafka_user",
-        "kafka_password_file", "zookeeper_user", "zookeeper_password_file",
+        "kafka_password_file", "zookeeper_ca", "zookeeper_cert", "zookeeper_key", "zookeeper_user",
+        "zookeeper_password_file",
     ),
     "Limits of memory and of connections": (
         "buffer_bytes", "max_ack_pending", "max_row_bytes", "max_connections", "max_header_size", "max_body_size",

@@ -30,6 +30,9 @@ class SecurityOptions:
     kafka_sasl_mechanism: str | None
     kafka_user: str | None
     kafka_password_file: str | None
+    zookeeper_ca: str | None
+    zookeeper_cert: str | None
+    zookeeper_key: str | None
     zookeeper_user: str | None
     zookeeper_password_file: str | None
 
@@ -46,11 +49,14 @@ class SecurityOptions:
         """
         self._check_together("tls_cert", "tls_key", why="a certificate is shown with its key")
         self._check_together("kafka_cert", "kafka_key", why="a certificate is shown with its key")
+        self._check_together("zookeeper_cert", "zookeeper_key", why="a certificate is shown with its key")
         self._check_together("zookeeper_user", "zookeeper_password_file", why="a user is known by a password")
         if self.client_ca is not None and self.tls_cert is None:
             raise OptionError(
                 "--client-ca asks clients for certificates, which only TLS can do: give --tls-cert and --tls-key too"
             )
+        if self.zookeeper_cert is not None and self.zookeeper_ca is None:
+            raise OptionError("--zookeeper-cert is shown by TLS, which --zookeeper-ca turns on: give it too")
         if self.zookeeper_user is not None and ":" in self.zookeeper_user:
             raise OptionError("--zookeeper-user holds a colon, behind which ZooKeeper takes the password to begin")
         protocol = f"--kafka-security-protocol {self.kafka_security_protocol}"
@@ -127,6 +133,13 @@ SECURITY_OPTIONS: tuple[click.Option, ...] = (
     ),
     option("kafka-user", "Whom brokers know this worker as.", default=None),
     file("kafka-password-file", "Password of --kafka-user, in one line."),
+    file(
+        "zookeeper-ca",
+        "CAs (PEM) that have signed the certificates of the ZooKeeper servers, which are then connected to by TLS, at "
+        "their secureClientPort. Default: no TLS.",
+    ),
+    file("zookeeper-cert", "Certificate (PEM) to show to ZooKeeper servers that ask for one."),
+    file("zookeeper-key", "Private key of --zookeeper-cert: PEM, not encrypted."),
     option(
         "zookeeper-user",
         "Whom ZooKeeper knows this worker as (digest). What it makes there is for this user alone then. "

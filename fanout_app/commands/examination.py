@@ -32,7 +32,7 @@ from fanout_app.tls import SOON, TlsFiles
 from fanout_app.tokens_file import TokensFile
 from fanout_app.web import listening
 from fanout_app.web.open_files import room_for
-from fanout_app.zookeeper.login import Login
+from fanout_app.zookeeper.login import Login, refused
 from fanout_app.zookeeper.session import root_of
 
 #: Seconds for ZooKeeper to let us in.
@@ -122,6 +122,9 @@ async def _zookeeper(options: Options) -> AsyncIterator[Finding]:
             there = await asyncio.to_thread(client.exists, root_of(options.id, options.topic))
             yield good(f"ZooKeeper: answers, {'knows' if there else 'has not seen'} this id and topic")
     except KazooTimeoutError:
+        if why := refused(client):
+            yield wrong(f"ZooKeeper at {options.zookeepers} and this worker do not agree on TLS: {why}")
+            return
         yield wrong(
             f"no ZooKeeper answers at {options.zookeepers} within {_ZOOKEEPER:.0f} s: start it, correct --zookeepers, "
             "or do without: --zookeepers none"

@@ -27,7 +27,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import KazooRetry
 
 from fanout_app.core.errors import FanoutError, StartError, UnansweredError
-from fanout_app.zookeeper.login import NOBODY, Login
+from fanout_app.zookeeper.login import NOBODY, Login, refused
 
 logger = logging.getLogger("fanout.zookeeper.session")
 
@@ -161,6 +161,11 @@ def lease_key(hosts: str, login: Login, id: str, topic: str, fresh: bytes) -> by
             return bytes(client.get(path)[0])
         return fresh
     except (KazooTimeoutError, ConnectionClosedError, SessionExpiredError) as error:
+        if why := refused(client):
+            raise StartError(
+                f"ZooKeeper at {hosts} and this worker do not agree on TLS ({why}): correct --zookeeper-ca or "
+                "--zookeeper-cert, or give the secureClientPort in --zookeepers"
+            ) from error
         raise UnansweredError(
             f"no ZooKeeper answers at {hosts} within {_CONNECT_TIMEOUT:.0f} s, and the lease key is kept there: start "
             "it, correct --zookeepers, give --lease-key-file to every worker, or do without: --zookeepers none"

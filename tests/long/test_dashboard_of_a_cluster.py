@@ -24,7 +24,7 @@ from support.workers import READY_TOGETHER, Worker, Workers
 
 PARTITIONS = 4
 #: A commit whose workers serve the page, and that is whole.
-BEFORE = "6166550"
+BEFORE = "0189410"
 #: Keeps the title of every notice that is ever shown.
 WATCH = """(() => {
   window.noticed = new Set();

@@ -19,7 +19,7 @@ PASSWORD = "a password that is not to be seen"
 
 
 def options(user: str | None, path: Path | None) -> Any:
-    return SimpleNamespace(zookeeper_user=user, zookeeper_password_file=path and str(path))
+    return SimpleNamespace(zookeeper_user=user, zookeeper_password_file=path and str(path), zookeeper_ca=None)
 
 
 def test_what_is_made_is_for_its_maker_alone(tmp_path: Path) -> None:
