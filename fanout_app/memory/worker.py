@@ -34,8 +34,8 @@ from fanout_app.tokens_file import TokensFile
 from fanout_app.web import listening
 from fanout_app.web.access import Access, Gate
 from fanout_app.web.open_files import room_for
-from fanout_app.web.protocol import ProblemRunner
 from fanout_app.web.rendering import Renderer
+from fanout_app.web.runner import ProblemRunner
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.views import Row, install
 from fanout_app.worker_name import worker_name

@@ -14,7 +14,7 @@ from fanout_app.core.errors import StartError
 from fanout_app.options import Options
 from fanout_app.tls import TlsFiles
 from fanout_app.web.hosts import host_of
-from fanout_app.web.protocol import ProblemRunner
+from fanout_app.web.runner import ProblemRunner
 from fanout_app.web.serving_limits import ServingLimits
 from fanout_app.web.tls_site import TlsSite
 

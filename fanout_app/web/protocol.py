@@ -3,8 +3,7 @@ while nobody reads, or never read.
 
 aiohttp would answer the first with plain text and log a stack trace at every port scan, and wait for the second for
 ever. The third it does not notice: where a client has sent more requests, or more of a body, behind the one that waits
-than is taken in advance, nothing is read from its connection, not even its end. Give the application to `ProblemRunner`
-in place of aiohttp's own runner.
+than is taken in advance, nothing is read from its connection, not even its end.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from fanout_app.web.broken import UNREADABLE, TooSlowError, has_hung_up
-from fanout_app.web.known import HEADS, RAW_HEAD, Heads, KnownRequest, head_in
+from fanout_app.web.known import RAW_HEAD, Heads, KnownRequest, head_in
 from fanout_app.web.pieces import InPieces
 from fanout_app.web.places import Placed, Places
 from fanout_app.web.problems import Fault, invalid, plain
@@ -32,7 +31,6 @@ from fanout_app.web.unsent import Unsent
 _LOOK_EVERY: Final = 1.0
 #: How many of those that found no place are answered so at once; further ones are hung up on.
 MOST_TURNED_AWAY: Final = 100
-_BOUNDLESS: Final = 1 << 62
 #: Seconds in which they have to ask for something.
 _ASK_WITHIN: Final = 1.0
 _log = logging.getLogger(__name__)
@@ -46,7 +44,7 @@ class _Connection(RequestHandler):
 
     _next_look: asyncio.TimerHandle | None
 
-    def __init__(self, server: _Server, on_made: Callable[[], None] | None = None, **kwargs: Any) -> None:
+    def __init__(self, server: Server, on_made: Callable[[], None] | None = None, **kwargs: Any) -> None:
         self._server = server
         #: Of a connection with TLS: hands are shaken.
         self._on_made = on_made
@@ -96,7 +94,7 @@ class _Connection(RequestHandler):
         super().connection_lost(exc)
 
     def close(self) -> None:
-        # From here on nothing is read. A connection between workers is ended later, see `ProblemRunner.shutdown`.
+        # From here on nothing is read. A connection between workers is ended later, see `ProblemRunner`.
         if not self._upgraded:
             self._interrupt()
             super().close()
@@ -329,7 +327,9 @@ def _give_body_up(body: aiohttp.StreamReader) -> None:
         body.set_exception(TooSlowError("the body has not come in time"))
 
 
-class _Server(web.Server):
+class Server(web.Server):
+    """Makes the connections."""
+
     def __init__(
         self,
         made: web.Server,
@@ -356,51 +356,3 @@ class _Server(web.Server):
 
     def entering(self, on_made: Callable[[], None]) -> _Connection:
         return _Connection(self, on_made, loop=self._loop, **self._kwargs)
-
-
-class ProblemRunner(web.AppRunner):
-    """aiohttp's runner of applications, with our connections."""
-
-    def __init__(
-        self, app: web.Application, limits: ServingLimits, *, always: Collection[str] = (), **kwargs: Any
-    ) -> None:
-        """``always`` are the paths that are answered also where there is no place for one more connection."""
-        super().__init__(
-            app,
-            access_log=None,
-            keepalive_timeout=limits.idle_timeout,
-            max_line_size=limits.header_size,
-            max_field_size=limits.header_size,
-            **kwargs,
-        )
-        self.limits = limits
-        self.places = Places[Placed](_BOUNDLESS)
-        self._always = always
-
-    def allow(self, connections: int) -> None:
-        """How many may be open from now on."""
-        self.places.most = connections
-
-    def entering(self, on_made: Callable[[], None]) -> asyncio.Protocol:
-        """For a connection with TLS; ``on_made`` is called once hands are shaken, before it takes a place."""
-        assert isinstance(self.server, _Server)
-        return self.server.entering(on_made)
-
-    async def shutdown(self) -> None:
-        """Once whoever is asking has been answered, which other workers may be needed for, end the connections to them.
-
-        They would last until they are cut off, and be waited for until then.
-        """
-        await super().shutdown()
-        assert self.server is not None
-        connections = self.server.connections
-        answering = [one._task_handler for one in connections if one._task_handler is not None and not one._upgraded]
-        if answering:
-            await asyncio.wait(answering, timeout=self._shutdown_timeout)
-        for one in connections:
-            if one._upgraded:
-                one.force_close()
-
-    async def _make_server(self) -> web.Server:
-        heads = self.app.get(HEADS, Heads())
-        return _Server(await super()._make_server(), self.limits, self.places, self._always, heads)

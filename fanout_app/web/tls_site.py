@@ -16,7 +16,8 @@ from typing import Final
 from aiohttp import web
 
 from fanout_app.web.problems import plain
-from fanout_app.web.protocol import MOST_TURNED_AWAY, ProblemRunner
+from fanout_app.web.protocol import MOST_TURNED_AWAY
+from fanout_app.web.runner import ProblemRunner
 
 _log = logging.getLogger("fanout.web.tls")
 

@@ -17,7 +17,7 @@ from fanout_app.peers.mesh import Mesh
 from fanout_app.tasks import Tasks
 from fanout_app.tls import TlsFiles
 from fanout_app.web.listening import new_site, url_of
-from fanout_app.web.protocol import ProblemRunner
+from fanout_app.web.runner import ProblemRunner
 from fanout_app.web.serving_limits import ServingLimits
 
 

@@ -18,7 +18,7 @@ from fanout_app.metrics import Metrics
 from fanout_app.tls import TlsFiles
 from fanout_app.web.access import Gate
 from fanout_app.web.listening import new_site
-from fanout_app.web.protocol import ProblemRunner
+from fanout_app.web.runner import ProblemRunner
 from fanout_app.web.serving_limits import ServingLimits
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.views import install

@@ -20,7 +20,7 @@ from fanout_app.core.lease import Answer
 from fanout_app.lease_keys import LeaseKeys
 from fanout_app.ports import WriteError
 from fanout_app.web.known import KnownRequest
-from fanout_app.web.protocol import ProblemRunner
+from fanout_app.web.runner import ProblemRunner
 from fanout_app.web.serving_limits import ServingLimits
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.views import install

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from fanout_app.web.protocol import ProblemRunner
+from fanout_app.web.runner import ProblemRunner
 from fanout_app.web.serving_limits import ServingLimits
 from support.eventually import eventually
 from unit.web.harness import DEADLINE

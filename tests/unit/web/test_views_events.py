@@ -15,7 +15,7 @@ from aiohttp import web
 from fanout_app.core.following import Leader
 from fanout_app.lease_keys import LeaseKeys
 from fanout_app.web import onlookers, views_events
-from fanout_app.web.protocol import ProblemRunner
+from fanout_app.web.runner import ProblemRunner
 from fanout_app.web.serving_limits import ServingLimits
 from fanout_app.web.tokens import TokenCodec
 from fanout_app.web.views import install
