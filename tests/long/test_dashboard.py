@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from support.browser import NAMES, VARIABLE, Browser, Page, browsing, program
+from support.canary import Shares
 from support.clients import Client, MakeClient
 from support.eventually import eventually
 from support.workers import Worker, Workers
@@ -184,6 +185,24 @@ async def test_a_name_is_a_name_whatever_is_in_it(memory: Worker, page: Page, cr
     await page.open(f"{memory.url}/")
     await page.shows("#clients", MARKUP)
     assert await page.run("document.querySelectorAll('main img').length") == 0
+
+
+async def test_a_group_that_its_guard_has_taken_out_says_so_and_what_comes_next(
+    memory: Worker, page: Page, client: MakeClient, session: aiohttp.ClientSession
+) -> None:
+    guard = {"min_samples": 1, "max_failure_ratio": 0.0, "window_ms": 60_000}
+    await Shares(session).set(memory, {"stable": 1, "canary": 99}, guard=guard)
+    await Topic(session, memory).put(20)
+    new = client(memory, "new")
+    await page.open(f"{memory.url}/")
+    for message in (await new.pull(max_messages=5, group="canary")).messages:
+        await new.nack(message.lease)
+    await page.shows("#notices", "canary was taken out by its guard")
+    await page.shows("#notices", "set its weight when it is mended")
+    canary = '.group[data-group="canary"]'
+    await page.shows(f"{canary} .verdict", "taken out")
+    await page.shows(f"{canary} .shares", "Weight 0: its 1 client gets nothing")
+    await page.shows(f"{canary} .guard", "since it was taken out")
 
 
 async def test_parked_messages_are_shown_and_sent_back(
