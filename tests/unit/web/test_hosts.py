@@ -38,6 +38,28 @@ async def test_by_another_name_nothing_is_read_and_nothing_done(there: Served, h
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        {"Origin": "http://evil.example"},
+        {"Referer": "http://evil.example/page"},
+        {"Accept-Language": "en"},
+        {"Sec-Fetch-Mode": "cors"},
+        {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64)"},
+    ],
+    ids=lambda said: next(iter(said)),
+)
+async def test_whatever_a_browser_says_of_itself_shows_that_it_is_one(there: Served, said: dict[str, str]) -> None:
+    assert (await there.ask("GET", "/v1/parked", headers={"Host": "evil.example", **said}))[0] == 403
+
+
+async def test_what_is_no_browser_asks_by_any_name(there: Served) -> None:
+    """A proxy, a name in /etc/hosts, a client that sends whatever `Host` it likes."""
+    headers = {"Host": "kafka-things", "User-Agent": "curl/8.5.0"}
+    for method, path in (("GET", "/v1/status"), ("POST", "/v1/pause")):
+        assert (await there.ask(method, path, headers=headers))[0] == 200
+
+
+@pytest.mark.parametrize(
     "host",
     [
         "localhost",
