@@ -31,8 +31,9 @@ _FRESH_PARTITIONS = 3
 _LONGEST = {
     f"test_{name}": place
     for place, name in enumerate(
-        ("client_libraries", "client_clusters", "histories", "sabotage", "another_log", "groups", "handover",
-         "acks_with_gaps", "input", "broadcast", "holes_queue", "leader_cut_off", "canary_guard", "https_worker")
+        ("client_libraries", "stopping", "many_servers", "sabotage", "histories", "start_errors", "another_log",
+         "client_clusters", "doctor", "bench", "mirror", "order_by_key", "moving", "canary_guard", "leader_cut_off",
+         "holes_queue", "groups", "demo", "holes_clients", "delays", "zookeepers_away")
     )
 }  # fmt: skip
 
