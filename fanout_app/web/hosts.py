@@ -16,8 +16,8 @@ from aiohttp.hdrs import ACCEPT_LANGUAGE, HOST, ORIGIN, REFERER, USER_AGENT
 from fanout_app.web.problems import Kind, Problem
 
 _LOOPBACK: Final = "localhost"
-#: A browser sends at least one of these, or calls itself so. By the Fetch standard it sends Accept-Language with all that
-#: it asks for, and Origin with all but GET and HEAD.
+#: A browser sends at least one of these, or calls itself so. By the Fetch standard it sends Accept-Language with all
+#: that it asks for, and Origin with all but GET and HEAD.
 _OF_BROWSERS: Final = (ORIGIN, REFERER, ACCEPT_LANGUAGE, "Sec-Fetch-Mode")
 _CALLED: Final = "Mozilla/"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 
+import faust
 import pytest
 
-from fanout_app.logs import OneLine
+from fanout_app.logs import _OF_NO_USE, OneLine, ToldOnce, logging_config
 
 
 def _line(message: str, *args: object, verbose: bool) -> str:
@@ -29,3 +31,19 @@ def test_control_characters_are_shown_and_not_written(reason: str, shown: str, v
     assert _line("given up on (%s), client %s", reason, "a", verbose=verbose).endswith(
         f" WARNING fanout.dead_lettering: given up on ({shown}), client a"
     )
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_faust_missing_a_figure_of_a_rebalance_is_nothing_to_tell(verbose: bool) -> None:
+    """It says so wherever a rebalance overtakes another one. With ``--verbose`` all is told."""
+    if verbose:
+        assert logging_config(verbose=True)["handlers"]["stderr"]["filters"] == []
+        return
+    said = inspect.getsource(faust.App.on_rebalance_return) + inspect.getsource(faust.App.on_rebalance_end)
+    messages = [message for message in _OF_NO_USE if message in said]
+    assert messages == list(_OF_NO_USE)
+    for message in messages:
+        record = logging.LogRecord("faust.app.base", logging.WARNING, __file__, 1, f"[^--App]: {message}", (2,), None)
+        assert not ToldOnce().filter(record)
+    other = logging.LogRecord("faust.app.base", logging.WARNING, __file__, 1, "Something else", (), None)
+    assert ToldOnce().filter(other)
