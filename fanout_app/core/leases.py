@@ -188,6 +188,7 @@ class Leases:
                 self._uncount(answer, messages, now)
 
     def _uncount(self, answer: Answer, messages: Sequence[Message], now: float) -> None:
+        self.counters.released += len(messages)
         self.windows.delivered(answer.group, -len(messages), now)
         if answer.counted:
             self._came_back(answer.group, len(messages))
@@ -196,7 +197,9 @@ class Leases:
         """The client has left: what it holds goes to the next one, uncounted."""
         for partition in self._partitions.values():
             for run in {run for run in partition.in_flight.values() if run.client == client}:
-                self._take_back(run, self.live_messages(run), now, barred=False)
+                messages = self.live_messages(run)
+                self._take_back(run, messages, now, barred=False)
+                self.counters.released += len(messages)
 
     def _ends_at(self, run: LeaseRun, deadline: float) -> None:
         run.alarm.cancel()

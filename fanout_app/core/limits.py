@@ -45,6 +45,7 @@ class Counters:
     nacked: int = 0
     rejected: int = 0
     expired: int = 0
+    released: int = 0
     dead_lettered: int = 0
     lost_to_retention: int = 0
 

@@ -72,6 +72,7 @@ async def test_the_loss_of_the_worker_that_was_asked_first_takes_nothing_from_wh
     await until(lambda: not trio.a.runtime.exchange.answering.on_loan())
 
     assert len(trio.a.queue.partitions[0].in_flight) == 2
+    assert trio.a.queue.counters.released == 0
 
 
 async def test_nor_does_its_word_that_the_client_has_gone(trio: Trio) -> None:

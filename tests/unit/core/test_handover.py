@@ -229,6 +229,7 @@ def test_a_client_that_leaves_frees_what_it_has_from_others(fetch: Fetched) -> N
     new = moved(old)
     fetch(new)
     assert new.queue.leave("A", new.now) == []
+    assert new.queue.counters.released == 3
     fetched(new)
     new.wait("A", 9)
     read_what_sleeps(new)

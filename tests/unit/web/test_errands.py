@@ -382,3 +382,4 @@ async def test_what_was_given_once_more_is_not_taken_back_with_the_first_attempt
             connection.transport.abort()
         await desk.deserted()
         assert len(scene.runtime.dispatcher.partitions[0].in_flight) == 1
+        assert scene.runtime.dispatcher.counters.released == 0
