@@ -32,8 +32,9 @@ _LONGEST = {
     f"test_{name}": place
     for place, name in enumerate(
         ("client_libraries", "stopping", "many_servers", "sabotage", "histories", "start_errors", "another_log",
-         "client_clusters", "doctor", "bench", "mirror", "order_by_key", "moving", "canary_guard", "leader_cut_off",
-         "holes_queue", "groups", "demo", "holes_clients", "delays", "zookeepers_away")
+         "client_clusters", "leader_cut_off", "groups", "zookeepers_away", "moving", "doctor", "winding_back", "mirror",
+         "canary_guard", "order_by_key", "bug_cases_poison", "acks_with_gaps", "demo", "holes_queue", "delays",
+         "handover", "redirect", "holes_clients")
     )
 }  # fmt: skip
 

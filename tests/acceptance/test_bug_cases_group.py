@@ -50,6 +50,7 @@ async def test_d12_a_spare_takes_over_and_silence_puts_nobody_out(
     assert [message.value for message in left] == values[50:]
 
 
+@pytest.mark.long
 async def test_d12_control_with_the_limit_of_polls_a_spare_leaves_the_group_for_good(
     kafka: Kafka, workers: Workers
 ) -> None:

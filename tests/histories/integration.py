@@ -33,7 +33,7 @@ FORERUNNER_WITHIN = 180.0
 #: And what takes longest of the tests with real servers, examples of services among it. An image is built in it, with a
 #: compiler.
 LONG = ("tests/long",)
-LONGEST = ("-m", "long", "tests/histories", "tests/acceptance")
+LONGEST = ("-m", "long", "tests/histories", "tests/acceptance", "tests/integration")
 LONG_WITHIN = 2400.0
 #: The rules for Prometheus, tried out with its own tool, which is fetched for it.
 ALERTS = ("tests/alerts",)

@@ -13,6 +13,8 @@ import pytest
 from benchmarks.run.results import Results, read
 from benchmarks.workloads.drain import BULK, QUICK, WORKLOAD
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Nothing is installed: the packages of the extra `bench` are for systems, and a picture, that this does without.
 COMMAND: list[str | Path] = [ROOT / "bin/bench", "drain", "--quick", "--no-install", "--only", BULK.name]

@@ -12,6 +12,8 @@ from support.eventually import eventually
 from support.kafka import Kafka
 from support.workers import Workers
 
+pytestmark = pytest.mark.long
+
 ID = "service"
 
 
