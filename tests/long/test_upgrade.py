@@ -21,7 +21,7 @@ from support.workers import READY_TOGETHER, Worker, Workers
 
 PARTITIONS = 4
 #: The first commit whose workers take what the client libraries send (`receive_id`) and that is whole.
-BEFORE = "0189410"
+BEFORE = "97f6130"
 
 
 @pytest.fixture
