@@ -83,6 +83,8 @@ def worker(brokers: str, topic: str, tls: Certificate | None) -> Iterator[tuple[
                     break
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
+        else:
+            raise RuntimeError(f"no worker answers at {url} within 30 s: {' '.join(command)}")
         yield url, process.pid
     finally:
         process.terminate()

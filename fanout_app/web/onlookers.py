@@ -52,6 +52,7 @@ class _Show:
                 news.set()
                 await asyncio.sleep(max(0.0, began + EVERY - monotonic()))
         except Exception:
+            # Told, and the end for who looks on; messages are handed out as ever.
             logger.exception("what is shown to those who look on cannot be made; please report this")
         self.ended = True
         self.news.set()

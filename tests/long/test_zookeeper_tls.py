@@ -51,7 +51,8 @@ async def test_one_leads_for_as_long_as_it_is_there_and_then_another_one(
     leaders = Leaders(session, pair)
     led = await leaders.settled(READY_TOGETHER)
     async with leaders.watched():
-        await asyncio.sleep(2.0 * LEASES)
+        watched_until = led.answered + 2.0 * LEASES
+        await eventually(lambda: any(said.asked > watched_until for said in leaders.said), 4.0 * LEASES)
     assert {said.epoch for said in leaders.said if said.asked > led.answered} == {led.epoch}
     assert all(said.acting for said in leaders.said if said.by is led.by and said.asked > led.answered)
     for worker in pair:
