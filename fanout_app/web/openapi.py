@@ -7,6 +7,7 @@ views.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -102,7 +103,6 @@ def document(served: Iterable[Described], *, version: str) -> dict[str, Any]:
         operation = OPERATIONS[method, path]
         structs += [one for one in (operation.gives, operation.body) if one is not None and not isinstance(one, str)]
         paths.setdefault(path, {})[method.lower()] = _operation(operation, path, access)
-    _, components = msgspec.json.schema_components(structs, ref_template=_REF)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -112,10 +112,16 @@ def document(served: Iterable[Described], *, version: str) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": components,
+            "schemas": _schemas(*structs),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "With --tokens-file."}},
         },
     }
+
+
+@cache
+def _schemas(*structs: type[Struct]) -> Mapping[str, Any]:
+    """By name; made once, as a process of tests serves many times, and they are most of what that costs."""
+    return msgspec.json.schema_components(structs, ref_template=_REF)[1]
 
 
 def _operation(operation: Operation, path: str, access: Access) -> dict[str, Any]:
@@ -145,8 +151,7 @@ def _of_path(path: str) -> list[dict[str, Any]]:
 def _of_query(query: type[Struct] | None) -> list[dict[str, Any]]:
     if query is None:
         return []
-    _, components = msgspec.json.schema_components([query], ref_template=_REF)
-    schema = components[query.__name__]
+    schema = _schemas(query)[query.__name__]
     needed = schema.get("required", ())
     return [
         {"name": name, "in": "query", "required": name in needed, "schema": field}
