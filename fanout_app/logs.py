@@ -55,6 +55,8 @@ _TOLD_BY_THE_LAST_LINE = (
 
 #: Faust keeps figures of each rebalance, which nobody here looks at, and misses those of one that the next overtakes.
 _OF_NO_USE = ("Missing sensor state for rebalance #%s", "Missing sensor state for rebalance end #%s")
+#: And it warns where a rebalance comes before the one before has been recovered from, as when workers start together.
+_EVERYDAY = "]: Recovery rebalancing again"
 
 
 class ToldOnce(logging.Filter):
@@ -68,7 +70,8 @@ class ToldOnce(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         said = str(record.msg)
-        return is_ours(record) or not (self.ending or said.endswith(_TOLD_BY_THE_LAST_LINE + _OF_NO_USE))
+        left_out = _EVERYDAY in said or said.endswith(_TOLD_BY_THE_LAST_LINE + _OF_NO_USE)
+        return is_ours(record) or not (self.ending or left_out)
 
 
 told_once = ToldOnce()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 
 import faust
 import pytest
+from faust.tables.recovery import Recovery
 
 from fanout_app.logs import _OF_NO_USE, OneLine, ToldOnce, logging_config
 
@@ -47,3 +49,13 @@ def test_faust_missing_a_figure_of_a_rebalance_is_nothing_to_tell(verbose: bool)
         assert not ToldOnce().filter(record)
     other = logging.LogRecord("faust.app.base", logging.WARNING, __file__, 1, "Something else", (), None)
     assert ToldOnce().filter(other)
+
+
+def test_a_rebalance_in_the_middle_of_a_recovery_is_nothing_to_tell() -> None:
+    """Both places in which Faust warns of it, as of workers that are started together."""
+    said = re.findall(r"\.log\.warning\(\s*f?\"([^\"]+)", inspect.getsource(Recovery))
+    assert sum(message.startswith("Recovery rebalancing again") for message in said) == 2
+    for message in said:
+        text = f"[^---LedgerRecovery]: {message}"
+        record = logging.LogRecord("fanout_app.kafka.recovery", logging.WARNING, __file__, 1, text, (), None)
+        assert ToldOnce().filter(record) == ("rebalancing again" not in message)
