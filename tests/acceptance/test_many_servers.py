@@ -159,7 +159,7 @@ async def test_zookeeper_hung_or_lost_makes_no_pull_and_no_settle_slower_and_is_
     await asyncio.to_thread(own_stack.start_all)
     rounds = 3 * ROUNDS + len(hung)
     await eventually(lambda: is_mirrored(own_stack, topic, {0: (0, rounds)}), SOON)
-    assert worker.text().count("floors are mirrored again") == 1
+    assert await eventually(lambda: worker.text().count("floors are mirrored again"), SOON) == 1
 
 
 async def found_by_links(stack: Stack, workers: Workers, topic: str, command: Command) -> Worker:
