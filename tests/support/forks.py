@@ -9,6 +9,8 @@ As a script this is that process. It ends with the one that started it, and its 
 from __future__ import annotations
 
 import atexit
+import gc
+import inspect
 import json
 import os
 import select
@@ -157,6 +159,9 @@ def _main() -> None:
     from fanout_app.__main__ import main
     from support.launcher import launch
 
+    # Once for all: which file each module is of, for who looks for that of a caller; and what is here is no garbage.
+    inspect.getmodule(inspect.currentframe())
+    gc.freeze()
     os.close(0)
     os.open(os.devnull, os.O_RDONLY)
     request = _next_start(socket.socket(fileno=int(sys.argv[1])))
