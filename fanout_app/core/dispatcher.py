@@ -306,7 +306,8 @@ class Dispatcher:
         del self._waiting[number]
         rotation.served(name, number)
         self.clients.stopped_waiting(client, now)
-        answer = self.leases.hand_out(self._new_batch(), pull, client, picked, now, counted=turn.counted)
+        counted_in = self.sharing.round if turn.counted else 0
+        answer = self.leases.hand_out(self._new_batch(), pull, client, picked, now, counted_in=counted_in)
         if on_loan is not None:
             self.leases.lend(answer, now + on_loan)
         return Handout(number, answer)

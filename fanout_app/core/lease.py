@@ -119,7 +119,7 @@ class Answer:
         "batch",
         "being_written",
         "client",
-        "counted",
+        "counted_in",
         "group",
         "live",
         "provisional",
@@ -137,7 +137,7 @@ class Answer:
         client: str,
         group: str,
         runs: list[LeaseRun],
-        counted: bool = True,
+        counted_in: int = 0,
         receive_id: str = "",
     ) -> None:
         self.batch = batch
@@ -148,8 +148,8 @@ class Answer:
         self.shown = runs
         #: That of the pull.
         self.receive_id = receive_id
-        #: It came by its group's turn, and is counted as part of its share.
-        self.counted = counted
+        #: The round (`Shares.round`) in which it came by its group's turn, as part of its share; 0: by no turn.
+        self.counted_in = counted_in
         #: Leases that were given an end of their own since.
         self.splits: list[LeaseRun] = []
         #: Rings when it goes back, if nobody has confirmed that it is with its client (`Leases.lend`).

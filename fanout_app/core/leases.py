@@ -35,9 +35,9 @@ class Leases:
         deadlines: Deadlines,
         jitter: Callable[[], float],
         holds_more_or_less: Callable[[Client], None],
-        came_back: Callable[[str, int], None],
+        came_back: Callable[[str, int, int], None],
     ) -> None:
-        """``came_back`` is told the group and number of messages that were handed out and reached nobody."""
+        """``came_back`` is told of messages of a share that reached nobody: its group, how many, and their round."""
         self.counters = Counters()
         #: What the guards of groups look at.
         self.windows = Windows()
@@ -66,9 +66,9 @@ class Leases:
         taken: list[tuple[PartitionQueue, list[Message]]],
         now: float,
         *,
-        counted: bool = True,
+        counted_in: int = 0,
     ) -> Answer:
-        """Lease what was taken to who waited for it; ``counted`` as part of its group's share."""
+        """Lease what was taken to who waited for it, as part of its group's share in this round; 0: of none."""
         runs: list[LeaseRun] = []
         delivered = 0
         for partition, messages in taken:
@@ -99,7 +99,7 @@ class Leases:
             client=pull.client,
             group=pull.group,
             runs=runs,
-            counted=counted,
+            counted_in=counted_in,
             receive_id=pull.receive_id,
         )
         self.answers[batch] = answer
@@ -190,8 +190,8 @@ class Leases:
     def _uncount(self, answer: Answer, messages: Sequence[Message], now: float) -> None:
         self.counters.released += len(messages)
         self.windows.delivered(answer.group, -len(messages), now)
-        if answer.counted:
-            self._came_back(answer.group, len(messages))
+        if answer.counted_in:
+            self._came_back(answer.group, len(messages), answer.counted_in)
 
     def free(self, client: str, now: float) -> None:
         """The client has left: what it holds goes to the next one, uncounted."""

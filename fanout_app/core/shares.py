@@ -44,6 +44,8 @@ class Shares:
     """
 
     def __init__(self) -> None:
+        #: Which round it is: what was handed out in one counts in no other.
+        self.round = 0
         self._weights: dict[str, int] = {}
         self._total = 0
         #: Messages handed out since the round began. A claim is that many weights and what stands in ``_bases``.
@@ -58,6 +60,7 @@ class Shares:
     def use(self, weights: Mapping[str, int]) -> None:
         """Share by these weights, all of them above zero, from now on. Others than before begin a new round."""
         if weights != self._weights:
+            self.round += 1
             self._weights = dict(weights)
             self._total = sum(weights.values())
             self._messages = 0
@@ -98,9 +101,9 @@ class Shares:
             if name not in waiting:
                 self._bases[name] = min(self._bases[name], most - self._weights[name] * self._messages)
 
-    def came_back(self, group: str, messages: int) -> None:
-        """So many of them never reached anybody."""
-        if group in self._weights:
+    def came_back(self, group: str, messages: int, handed_out_in: int) -> None:
+        """So many that it was handed in this round never reached anybody."""
+        if handed_out_in == self.round:
             self._count(group, -messages)
             self._sort()
 

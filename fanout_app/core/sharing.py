@@ -44,6 +44,11 @@ class Sharing:
             self.weights, self.by = dict(weights), by
             self._present = None
 
+    @property
+    def round(self) -> int:
+        """See `Shares.round`."""
+        return self._shares.round
+
     def present(self, now: float, *groups: str) -> dict[str, int]:
         """The shares at this moment; ``groups`` are alive, whoever else is."""
         return present(self.weights, {*self.alive(now), *groups})

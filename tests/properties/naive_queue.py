@@ -151,8 +151,8 @@ class NaiveClient:
 class NaiveBatch:
     client: str
     refs: list[LeaseRef]
-    #: It came by its group's turn.
-    counted: bool = False
+    #: The round in which it came by its group's turn.
+    counted_in: int = 0
 
 
 class NaiveQueue(NaiveShares):
@@ -291,7 +291,7 @@ class NaiveQueue(NaiveShares):
         handouts = []
         if self.paused:
             return []
-        while handout := self._serve_next(now):
+        while self.pulls and (handout := self._serve_next(now)):
             handouts.append(handout)
         return handouts
 
@@ -305,7 +305,7 @@ class NaiveQueue(NaiveShares):
         for group in self.turns():
             handout = self._serve_one(group, (None,), self.most(group), now)
             if handout is not None:
-                self.batches[handout[1][0].batch].counted = True
+                self.batches[handout[1][0].batch].counted_in = self.round
                 self.had(group, len(handout[1]), waiting)
                 return handout
         return None
@@ -450,7 +450,7 @@ class NaiveQueue(NaiveShares):
             held = self.held_in_answer(ref)
             if held is not None and held.client is not None:
                 self.clients[held.client].seen = now
-                if self.batches[batch].counted:
+                if self.batches[batch].counted_in == self.round:
                     self.had_not(held.group, 1)
                 self.take_back(held, now)
 

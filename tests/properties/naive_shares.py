@@ -26,6 +26,8 @@ class NaiveShares(ABC):
         #: What counts of them, since when, and what each group is owed by it, in messages.
         self.shares: dict[str, int] = {}
         self.owed: dict[str, Fraction] = {}
+        #: Which time it is that others count; at first none do.
+        self.round = 0
 
     @abstractmethod
     def groups_alive(self, now: float) -> set[str]:
@@ -50,6 +52,7 @@ class NaiveShares(ABC):
     def look_at_shares(self, now: float) -> None:
         shares = self.present(now)
         if shares != self.shares:
+            self.round += 1
             self.shares, self.owed = shares, {group: Fraction(0) for group in shares}
 
     def share(self, group: str) -> Fraction:
@@ -79,9 +82,8 @@ class NaiveShares(ABC):
                 self.owed[other] = min(self.owed[other], Fraction(CREDIT))
 
     def had_not(self, group: str, messages: int) -> None:
-        if group in self.shares:
-            for other in self.shares:
-                self.owed[other] -= messages * self.share(other) - (messages if other == group else 0)
+        for other in self.shares:
+            self.owed[other] -= messages * self.share(other) - (messages if other == group else 0)
 
     def lane_of(self, key: bytes | None, failed_in: str) -> str | None:
         """Whose it is: what another group failed is stable's; by key its key's group's, or stable's if that is away."""

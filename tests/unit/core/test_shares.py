@@ -92,10 +92,21 @@ def test_what_reached_nobody_is_owed_still() -> None:
     shares = Shares()
     shares.use({"stable": 95, "canary": 5})
     served = hand_out(shares, 10_000, waiting=["stable", "canary"])
-    shares.came_back("canary", served.count("canary"))
+    shares.came_back("canary", served.count("canary"), shares.round)
     # 500 are owed to it, of 500 that nobody has had.
     assert shares.most("canary", 1000) == 475
-    shares.came_back("of no weight any more", 5)
+
+
+@pytest.mark.parametrize("weights", [{"stable": 99, "canary": 1}, {"stable": 1}])
+def test_what_comes_back_of_earlier_weights_is_owed_to_nobody(weights: dict[str, int]) -> None:
+    """A canary that dies as its weight is lowered would be handed at once what it has not read."""
+    shares = Shares()
+    shares.use({"stable": 50, "canary": 50})
+    served = hand_out(shares, 1000, waiting=["stable", "canary"])
+    earlier = shares.round
+    shares.use(weights)
+    shares.came_back("canary", served.count("canary"), earlier)
+    assert "canary" not in hand_out(shares, 50, waiting=["stable", "canary"])
 
 
 def test_where_stable_has_no_share_each_waits_for_its_turn() -> None:
