@@ -175,14 +175,15 @@ async def test_hole_13_a_slow_reader_slows_nobody_and_keeps_nothing(
     opener = client(fresh, "opener")
     await opener.nack((await opener.pull(wait_ms=5000)).one.lease)
 
-    async def all_are_here() -> bool:
-        return bool((await fresh.status())["buffered"] == large)
+    async def all_are(where: str) -> bool:
+        return bool((await fresh.status())[where] == large)
 
-    await eventually(all_are_here)
+    await eventually(partial(all_are, "buffered"))
     before = resident(fresh.pid)
     slow = await Hangup.pulling(
         fresh, "slow", receive_buffer=4096, ack_wait_ms=3000, max_messages=large, max_bytes=16 * MB
     )
+    await eventually(partial(all_are, "in_flight"))
     since = time.monotonic()
 
     async def read_slowly() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from support.eventually import eventually
 
@@ -12,6 +13,10 @@ async def make_anew(brokers: str, topic: str, partitions: int, *, copies: int = 
     """Delete a topic and make another one of its name, with settings as `Kafka.new_topic` takes them."""
     configs = {name.replace("_", "."): value for name, value in config.items()}
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+
+    async def is_gone() -> bool:
+        (described,) = await admin.describe_topics([topic])
+        return bool(described["error_code"] == UnknownTopicOrPartitionError.errno)
 
     async def is_made() -> bool:
         made = await admin.create_topics([NewTopic(topic, partitions, copies, topic_configs=configs)])
@@ -24,6 +29,8 @@ async def make_anew(brokers: str, topic: str, partitions: int, *, copies: int = 
     await admin.start()
     try:
         await admin.delete_topics([topic])
+        # A broker hears of it later than the controller, and takes what is produced until then into the old log.
+        await eventually(is_gone)
         await eventually(is_made)
         await eventually(is_led)
     finally:
